@@ -1,0 +1,65 @@
+# Everything runs in the local environment .venv, which is made on first use and renewed
+# when pyproject.toml changes. `make help` lists the targets.
+
+PYTHON ?= python3
+WORKERS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint format docs table clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.installed ## simulate forced Burgers trajectories with the shipped model
+	$(BIN)/wdno demo burgers --out demo
+
+test: $(VENV)/.installed-test ## the fast tests
+	$(PYTEST) -m "not slow"
+
+test-slow: $(VENV)/.installed-test ## the tests that take more than ten seconds each
+	$(PYTEST) -m slow
+
+lint: $(VENV)/.installed-lint ## style, formatting and static types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: $(VENV)/.installed-lint ## rewrite the files in the house format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.installed-docs ## build the documentation into docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
+table: $(VENV)/.installed ## rewrite the results in README.md from experiments/results
+	$(BIN)/python experiments/table.py
+
+clean: ## remove what the other targets made, except the environment
+	rm -rf demo docs/_build docs/api/generated .pytest_cache .ruff_cache .hypothesis
+	find wdno tests experiments -name __pycache__ -prune -exec rm -rf {} +
+
+# The stamp is written last, so that an interrupted installation is started anew.
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "wdno needs Python 3.11 or newer, but PYTHON is '$(PYTHON)'" \
+	    "($$($(PYTHON) --version 2>&1 | head -n 1))." \
+	    "Name another one: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; \
+	  exit 1; }
+	@echo "Creating $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml $(VENV)/.created
+	@echo "Installing wdno into $(VENV) (once; a minute or two)"
+	@$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed-%: pyproject.toml $(VENV)/.created
+	@echo "Installing wdno[$*] into $(VENV) (once; a minute or two)"
+	@$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	@touch $@
