@@ -1,0 +1,26 @@
+"""Strict numerics for every test, and the optional desk of reference data."""
+
+import os
+from pathlib import Path
+
+import jax
+import pytest
+from hypothesis import settings
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+# The same examples in every run, and no more than compilation time allows.
+settings.register_profile("wdno", max_examples=25, deadline=None, derandomize=True)
+settings.load_profile("wdno")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of reference data beside the checkout; skips where it is absent."""
+    default = Path(__file__).resolve().parents[2] / "shared"
+    folder = Path(os.environ.get("WDNO_REFERENCE_DATA", default))
+    if not (folder / "golden").is_dir():
+        pytest.skip("reference data not present")
+    return folder

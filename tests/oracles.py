@@ -1,0 +1,69 @@
+"""A system that is solved by adding up, and the denoiser that knows its answer."""
+
+import dataclasses
+from functools import partial
+
+import jax.numpy as jnp
+import numpy as np
+
+from wdno import WDNO, Domain, WaveletLayout, tasks
+from wdno.denoiser import Denoiser
+from wdno.noise import per_row
+
+NAMES = ("u",), ("f",)
+DIMS = ("time", "x")
+
+
+def add_up(initial, control):
+    """States u_(k+1) = u_k + f_k of shape (batch, frames, x)."""
+    return initial[:, None] + control.cumsum(axis=1)
+
+
+class Oracle(Denoiser):
+    """Posterior mean of coefficients distributed as N(those of `add_up`, spread²).
+
+    It reads the answer off the condition, so a sample is right only if layouts, scales,
+    windows and the order of everything are.
+    """
+
+    traces = 0  # calls: once each time that JAX traces a function that contains one
+
+    def __init__(self, targets, given, spread=0.0):
+        self.targets, self.known, self.spread = targets, given, spread
+
+    def __call__(self, x, sigma, cond):
+        Oracle.traces += 1
+        fields = self.known.synthesis(cond)
+        mean = self.targets.analysis({"u": add_up(fields["u0"], fields["f"])})
+        trust = self.spread**2 / (self.spread**2 + jnp.square(sigma))
+        return mean + per_row(trust, x) * (x - mean)
+
+
+Uncertain = partial(Oracle, spread=0.1)
+
+
+def make_layouts(grid=(4, 8), wavelet="haar", task=tasks.simulation):
+    """Targets and given fields, with another scale on every channel."""
+    mode = ("periodization",) * 2
+    plain = [WaveletLayout(f, DIMS, grid, wavelet, mode) for f in task(*NAMES, DIMS)]
+    return [
+        dataclasses.replace(
+            layout, scale=tuple(np.linspace(0.5, 2.0, len(layout.channels)).tolist())
+        )
+        for layout in plain
+    ]
+
+
+def make_operator(denoiser=Oracle, start=(0.0, 0.0), **layout):
+    """An operator on the unit interval, with instants a quarter apart."""
+    targets, given = make_layouts(**layout)
+    domain = Domain(start, (0.25, 1 / targets.grid[1]))
+    return WDNO(targets, given, denoiser(targets, given), domain, (0.01, 10.0))
+
+
+def make_fields(batch=3, frames=4, points=8, seed=0):
+    """Random initial states and controls with the states that belong to them."""
+    draw = np.random.default_rng(seed)
+    initial = jnp.asarray(draw.normal(size=(batch, points)))
+    control = jnp.asarray(draw.normal(size=(batch, frames, points)))
+    return {"u0": initial, "f": control, "u": add_up(initial, control)}

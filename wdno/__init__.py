@@ -1,0 +1,42 @@
+"""Wavelet diffusion neural operators: simulate, refine and control physical systems.
+
+A `WDNO` learns whole trajectories of a partial differential equation as wavelet
+coefficients with a diffusion model, after Hu et al., Wavelet Diffusion Neural Operator,
+ICLR 2025 (arXiv 2412.04833). See `wdno.load`, `wdno.simulate`, `wdno.metrics` and
+`wdno.systems`.
+"""
+
+from wdno import guidance, metrics, noise, samplers, tasks, wavelets
+from wdno.layout import Field, WaveletLayout
+from wdno.operator import WDNO, Domain, generate, training_loss
+from wdno.persistence import load, read_card, save, shipped
+from wdno.planning import control
+from wdno.super_resolution import super_resolve
+from wdno.tasks import Task
+from wdno.trajectory import open_trajectories
+from wdno.verbs import rollout, simulate
+
+__all__ = [
+    "WDNO",
+    "Domain",
+    "Field",
+    "Task",
+    "WaveletLayout",
+    "control",
+    "generate",
+    "guidance",
+    "load",
+    "metrics",
+    "noise",
+    "open_trajectories",
+    "read_card",
+    "rollout",
+    "samplers",
+    "save",
+    "shipped",
+    "simulate",
+    "super_resolve",
+    "tasks",
+    "training_loss",
+    "wavelets",
+]

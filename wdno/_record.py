@@ -1,0 +1,190 @@
+"""The record of a training run: log, checkpoints, progress bar, orderly stop."""
+
+import json
+import math
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from flax import nnx
+from tqdm import tqdm
+
+from wdno._files import replacing
+
+T = TypeVar("T")
+
+
+def prefetch(batches: Callable[[int], T], step: int) -> Iterator[T]:
+    """Batches of step, step + 1, …, each loaded while the one before is in use."""
+    with ThreadPoolExecutor(max_workers=1) as loader:
+        following = loader.submit(batches, step)
+        while True:
+            batch = following.result()
+            step += 1
+            following = loader.submit(batches, step)
+            yield batch
+
+
+@contextmanager
+def on_sigterm() -> Iterator[Callable[[], bool]]:
+    """Yield a function that says whether SIGTERM has arrived since."""
+    arrived: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False  # Python delivers signals to the main thread only.
+        return
+    previous = signal.signal(
+        signal.SIGTERM, lambda number, frame: arrived.append(number)
+    )
+    try:
+        yield lambda: bool(arrived)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _place(restored: jax.Array, fresh: jax.Array) -> jax.Array:
+    """Bind a restored array to devices only if the fresh one is bound.
+
+    Batches may be spread over devices, and an array that is bound to one of them cannot
+    be computed with together with these.
+    """
+    if fresh.committed:
+        return jax.device_put(restored, fresh.sharding)
+    return jnp.asarray(np.asarray(restored))
+
+
+def _board(folder: Path, step: int) -> Any:
+    """A TensorBoard writer from that step on, or None without the extra for it."""
+    try:
+        from tensorboardX import SummaryWriter  # pyright: ignore
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=step)
+
+
+class Record:
+    """What a run leaves on disk and on the terminal: log, checkpoints, progress bar.
+
+    Attributes:
+        step: updates done.
+        seconds: seconds of training done.
+        saved: step of the last checkpoint, -1 before the first.
+    """
+
+    def __init__(
+        self,
+        run: nnx.Module,
+        directory: Path,
+        resume: bool,
+        steps: int | None,
+        budget: float | None,
+    ) -> None:
+        self.directory = directory.absolute()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        options = ocp.CheckpointManagerOptions(max_to_keep=2)
+        self._manager = ocp.CheckpointManager(
+            self.directory / "checkpoints", options=options
+        )
+        self._counts_steps = steps is not None
+        self.step, self.seconds, self.saved = 0, 0.0, -1
+        self._restore(run, resume)
+        self._marks: dict[str, float] = {}
+        self._log = self._open_log()
+        self._board = _board(self.directory / "tensorboard", self.step)
+        total = steps or math.ceil(budget or 0)
+        unit = "step" if steps else "s"
+        done = self.step if steps else self.seconds
+        self._bar = tqdm(
+            total=total, initial=done, unit=unit, unit_scale=True, disable=None
+        )
+
+    def __enter__(self) -> "Record":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+        self._log.close()
+        if self._board is not None:
+            self._board.close()
+        self._manager.close()
+
+    def _restore(self, run: nnx.Module, resume: bool) -> None:
+        latest = self._manager.latest_step()
+        if latest is None:
+            return
+        if not resume:
+            raise ValueError(
+                f"A new run needs a folder without checkpoints, but {self.directory} "
+                f"holds one at step {latest}. Resume it or choose another folder."
+            )
+        state = nnx.state(run)
+        like = {"run": nnx.to_pure_dict(state), "seconds": 0.0}
+        restored = self._manager.restore(latest, args=ocp.args.StandardRestore(like))
+        placed = jax.tree.map(_place, restored["run"], like["run"])
+        nnx.replace_by_pure_dict(state, placed)
+        nnx.update(run, state)
+        self.step = self.saved = latest
+        self.seconds = float(restored["seconds"])
+
+    def _open_log(self) -> TextIO:
+        """Open the log at the restored step: later lines belong to a lost future."""
+        path = self.directory / "log.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        whole = [line for line in lines if line.endswith("}")]  # a kill can cut one
+        kept = [line for line in whole if json.loads(line)["step"] <= self.step]
+        with replacing(path) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in kept))
+        return path.open("a")
+
+    @property
+    def resumption(self) -> str:
+        """What an error says about going on."""
+        if self.saved < 0:
+            return f"There is no checkpoint yet in {self.directory}."
+        return (
+            f"The last good checkpoint, step {self.saved}, is kept in {self.directory} "
+            "and can be resumed."
+        )
+
+    def due(self, name: str, interval: float) -> bool:
+        """Whether `interval` seconds of training have passed since the last time."""
+        if self.seconds - self._marks.setdefault(name, self.seconds) < interval:
+            return False
+        self._marks[name] = self.seconds
+        return True
+
+    def add(self, rows: int, elapsed: float, metrics: dict[str, float]) -> None:
+        """Count one step and show it."""
+        done = elapsed if not self._counts_steps else 1
+        self.step, self.seconds = self.step + 1, self.seconds + elapsed
+        self.write({**metrics, "samples_per_second": rows / elapsed})
+        self._bar.set_postfix_str(
+            f"loss {metrics['loss']:.3g}, {rows / elapsed:.0f} samples/s", refresh=False
+        )
+        self._bar.update(done)
+
+    def write(self, entries: dict[str, float]) -> None:
+        """Append one line to the log, and to TensorBoard where it is installed."""
+        if entries:
+            line = {"step": self.step, "seconds": round(self.seconds, 3), **entries}
+            self._log.write(json.dumps(line) + "\n")
+            self._log.flush()
+        if self._board is not None:
+            for name, value in entries.items():
+                self._board.add_scalar(name, value, self.step)
+
+    def save(self, run: nnx.Module) -> None:
+        """Write a checkpoint of this step, unless there is one."""
+        if self.step == self.saved:
+            return
+        tree = {"run": nnx.to_pure_dict(nnx.state(run)), "seconds": self.seconds}
+        self._manager.save(self.step, args=ocp.args.StandardSave(tree))
+        self._manager.wait_until_finished()
+        self.saved = self.step
