@@ -1,0 +1,267 @@
+"""Backbones on any grid: shapes, what they heed, what they must not mix."""
+
+import math
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from wdno.networks import NETWORKS, TransformerConfig, UNetConfig, build
+from wdno.networks.layers import (
+    Modulation,
+    NoiseEmbedding,
+    SelfAttention,
+    crop,
+    pad_to_multiple,
+    upsample,
+)
+from wdno.networks.transformer import position_encoding
+
+CHANNELS, CONDITION = 3, 2
+SINGLE = np.dtype(np.float32)
+KINDS = ["unet", "transformer"]
+each_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+def config(kind, axes=2, depth=1):
+    """A tiny network that still has every part."""
+    if kind == "unet":
+        return UNetConfig(widths=(4, 8), blocks=depth, heads=2)
+    return TransformerConfig((2, 3, 2)[:axes], width=8, depth=depth, heads=2)
+
+
+def fresh(kind, axes=2, depth=1):
+    shape = config(kind, axes, depth)
+    return build(shape, axes, CHANNELS, CONDITION, rngs=nnx.Rngs(0))
+
+
+def random(*shape, seed=0, scale=1.0):
+    draw = np.random.default_rng(seed).normal(scale=scale, size=shape)
+    return jnp.asarray(draw, jnp.float32)
+
+
+def filled(make):
+    """The module that `make` returns with random numbers in place of all parameters.
+
+    None is at its initial zero, so that no branch is silent.
+    """
+    graph, parameters = nnx.split(nnx.eval_shape(make))
+    leaves, structure = jax.tree.flatten(parameters)
+    values = [random(*p.shape, seed=i, scale=0.4) for i, p in enumerate(leaves)]
+    return nnx.merge(graph, jax.tree.unflatten(structure, values))
+
+
+@cache
+def busy(kind):
+    """A network for two axes with all branches active."""
+    return filled(lambda: fresh(kind))
+
+
+@nnx.jit
+def call(module, *inputs):
+    return module(*inputs)
+
+
+def inputs(*grid, batch=3, seed=0):
+    """Random coefficients, noise levels from 0.002 to 80 and a random condition."""
+    c_noise = jnp.log(jnp.geomspace(0.002, 80.0, batch, dtype=jnp.float32)) / 4
+    x = random(batch, *grid, CHANNELS, seed=(seed, 0))
+    return x, c_noise, random(batch, *grid, CONDITION, seed=(seed, 1))
+
+
+# --- grids ----------------------------------------------------------------------------
+
+
+@each_kind
+@pytest.mark.parametrize(
+    "grid",
+    [(12,), (13,), (1,), (8, 12), (7, 9), (1, 5), (4, 6, 8), (5, 3, 7)],
+    ids=str,
+)
+def test_output_has_the_shape_and_dtype_of_the_input(kind, grid):
+    """Traced only, so that nothing needs to be compiled."""
+    out = nnx.eval_shape(lambda: fresh(kind, len(grid), depth=2)(*inputs(*grid)))
+    assert out.shape == (3, *grid, CHANNELS) and out.dtype == np.float32
+
+
+@each_kind
+def test_same_parameters_run_on_another_grid(kind):
+    for grid in ((4, 6), (5, 9)):
+        out = call(busy(kind), *inputs(*grid))
+        assert out.shape == (3, *grid, CHANNELS)
+        assert bool(jnp.all(jnp.isfinite(out))) and float(out.std()) > 1e-3
+
+
+def test_unet_sees_a_shifted_input_shifted_and_locally_but_for_attention():
+    """By one coarse cell; 3 convolutions at each resolution reach 14 cells at most."""
+    network = filled(lambda: build(UNetConfig((4, 8), 1, 2), 1, 1, 1, rngs=nnx.Rngs(0)))
+    places = [60, 62, 64]
+    pulses = jnp.stack([jnp.zeros((128, 1), jnp.float32).at[p].set(1) for p in places])
+    pulses = jnp.concatenate([jnp.zeros_like(pulses[:1]), pulses])
+    quiet = (jnp.zeros(4, jnp.float32), jnp.zeros_like(pulses))
+    attentive = call(network, pulses, *quiet)
+    network.attention.out.kernel[...] = jnp.zeros((8, 8), jnp.float32)
+    still = call(network, pulses, *quiet)
+    background, *responses = np.asarray(still[..., 0])
+    responses = [response - background for response in responses]
+    for place, response in zip(places, responses, strict=True):
+        away = abs(np.arange(128) - place) > 30
+        np.testing.assert_allclose(response[away], 0, 0, 1e-6)
+        np.testing.assert_allclose(
+            np.roll(response, places[0] - place), responses[0], 0, 1e-5
+        )
+    assert abs(responses[0]).max() > 1e-2
+    everywhere = abs(attentive[1:] - attentive[:1])
+    assert float(jnp.median(everywhere[:, :20])) > 1e-6
+
+
+def test_transformer_tells_positions_apart():
+    x, c_noise, cond = (jnp.ones_like(a) for a in inputs(8, 12, batch=1))
+    out = call(busy("transformer"), x, c_noise, cond)
+    patches = out.reshape(4, 2, 4, 3, CHANNELS).transpose(0, 2, 1, 3, 4).reshape(16, -1)
+    gaps = abs(patches[:, None] - patches[None]).max(axis=-1)
+    assert float((gaps + jnp.eye(16, dtype=gaps.dtype)).min()) > 1e-4
+
+
+# --- what the output depends on -------------------------------------------------------
+
+
+@each_kind
+def test_untrained_head_gives_zero_whatever_it_sees(kind):
+    network = filled(lambda: fresh(kind))
+    network.head = nnx.jit(lambda: fresh(kind).head)()
+    np.testing.assert_array_equal(call(network, *inputs(4, 6)), 0.0)
+
+
+@each_kind
+def test_every_input_matters(kind):
+    x, c_noise, cond = inputs(4, 6)
+    out = call(busy(kind), x, c_noise, cond)
+    changed = [(x, c_noise + 0.1, cond)]
+    changed += [(x.at[..., i].add(1.0), c_noise, cond) for i in range(CHANNELS)]
+    changed += [(x, c_noise, cond.at[..., i].add(1.0)) for i in range(CONDITION)]
+    for other in changed:
+        rows = abs(call(busy(kind), *other) - out).max(axis=(1, 2, 3))
+        assert float(rows.min()) > 1e-3
+
+
+@each_kind
+def test_rows_of_a_batch_are_independent(kind):
+    arguments = inputs(4, 6)
+    together = call(busy(kind), *arguments)
+    for i in range(3):
+        alone = call(busy(kind), *(a[i : i + 1] for a in arguments))
+        np.testing.assert_allclose(together[i : i + 1], alone, 1e-4, 1e-5)
+
+
+@each_kind
+def test_gradient_is_finite_and_reaches_every_parameter(kind):
+    wish = random(3, 4, 6, CHANNELS, seed=9)
+    slope = nnx.jit(nnx.grad(lambda n, *inputs: jnp.vdot(wish, n(*inputs))))
+    for path, leaf in jax.tree.leaves_with_path(slope(busy(kind), *inputs(4, 6))):
+        gradient = np.asarray(leaf)
+        assert np.isfinite(gradient).all(), path
+        assert abs(gradient).max() > 1e-6, f"{path} has no effect"
+
+
+# --- construction ---------------------------------------------------------------------
+
+
+@each_kind
+def test_the_configuration_chooses_the_network(kind):
+    network = nnx.eval_shape(lambda: fresh(kind))
+    assert type(network) is NETWORKS[type(config(kind))]
+    assert network.config == config(kind)
+
+
+@pytest.mark.parametrize(("patch", "axes"), [((2,), 2), ((2, 4), 1), ((2, 4), 3)])
+def test_transformer_refuses_a_patch_of_other_dimension(patch, axes):
+    shape = TransformerConfig(patch=patch, width=8, depth=1, heads=2)
+    message = rf"one extent per grid axis, {axes} here.*Give {axes} numbers"
+    with pytest.raises(ValueError, match=message):
+        build(shape, axes, CHANNELS, CONDITION, rngs=nnx.Rngs(0))
+
+
+# --- layers ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("grid", [(900,), (30, 40), (9, 10, 11)])
+@pytest.mark.parametrize("width", [12, 25])
+def test_position_encoding_is_distinct_at_every_position(grid, width):
+    code = np.asarray(position_encoding((*grid, width), SINGLE))
+    assert code.shape == (*grid, width) and abs(code).max() <= 1
+    tokens = np.round(code.reshape(math.prod(grid), width), 4)
+    assert len(np.unique(tokens, axis=0)) == len(tokens)
+
+
+def test_position_encoding_of_a_larger_grid_continues_that_of_a_smaller():
+    small = position_encoding((3, 4, 12), SINGLE)
+    large = position_encoding((6, 9, 12), SINGLE)
+    np.testing.assert_array_equal(large[:3, :4], small)
+
+
+def test_position_encoding_gives_each_axis_its_share():
+    """Sines, then cosines of the first axis, then of the second; wavelengths 4 on."""
+    code = np.asarray(position_encoding((5, 7, 8), SINGLE))
+    quarter = np.pi / 2
+    time, x = quarter * np.arange(5), quarter * np.arange(7)
+    for channel, wanted in ((0, np.sin(time)), (2, np.cos(time))):
+        wanted = np.broadcast_to(wanted[:, None], (5, 7))
+        np.testing.assert_allclose(code[..., channel], wanted, 0, 1e-5)
+    for channel, wanted in ((4, np.sin(x)), (6, np.cos(x))):
+        wanted = np.broadcast_to(wanted, (5, 7))
+        np.testing.assert_allclose(code[..., channel], wanted, 0, 1e-5)
+
+
+def test_noise_embedding_tells_neighbouring_levels_apart():
+    embedding = filled(lambda: NoiseEmbedding(8, rngs=nnx.Rngs(0)))
+    c_noise = jnp.log(jnp.geomspace(0.002, 80.0, 100, dtype=jnp.float32)) / 4
+    vectors = np.asarray(call(embedding, c_noise))
+    gaps = np.linalg.norm(vectors[:, None] - vectors[None], axis=-1)
+    assert vectors.shape == (100, 8)
+    assert (gaps + np.eye(100)).min() > 1e-3
+
+
+def test_modulation_starts_as_the_identity_and_acts_alike_at_every_point():
+    make = lambda: Modulation(5, 3, rngs=nnx.Rngs(0))  # noqa: E731
+    x, embedding = random(2, 4, 6, 3), random(2, 5, seed=1)
+    np.testing.assert_array_equal(call(make(), x, embedding), x)
+    came = np.asarray(call(filled(make), x, embedding))
+    for row, channel in np.ndindex(2, 3):
+        before, after = (
+            np.asarray(x)[row, ..., channel].ravel(),
+            came[row, ..., channel].ravel(),
+        )
+        line = np.polyfit(before, after, 1)
+        np.testing.assert_allclose(np.polyval(line, before), after, 0, 1e-5)
+        assert abs(line[0] - 1) > 1e-3 and abs(line[1]) > 1e-3
+
+
+def test_self_attention_does_not_know_positions():
+    make = lambda: SelfAttention(8, heads=2, rngs=nnx.Rngs(0))  # noqa: E731
+    x, attention = np.asarray(random(2, 3, 4, 8)), filled(make)
+    np.testing.assert_array_equal(call(make(), x), x)  # starts as the identity
+    came = np.asarray(call(attention, x))
+    assert abs(came - x).max() > 1e-2
+    order = np.random.default_rng(0).permutation(12)
+    shuffled = x.reshape(2, 12, 8)[:, order].reshape(x.shape)
+    wanted = came.reshape(2, 12, 8)[:, order].reshape(x.shape)
+    np.testing.assert_allclose(call(attention, shuffled), wanted, 0, 1e-5)
+
+
+def test_padding_goes_to_the_end_and_is_cut_off_again():
+    x = random(2, 5, 6, 3)
+    padded = pad_to_multiple(x, (4, 3))
+    assert padded.shape == (2, 8, 6, 3)
+    np.testing.assert_array_equal(padded[:, 5:], 0.0)
+    np.testing.assert_array_equal(crop(padded, (5, 6)), x)
+
+
+def test_upsampling_repeats_and_crops():
+    x = random(1, 2, 3, 1)
+    came = upsample(x, (4, 5))
+    wanted = np.kron(x[0, ..., 0], np.ones((2, 2)))[:, :5]
+    np.testing.assert_array_equal(came[0, ..., 0], wanted)

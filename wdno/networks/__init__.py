@@ -1,0 +1,48 @@
+"""Backbones: ``backbone(x, c_noise, cond)`` on any grid in any number of dimensions."""
+
+from collections.abc import Callable
+
+from flax import nnx
+
+from wdno.networks.transformer import Transformer, TransformerConfig
+from wdno.networks.unet import UNet, UNetConfig
+
+__all__ = [
+    "NETWORKS",
+    "NetworkConfig",
+    "Transformer",
+    "TransformerConfig",
+    "UNet",
+    "UNetConfig",
+    "build",
+]
+
+NetworkConfig = UNetConfig | TransformerConfig
+"""Shape of a backbone, which is what a model card stores of it."""
+
+NETWORKS: dict[type, Callable[..., nnx.Module]] = {
+    UNetConfig: UNet,
+    TransformerConfig: Transformer,
+}
+"""The backbone that belongs to each configuration."""
+
+
+def build(
+    config: NetworkConfig,
+    axes: int,
+    channels: int,
+    condition_channels: int,
+    *,
+    rngs: nnx.Rngs,
+) -> nnx.Module:
+    """Make the backbone of a configuration, with fresh parameters.
+
+    Args:
+        config: shape of the backbone; its class chooses the kind.
+        axes: number of grid axes (2 for time and x).
+        channels: channels of input and output.
+        condition_channels: channels of the condition.
+        rngs: source of the initial parameters.
+    """
+    network = NETWORKS[type(config)]
+    return network(config, axes, channels, condition_channels, rngs=rngs)
