@@ -1,0 +1,148 @@
+"""The labelled border of physical systems."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray as xr
+
+from wdno.systems import Burgers, LabelledSystem, PhysicalSystem, run, trajectories
+from wdno.systems.base import check_positive
+
+KEY = jax.random.key(0)
+SMALL = Burgers(points=24, frames=4, duration=0.4)
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return SMALL.trajectories(KEY, samples=3)
+
+
+@dataclass(frozen=True)
+class Growth(LabelledSystem):
+    """y' = v on no grid in space: all that a new system has to write."""
+
+    state: ClassVar[tuple[str, ...]] = ("y",)
+    control: ClassVar[tuple[str, ...]] = ("v",)
+    attributes: ClassVar[dict[str, dict[str, str]]] = {"y": {"units": "m"}}
+
+    @property
+    def coords(self):
+        return {"time": np.arange(6.0)}
+
+    def sample_inputs(self, key, samples):
+        return {"y0": jnp.zeros(samples), "v": jax.random.normal(key, (samples, 5))}
+
+    def solve(self, inputs):
+        return {"y": inputs["y0"][:, None] + jnp.cumsum(inputs["v"], axis=1)}
+
+
+def test_burgers_is_a_physical_system():
+    assert isinstance(SMALL, PhysicalSystem)
+    assert hash(SMALL) == hash(Burgers(points=24, frames=4, duration=0.4))
+
+
+def test_trajectories_are_labelled(truth):
+    assert truth.u.dims == truth.f.dims == ("sample", "time", "x")
+    assert dict(truth.sizes) == {"sample": 3, "time": 5, "x": 24}
+    np.testing.assert_allclose(truth.time, [0, 0.1, 0.2, 0.3, 0.4])
+    assert truth.u.dtype == truth.f.dtype == np.float32
+    assert truth.u.attrs["units"] == "1" and truth.x.attrs["long_name"]
+    assert truth.u.attrs["cell_methods"] == "time: point"
+    assert truth.f.attrs["cell_methods"] == "time: mean"
+
+
+def test_trajectories_hold_inputs_and_solution(truth):
+    inputs = SMALL.sample_inputs(KEY, 3)
+    np.testing.assert_array_equal(truth.u.isel(time=0), inputs["u0"])
+    np.testing.assert_array_equal(truth.f[:, :-1], inputs["f"])
+    np.testing.assert_array_equal(truth.u[:, 1:], SMALL.solve(inputs)["u"])
+    assert not truth.f.isel(time=-1).any()
+
+
+def test_the_key_decides(truth):
+    xr.testing.assert_identical(trajectories(SMALL, KEY, 3), truth)
+    assert (SMALL.trajectories(jax.random.key(1), samples=3).u != truth.u).any()
+
+
+@pytest.mark.parametrize("instants", [4, 5])
+def test_run_repeats_the_trajectories(truth, instants):
+    """The last row of the control, which acts no more, may be there or not."""
+    again = SMALL.run(truth.u.isel(time=0), truth.f.isel(time=slice(instants)))
+    xr.testing.assert_allclose(again, truth, atol=1e-6)
+
+
+def test_run_does_not_mind_the_order_of_dimensions(truth):
+    turned = truth.transpose("x", "time", "sample")
+    again = run(SMALL, turned.u.isel(time=0), turned.f)
+    xr.testing.assert_allclose(again, truth, atol=1e-6)
+
+
+def test_run_of_a_single_trajectory(truth):
+    one = truth.isel(sample=1)
+    again = SMALL.run(one.u.isel(time=0), one.f)
+    assert again.u.dims == ("sample", "time", "x")
+    np.testing.assert_allclose(again.u[0], one.u, atol=1e-6)
+
+
+def test_run_broadcasts_over_members(truth):
+    """One initial state, an ensemble of controls."""
+    factors = xr.DataArray([1.0, 0.0], dims="member").astype("float32")
+    ensemble = SMALL.run(truth.u.isel(time=0), truth.f * factors)
+    assert ensemble.u.dims == ("sample", "member", "time", "x")
+    np.testing.assert_allclose(ensemble.u.isel(member=0), truth.u, atol=1e-6)
+    calm = SMALL.run(truth.u.isel(time=0), 0 * truth.f)
+    np.testing.assert_allclose(ensemble.u.isel(member=1), calm.u, atol=1e-6)
+
+
+def test_run_of_mixed_precision_takes_the_higher(truth):
+    again = SMALL.run(truth.u.isel(time=0).astype(float), truth.f)
+    assert again.u.dtype == np.float64
+
+
+def test_run_refuses_another_grid(truth):
+    shifted = truth.u.isel(time=0).assign_coords(x=truth.x + 0.02)
+    with pytest.raises(ValueError, match=r"must be given at x .*\.interp\(x="):
+        SMALL.run(shifted, truth.f)
+    with pytest.raises(ValueError, match=r"must be given at time .*\.interp\(time="):
+        SMALL.run(truth.u.isel(time=0), truth.f.isel(time=slice(3)))
+
+
+def test_run_refuses_what_is_not_finite(truth):
+    broken = truth.f.copy(deep=True)
+    broken[2, 1, 5] = np.nan
+    with pytest.raises(ValueError, match="f has NaN or Inf in sample 2"):
+        SMALL.run(truth.u.isel(time=0), broken)
+
+
+def test_run_refuses_batches_that_disagree(truth):
+    with pytest.raises(ValueError, match="must agree on"):
+        SMALL.run(truth.u.isel(time=0, sample=slice(2)), truth.f)
+
+
+def test_a_diverging_solution_is_reported_with_its_sample(truth):
+    strong = truth.f * xr.DataArray([1, 1e6, 1], dims="sample").astype("float32")
+    with pytest.raises(ValueError, match="u diverged in sample 1 .*max_speed"):
+        SMALL.run(truth.u.isel(time=0), strong)
+
+
+def test_at_least_one_trajectory():
+    with pytest.raises(ValueError, match="samples is 0"):
+        SMALL.trajectories(KEY, samples=0)
+
+
+@pytest.mark.parametrize("value", [0, -1.0, np.nan, np.inf])
+def test_parameters_are_positive_and_finite(value):
+    with pytest.raises(ValueError, match="must be positive, but length"):
+        check_positive(points=3, length=value)
+
+
+def test_a_new_system_is_its_equation_only():
+    system = Growth()
+    data = system.trajectories(KEY, samples=2)
+    np.testing.assert_allclose(data.y.diff("time"), data.v[:, :-1], rtol=1e-12)
+    again = system.run(data.y.isel(time=0), data.v)
+    xr.testing.assert_allclose(again, data)

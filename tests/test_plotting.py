@@ -1,0 +1,244 @@
+"""Pictures show the numbers that they claim to show."""
+
+import threading
+
+import matplotlib
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.colors import to_rgb
+from PIL import Image
+
+from wdno import metrics, plotting
+from wdno.plotting.style import SIGNED
+
+
+@pytest.fixture
+def pair() -> tuple[xr.DataArray, xr.DataArray]:
+    """A truth (3 samples, 21 times, 16 points) and an ensemble of 5."""
+    rng = np.random.default_rng(0)
+    t, x = np.linspace(0, 2, 21), np.arange(16) / 16
+    phase = np.array([0.0, 1.0, 2.0])[:, None, None]
+    values = np.sin(2 * np.pi * x - t[:, None] + phase)
+    truth = xr.DataArray(
+        values,
+        {
+            "time": ("time", t, {"units": "s"}),
+            "x": ("x", x, {"units": "m", "long_name": "position"}),
+        },
+        ("sample", "time", "x"),
+        attrs={"units": "m s-1", "long_name": "velocity"},
+    )
+    noise = xr.DataArray(
+        rng.normal(size=(5, 3, 21, 16)), dims=("member", "sample", "time", "x")
+    )
+    return truth, (truth + 0.1 * noise * truth.time).transpose("sample", "member", ...)
+
+
+def panels(figure):
+    """Axes that hold a field, without colour bars."""
+    return [axis for axis in figure.axes if axis.get_label() != "<colorbar>"]
+
+
+def shown(axis) -> np.ndarray:
+    """Values of a panel, (x, time)."""
+    return np.asarray(axis.collections[0].get_array()).reshape(16, 21)
+
+
+def test_space_time_shows_truth_mean_error_and_spread(pair):
+    truth, forecast = pair
+    figure = plotting.space_time(truth, forecast, samples=[2, 0])
+    axes = np.reshape(panels(figure), (2, 4))
+    mean, spread = forecast.mean("member"), forecast.std("member", ddof=1)
+    for row, sample in zip(axes, (2, 0), strict=True):
+        for axis, field in zip(
+            row, (truth, mean, abs(mean - truth), spread), strict=True
+        ):
+            expected = field.isel(sample=sample).transpose("x", "time")
+            np.testing.assert_allclose(shown(axis), expected, atol=1e-12)
+        assert f"sample {sample}" in row[0].get_ylabel()
+
+
+def test_space_time_shares_scales_and_names_its_axes(pair):
+    figure = plotting.space_time(*pair)
+    axes = np.reshape(panels(figure), (3, 4))
+    limits = np.array(
+        [[axis.collections[0].get_clim() for axis in row] for row in axes]
+    )
+    assert (limits[:, :2] == limits[0, 0]).all()
+    assert (limits[:, 2:] == limits[0, 2]).all()
+    assert limits[0, 0, 0] == -limits[0, 0, 1], "zero is the centre of signed fields"
+    assert limits[0, 2, 0] == 0
+    titles = [axis.get_title() for axis in axes[0]]
+    assert titles[0] == "Truth" and "mean of 5 members" in titles[1]
+    assert axes[-1, 0].get_xlabel() == "time [s]"
+    assert "position [m]" in axes[0, 0].get_ylabel()
+    bars = [axis for axis in figure.axes if axis.get_label() == "<colorbar>"]
+    assert [bar.get_xlabel().replace("\N{NO-BREAK SPACE}", " ") for bar in bars] == [
+        "velocity [m s⁻¹]",
+        "difference of velocity [m s⁻¹]",
+    ]
+
+
+def test_space_time_of_one_forecast_has_no_spread(pair):
+    truth, forecast = pair
+    for single in (forecast.isel(member=0), forecast.isel(member=[0])):
+        figure = plotting.space_time(truth, single, samples=[1])
+        titles = [axis.get_title() for axis in panels(figure)]
+        assert titles == ["Truth", "Forecast", "Absolute error"]
+
+
+def test_a_perfect_and_a_zero_forecast_can_be_drawn(pair, tmp_path):
+    zero = 0 * pair[0]
+    plotting.save(plotting.space_time(zero, zero), tmp_path / "zero.png")
+
+
+def test_signed_colours_are_even_in_lightness():
+    """CIELAB lightness falls linearly from the centre to both ends."""
+    rgb = np.array([to_rgb(SIGNED(value)) for value in np.linspace(0, 1, 33)])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    lightness = 116 * np.cbrt(linear @ [0.2126, 0.7152, 0.0722]) - 16
+    np.testing.assert_allclose(lightness, lightness[::-1], atol=1.5)
+    np.testing.assert_allclose(np.diff(lightness[16:]), -69 / 16, atol=1.2)
+
+
+def test_error_over_time_draws_the_score_and_its_interval(pair):
+    truth, forecast = pair
+    figure = plotting.error_over_time(
+        truth, {"ensemble": forecast, "member": forecast.isel(member=0)}
+    )
+    (axis,) = figure.axes
+    lines = {line.get_label(): line for line in axis.lines}
+    assert set(lines) == {"ensemble", "ensemble: spread", "member"}
+    reference = metrics.exclude_initial(truth)
+    point = metrics.exclude_initial(forecast.mean("member"))
+    error = metrics.nrmse_over_time(point, reference)
+    np.testing.assert_allclose(lines["ensemble"].get_ydata(), error.mean("sample"))
+    np.testing.assert_allclose(lines["ensemble"].get_xdata(), truth.time[1:])
+    _, low, high = metrics.bootstrap_interval(error, resamples=2000)
+    band = axis.collections[0].get_paths()[0].vertices[:, 1]
+    assert band.min() == pytest.approx(low.min().item())
+    assert band.max() == pytest.approx(high.max().item())
+    variance = forecast.isel(time=-1).var("member", ddof=1).mean("x")
+    spread = np.sqrt(variance / (truth.isel(time=-1) ** 2).mean("x")).mean()
+    last = lines["ensemble: spread"].get_ydata()[-1]
+    assert last == pytest.approx(spread.item())
+
+
+def test_error_over_time_of_one_sample_has_no_band(pair):
+    one = [part.isel(sample=[0]) for part in pair]
+    figure = plotting.error_over_time(one[0], {"forecast": one[1]})
+    assert len(figure.axes[0].collections) == 0
+    with pytest.raises(ValueError, match="at least one forecast"):
+        plotting.error_over_time(one[0], {})
+
+
+def test_training_curve_takes_a_mixed_log():
+    records = [{"step": i, "seconds": 1.0 * i, "loss": 1.0} for i in range(5)]
+    records += [
+        {"step": 4, "seconds": 40.0, "error": 0.1},
+        {"step": 1, "seconds": 10.0, "error": 0.5},
+        {"step": 9, "seconds": 90.0, "error": 0.2},
+    ]
+    figure = plotting.training_curve(records, "error")
+    (axis,) = figure.axes
+    np.testing.assert_array_equal(axis.lines[0].get_xdata(), [10, 40, 90])
+    np.testing.assert_array_equal(axis.lines[0].get_ydata(), [0.5, 0.1, 0.2])
+    assert axis.get_xscale() == axis.get_yscale() == "log"
+    assert "0.1 after 40 s" in axis.get_title(loc="left")
+    with pytest.raises(ValueError, match="`crps`.*'error', 'loss'"):
+        plotting.training_curve(records, "crps")
+
+
+def test_film_shows_every_time_and_is_small(pair, tmp_path):
+    truth, forecast = pair
+    path = plotting.animate(truth, forecast, tmp_path / "film.gif", sample=1)
+    with Image.open(path) as film:
+        assert film.format == "GIF" and film.n_frames == 21
+        assert film.info["loop"] == 0 and film.info["duration"] == 80
+        film.seek(0)
+        first = np.asarray(film.convert("RGB")).astype(int)
+        film.seek(20)
+        last = np.asarray(film.convert("RGB")).astype(int)
+        assert film.info["duration"] == 1000
+    assert (first[-1, -1] == 255).all(), "white background"
+    assert abs(first - last).max() > 100
+    assert path.stat().st_size < 500_000
+    assert [file.name for file in tmp_path.iterdir()] == ["film.gif"]
+
+
+def test_film_thins_long_records_and_takes_one_forecast(pair, tmp_path):
+    truth, forecast = pair
+    single = forecast.isel(member=0)
+    path = plotting.animate(truth, single, tmp_path / "film.gif", frames=6)
+    with Image.open(path) as film:
+        assert film.n_frames == 6
+
+
+def test_film_refuses(pair, tmp_path):
+    with pytest.raises(ValueError, match=".gif"):
+        plotting.animate(*pair, tmp_path / "film.mp4")
+    with pytest.raises(ValueError, match="from 0 to 2; got 3"):
+        plotting.animate(*pair, tmp_path / "film.gif", sample=3)
+    with pytest.raises(ValueError, match="2 frames"):
+        plotting.animate(*pair, tmp_path / "film.gif", frames=1)
+
+
+def test_pictures_refuse_fields_they_cannot_show(pair, tmp_path):
+    plane = pair[0].expand_dims(y=2)
+    for draw in (
+        lambda: plotting.space_time(plane, plane),
+        lambda: plotting.animate(plane, plane, tmp_path / "film.gif"),
+    ):
+        with pytest.raises(ValueError, match="one axis of space.*isel"):
+            draw()
+    with pytest.raises(ValueError, match="from 0 to 2; got \\(7,\\)"):
+        plotting.space_time(*pair, samples=[7])
+    with pytest.raises(ValueError, match="same grid"):
+        plotting.space_time(pair[0].isel(time=slice(1, None)), pair[1])
+
+
+def test_save_leaves_the_old_file_when_writing_fails(pair, tmp_path, monkeypatch):
+    figure = plotting.space_time(*pair, samples=[0])
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"old")
+
+    def interrupted(file, **options):
+        file.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(figure, "savefig", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            plotting.save(figure, path)
+    assert path.read_bytes() == b"old"
+    assert plotting.save(figure, path) == path
+    assert [file.name for file in tmp_path.iterdir()] == ["picture.png"]
+    with Image.open(path) as picture:
+        assert picture.format == "PNG" and picture.width > 1000
+
+
+def test_save_refuses(pair, tmp_path):
+    figure = plotting.training_curve([{"seconds": 1.0, "error": 1.0}], "error")
+    with pytest.raises(ValueError, match="picture.xyz"):
+        plotting.save(figure, tmp_path / "picture.xyz")
+    with pytest.raises(FileNotFoundError, match="Create the folder"):
+        plotting.save(figure, tmp_path / "missing" / "picture.png")
+
+
+def test_drawing_touches_no_global_state(pair, tmp_path):
+    before = dict(matplotlib.rcParams)
+    threads = [
+        threading.Thread(
+            target=lambda n=n: plotting.save(
+                plotting.space_time(*pair, samples=[n]), tmp_path / f"{n}.png"
+            )
+        )
+        for n in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(list(tmp_path.glob("*.png"))) == 2
+    assert dict(matplotlib.rcParams) == before

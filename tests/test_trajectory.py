@@ -1,0 +1,325 @@
+"""The border between labelled data and arrays."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wdno.trajectory import (
+    check_grid,
+    coarsen,
+    open_trajectories,
+    save,
+    to_arrays,
+    to_dataset,
+    to_fields,
+    to_inputs,
+    windows,
+)
+
+NAMES = ("u",), ("f",)
+
+
+def make_fields(batch=3, frames=8, points=12, seed=0):
+    generator = np.random.default_rng(seed)
+    shapes = {
+        "u0": (batch, points),
+        "u": (batch, frames, points),
+        "f": (batch, frames, points),
+    }
+    return {
+        name: generator.normal(size=shape).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+
+
+def make_coords(frames=8, points=12):
+    return {"time": np.arange(frames + 1) * 0.25, "x": np.arange(points) / points}
+
+
+@pytest.fixture
+def fields():
+    return make_fields()
+
+
+@pytest.fixture
+def dataset(fields):
+    return to_dataset(fields, make_coords(), *NAMES, {"u": {"units": "m s-1"}})
+
+
+@settings(deadline=None)
+@given(
+    batch=st.integers(1, 4),
+    frames=st.integers(1, 6),
+    points=st.integers(1, 6),
+    seed=st.integers(0, 99),
+)
+def test_round_trip_is_exact(batch, frames, points, seed):
+    fields = make_fields(batch, frames, points, seed)
+    data = to_dataset(fields, make_coords(frames, points), *NAMES)
+    back = to_fields(data, *NAMES)
+    assert set(back) == set(fields)
+    for name, values in fields.items():
+        assert isinstance(back[name], jax.Array) and back[name].dtype == jnp.float32
+        np.testing.assert_array_equal(back[name], values)
+
+
+def test_round_trip_of_two_states_in_two_dimensions():
+    generator = np.random.default_rng(0)
+    shapes = {"a0": (2, 4, 5), "b0": (2, 4, 5)}
+    shapes |= dict.fromkeys(("a", "b", "c"), (2, 3, 4, 5))
+    fields = {name: generator.normal(size=shape) for name, shape in shapes.items()}
+    coords = {"time": np.arange(4.0), "y": np.arange(4.0), "x": np.arange(5.0)}
+    data = to_dataset(fields, coords, ("a", "b"), ("c",))
+    assert data.c.dims == ("sample", "time", "y", "x")
+    for name, values in to_arrays(data, ("a", "b"), ("c",)).items():
+        np.testing.assert_array_equal(values, fields[name])
+
+
+def test_dataset_follows_the_conventions(dataset, fields):
+    np.testing.assert_array_equal(dataset.u[:, 0], fields["u0"])
+    np.testing.assert_array_equal(dataset.u[:, 3], fields["u"][:, 2])
+    np.testing.assert_array_equal(dataset.f[:, 3], fields["f"][:, 3])
+    assert not dataset.f[:, -1].any()
+    assert dataset.u.attrs == {"units": "m s-1", "cell_methods": "time: point"}
+    assert dataset.f.attrs == {"cell_methods": "time: mean"}
+
+
+def test_arrays_are_views_in_any_order_of_dimensions(dataset, fields):
+    arrays = to_arrays(dataset, *NAMES)
+    assert all(np.shares_memory(arrays[n], dataset[n[0]].values) for n in fields)
+    turned = to_arrays(dataset.transpose("x", "time", "sample"), *NAMES)
+    assert all((turned[name] == values).all() for name, values in fields.items())
+
+
+def test_batch_axes_by_name(fields):
+    fields = {name: np.concatenate([v, v]) for name, v in fields.items()}
+    data = to_dataset(fields, make_coords(), *NAMES, batch={"sample": 2, "member": 3})
+    assert data.u.dims == ("sample", "member", "time", "x")
+    np.testing.assert_array_equal(data.u[1, 2, 1:], fields["u"][5])
+
+
+def test_dataset_of_wrong_fields(fields):
+    with pytest.raises(ValueError, match=r"\['f'\] are missing from \['u', 'u0'\]"):
+        to_dataset({n: fields[n] for n in ("u0", "u")}, make_coords(), *NAMES)
+    with pytest.raises(ValueError, match=r"must fill .*'x': 13.*shape \(3, 9, 12\)"):
+        to_dataset(fields, make_coords(points=13), *NAMES)
+
+
+def test_missing_variables_are_listed(dataset):
+    with pytest.raises(ValueError, match=r"\['w'\] are missing from \['f', 'u'\]"):
+        to_fields(dataset, ("u", "w"), ("f",))
+
+
+def test_dimensions_are_checked(dataset):
+    with pytest.raises(ValueError, match=r"\(sample, time, …\), but u has"):
+        to_fields(dataset.rename(sample="run"), *NAMES)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_located(dataset, value):
+    dataset.f[1, 2, 3] = value
+    with pytest.raises(ValueError, match=r"f has NaN or Inf in sample 1 \(1 samples"):
+        to_fields(dataset, *NAMES)
+
+
+# Inputs -------------------------------------------------------------------------------
+
+
+def test_inputs_of_a_trajectory(dataset, fields):
+    inputs, batch = to_inputs(dataset.u.isel(time=0), dataset.f, make_coords(), *NAMES)
+    assert batch == {"sample": 3} and set(inputs) == {"u0", "f"}
+    for name, values in inputs.items():
+        np.testing.assert_array_equal(values, fields[name])
+
+
+def test_inputs_may_be_datasets(dataset, fields):
+    inputs, _ = to_inputs(dataset.isel(time=0), dataset, make_coords(), *NAMES)
+    np.testing.assert_array_equal(inputs["u0"], fields["u0"])
+
+
+def test_a_selected_sample_serves_all(dataset):
+    dataset = dataset.assign_coords(sample=[10, 11, 12])
+    force = dataset.f.isel(sample=1)  # its number stays as a scalar coordinate
+    inputs, batch = to_inputs(dataset.u.isel(time=0), force, make_coords(), *NAMES)
+    assert batch == {"sample": 3}
+    np.testing.assert_array_equal(inputs["f"][2], dataset.f[1, :-1])
+
+
+def test_several_states_need_a_dataset(dataset):
+    with pytest.raises(ValueError, match="Put them into one xarray.Dataset"):
+        to_inputs(dataset.u, dataset.f, make_coords(), ("u", "v"), ("f",))
+
+
+def test_grid_without_coordinates_needs_the_extent():
+    array = xr.DataArray(np.zeros((12, 2)), dims=("x", "sample"))
+    assert check_grid(array, {"x": make_coords()["x"]}).dims == ("sample", "x")
+    with pytest.raises(ValueError, match=r"12 points.*11 points"):
+        check_grid(array[:11], {"x": make_coords()["x"]})
+    with pytest.raises(ValueError, match="Rename or add the dimension 'x'"):
+        check_grid(array.rename(x="z"), {"x": make_coords()["x"]})
+
+
+def test_grid_tolerance_is_a_thousandth_of_the_spacing(dataset):
+    grid = {"x": make_coords()["x"]}
+    near = dataset.u.assign_coords(x=dataset.x + 5e-4 / 12)
+    far = dataset.u.assign_coords(x=dataset.x + 5e-3 / 12)
+    check_grid(near, grid)
+    with pytest.raises(ValueError, match=r"\.interp\(x=\.\.\.\)"):
+        check_grid(far, grid)
+
+
+# Files --------------------------------------------------------------------------------
+
+
+def test_netcdf_round_trip_is_lazy_and_exact(dataset, tmp_path):
+    path = tmp_path / "data.nc"
+    save(dataset, path)
+    with open_trajectories(path, ("u", "f")) as back:
+        assert not back.u.variable._in_memory
+        xr.testing.assert_identical(back.load(), dataset)
+    assert [p.name for p in tmp_path.iterdir()] == ["data.nc"]
+
+
+def test_zarr_is_recognised_by_content(dataset, tmp_path):
+    pytest.importorskip("zarr")
+    path = tmp_path / "no_suffix"
+    dataset.to_zarr(path)
+    xr.testing.assert_equal(open_trajectories(path, ("u",)).load(), dataset)
+
+
+def test_save_keeps_the_old_file_when_it_fails(dataset, tmp_path, monkeypatch):
+    path = tmp_path / "data.nc"
+    save(dataset, path)
+    old = path.read_bytes()
+
+    def failing(self, name, **options):
+        name.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(xr.Dataset, "to_netcdf", failing)
+    with pytest.raises(OSError, match="disk full"):
+        save(2 * dataset, path)
+    assert path.read_bytes() == old
+    assert [p.name for p in tmp_path.iterdir()] == ["data.nc"]
+
+
+def test_files_that_cannot_be_read(dataset, tmp_path):
+    with pytest.raises(FileNotFoundError, match="none at"):
+        open_trajectories(tmp_path / "absent.nc")
+    with pytest.raises(FileNotFoundError):
+        save(dataset, tmp_path / "absent" / "data.nc")
+    text = tmp_path / "text.nc"
+    text.write_text("time,x\n")
+    with pytest.raises(ValueError, match="begins with b'time'"):
+        open_trajectories(text)
+    with pytest.raises(ValueError, match="NetCDF files or Zarr folders"):
+        open_trajectories(tmp_path)
+    path = tmp_path / "data.nc"
+    save(dataset, path)
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(ValueError, match="cannot be read"):
+        open_trajectories(path)
+
+
+def test_file_without_the_variable(dataset, tmp_path):
+    save(dataset.drop_vars("f"), tmp_path / "data.nc")
+    with pytest.raises(ValueError, match=r"\['f'\] are missing from \['u'\]"):
+        open_trajectories(tmp_path / "data.nc", ("u", "f"))
+
+
+# Coarser grids ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("factor", [1, 2, 4])
+def test_coarsening(dataset, fields, factor):
+    coarse = coarsen(dataset, factor)
+    np.testing.assert_array_equal(coarse.time, dataset.time[::factor])
+    np.testing.assert_array_equal(coarse.x, dataset.x[::factor])
+    np.testing.assert_array_equal(coarse.u, dataset.u[:, ::factor, ::factor])
+    held = fields["f"][:, :, ::factor].reshape(3, 8 // factor, factor, -1)
+    np.testing.assert_allclose(coarse.f[:, :-1], held.mean(2), atol=1e-6)
+    assert not coarse.f[:, -1].any()
+    assert coarse.f.dtype == np.float32 and coarse.u.attrs == dataset.u.attrs
+    assert coarse.f.attrs == dataset.f.attrs and coarse.f.dims == dataset.f.dims
+
+
+def test_coarsening_twice_is_coarsening_by_four(dataset):
+    xr.testing.assert_allclose(coarsen(coarsen(dataset, 2), 2), coarsen(dataset, 4))
+
+
+def test_coarsening_keeps_ensemble_axes(dataset):
+    ensemble = dataset.expand_dims(member=2, axis=1)
+    ensemble.f.attrs = dataset.f.attrs
+    coarse = coarsen(ensemble, 2)
+    assert coarse.f.dims == ("sample", "member", "time", "x")
+    xr.testing.assert_allclose(coarse.isel(member=1), coarsen(dataset, 2))
+
+
+def test_coarsening_bad_input(dataset):
+    with pytest.raises(ValueError, match="power of two, but factor is 3"):
+        coarsen(dataset, 3)
+    with pytest.raises(ValueError, match=r"8 does not divide \{'x': 12\}"):
+        coarsen(dataset, 8)
+    with pytest.raises(ValueError, match="in cell_methods .* f has ''"):
+        coarsen(dataset.assign(f=dataset.f.drop_attrs()), 2)
+
+
+# Windows ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("convert", [np.asarray, jnp.asarray])
+def test_windows_are_stretches_of_the_record(fields, convert):
+    starts = np.array([0, 3, 5])
+    given = {name: convert(values) for name, values in fields.items()}
+    cut = windows(given, 3, convert(starts))
+    whole = np.concatenate([fields["u0"][:, None], fields["u"]], axis=1)
+    for row, start in enumerate(starts):
+        np.testing.assert_array_equal(cut["u0"][row], whole[row, start])
+        np.testing.assert_array_equal(cut["u"][row], whole[row, start + 1 : start + 4])
+        np.testing.assert_array_equal(
+            cut["f"][row], fields["f"][row, start : start + 3]
+        )
+    assert all(type(cut[name]) is type(given[name]) for name in cut)
+    assert cut["u"].dtype == np.float32
+
+
+def test_a_window_as_long_as_the_record_is_the_record(fields):
+    cut = windows(fields, 8, np.zeros(3, int))
+    for name, values in fields.items():
+        np.testing.assert_array_equal(cut[name], values)
+
+
+def test_windows_of_chosen_rows(fields):
+    rows, starts = np.array([2, 2, 0, 1]), np.array([0, 4, 1, 0])
+    chosen = {name: values[rows] for name, values in fields.items()}
+    one, other = windows(fields, 4, starts, rows), windows(chosen, 4, starts)
+    for name in fields:
+        np.testing.assert_array_equal(one[name], other[name])
+
+
+def test_windows_read_only_themselves_from_a_memory_map(fields, tmp_path):
+    mapped = {}
+    for name, values in fields.items():
+        np.save(tmp_path / f"{name}.npy", values)
+        mapped[name] = np.load(tmp_path / f"{name}.npy", mmap_mode="r")
+    cut = windows(mapped, 2, np.array([1]), np.array([2]))
+    np.testing.assert_array_equal(cut["u"][0], fields["u"][2, 1:3])
+    np.testing.assert_array_equal(cut["u0"][0], fields["u"][2, 0])
+
+
+def test_windows_under_jit(fields):
+    given = {name: jnp.asarray(values) for name, values in fields.items()}
+    cut = jax.jit(lambda starts: windows(given, 3, starts))(jnp.array([0, 1, 5]))
+    eager = windows(given, 3, jnp.array([0, 1, 5]))
+    for name in fields:
+        np.testing.assert_array_equal(cut[name], eager[name])
+
+
+@pytest.mark.parametrize(("length", "start"), [(9, 0), (3, 6), (3, -1), (0, 0)])
+def test_windows_outside_the_record_are_refused(fields, length, start):
+    with pytest.raises(ValueError, match="must lie within the 8 frames"):
+        windows(fields, length, np.full(3, start))

@@ -1,0 +1,15 @@
+"""Physical systems: one file each, and the verbs and files that all of them share."""
+
+from wdno.systems.base import LabelledSystem, PhysicalSystem, run, trajectories
+from wdno.systems.burgers import Burgers
+from wdno.systems.generation import generate, verify
+
+__all__ = [
+    "Burgers",
+    "LabelledSystem",
+    "PhysicalSystem",
+    "generate",
+    "run",
+    "trajectories",
+    "verify",
+]

@@ -1,0 +1,160 @@
+"""What a physical system offers, and its labelled border.
+
+A system is a frozen dataclass with pure array functions (`PhysicalSystem`). It inherits
+`LabelledSystem`, which gives it the verbs on labelled data, so that a new system is one
+file with `sample_inputs` and `solve`.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Array, PRNGKeyArray
+
+from wdno._typing import Fields
+from wdno.trajectory import to_dataset, to_inputs
+
+__all__ = [
+    "LabelledSystem",
+    "PhysicalSystem",
+    "check_inputs",
+    "check_positive",
+    "run",
+    "trajectories",
+]
+
+
+@runtime_checkable
+class PhysicalSystem(Protocol):
+    """A differential equation on a grid, driven by a control held over intervals."""
+
+    state: ClassVar[tuple[str, ...]]
+    """Names of the states."""
+    control: ClassVar[tuple[str, ...]]
+    """Names of the controls."""
+    attributes: ClassVar[dict[str, dict[str, str]]]
+    """Attributes (units, long_name) by name of variable or coordinate."""
+
+    @property
+    def coords(self) -> Mapping[str, np.ndarray]:
+        """Instants t_0 … t_M under "time", then the positions on each spatial axis."""
+        ...
+
+    def sample_inputs(self, key: PRNGKeyArray, samples: int) -> Fields:
+        """Draw initial states (name + "0") and controls from a distribution."""
+        ...
+
+    def solve(self, inputs: Fields) -> Fields:
+        """Return the states at t_1 … t_M; pure, batched, compiled."""
+        ...
+
+
+class LabelledSystem:
+    """The verbs on labelled data that every physical system has."""
+
+    def trajectories(
+        self: PhysicalSystem, key: PRNGKeyArray, samples: int = 8
+    ) -> xr.Dataset:
+        """Draw inputs and solve; see `wdno.systems.trajectories`."""
+        return trajectories(self, key, samples)
+
+    def run(
+        self: PhysicalSystem,
+        initial: xr.DataArray | xr.Dataset,
+        control: xr.DataArray | xr.Dataset,
+    ) -> xr.Dataset:
+        """Solve from labelled inputs; see `wdno.systems.run`."""
+        return run(self, initial, control)
+
+
+def trajectories(system: PhysicalSystem, key: PRNGKeyArray, samples: int) -> xr.Dataset:
+    """Draw inputs from the system's distribution and solve for its states.
+
+    Args:
+        system: The physical system.
+        key: Random key.
+        samples: Number of trajectories.
+
+    Returns:
+        States and controls on (sample, time, *space), with units and cell_methods.
+
+    Raises:
+        ValueError: If a solution diverges.
+    """
+    if samples < 1:
+        raise ValueError(
+            f"At least one trajectory is drawn, but samples is {samples}. Ask for more."
+        )
+    return _solved(system, system.sample_inputs(key, samples), {"sample": samples})
+
+
+def run(
+    system: PhysicalSystem,
+    initial: xr.DataArray | xr.Dataset,
+    control: xr.DataArray | xr.Dataset,
+) -> xr.Dataset:
+    """Solve the system from given initial states under given controls.
+
+    Args:
+        system: The physical system.
+        initial: Initial states on (*batch, *space); an array if there is one state.
+        control: Controls on (*batch, time, *space); an array if there is one control.
+            Batch axes (sample, member, …) that only one of the two has are broadcast.
+
+    Returns:
+        States and controls on (*batch, time, *space).
+
+    Raises:
+        ValueError: If an input is missing, not finite or on another grid, or if the
+            solution diverges.
+
+    Example:
+        >>> truth = system.trajectories(jax.random.key(0), samples=2)
+        >>> calm = run(system, truth.u.isel(time=0), 0 * truth.f)
+    """
+    fields, batch = to_inputs(
+        initial, control, system.coords, system.state, system.control
+    )
+    return _solved(system, fields, batch)
+
+
+def check_inputs(inputs: Mapping[str, Array], **shapes: tuple[int, ...]) -> None:
+    """Raise ValueError unless each named input has its shape behind the batch axis."""
+    came = {name: np.shape(values) for name, values in inputs.items()}
+    batch = next((came[name][:1] for name in shapes if name in came), ())
+    if any(came.get(name) != (*batch, *shape) for name, shape in shapes.items()):
+        wanted = {name: ("batch", *shape) for name, shape in shapes.items()}
+        raise ValueError(
+            f"`solve` needs inputs of the shapes {wanted}, but got {came}. Add a batch "
+            "axis, or use a system with the grid of the inputs."
+        )
+
+
+def check_positive(**parameters: float | int) -> None:
+    """Raise ValueError unless every parameter is positive and finite."""
+    for name, value in parameters.items():
+        if not 0 < value < np.inf:
+            raise ValueError(
+                f"The parameters of a system must be positive, but {name} is {value}. "
+                f"Choose a positive {name}."
+            )
+
+
+def _solved(
+    system: PhysicalSystem, inputs: Fields, batch: Mapping[str, int]
+) -> xr.Dataset:
+    fields = {**inputs, **system.solve(inputs)}
+    for name in system.state:
+        values = np.asarray(fields[name])
+        diverged = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+        if diverged.any():
+            raise ValueError(
+                f"The solution must stay finite, but {name} diverged in sample "
+                f"{int(np.argmax(diverged))} ({int(diverged.sum())} in all). Use "
+                "weaker inputs or a system with finer steps (for Burgers a larger "
+                "max_speed or refinement)."
+            )
+    return to_dataset(
+        fields, system.coords, system.state, system.control, system.attributes, batch
+    )

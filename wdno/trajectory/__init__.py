@@ -1,0 +1,36 @@
+"""The border between labelled trajectories (xarray) and arrays (`Fields`).
+
+A labelled trajectory is an `xarray.Dataset` on (sample, time, *space) with the instants
+t_0 … t_M. A state holds its value at each instant; a control holds the value that acts
+from that instant to the next, so its last row is zero. As arrays, the state "u" is the
+pair "u0" (batch, *space), "u" (batch, M, *space) at t_1 … t_M, and the control "f" is
+(batch, M, *space).
+"""
+
+from wdno.trajectory.arrays import to_arrays, to_dataset, to_fields
+from wdno.trajectory.cuts import coarsen, windows
+from wdno.trajectory.files import open_trajectories, save
+from wdno.trajectory.inputs import (
+    at_instant,
+    check_grid,
+    on_grid,
+    over_intervals,
+    to_batch,
+    to_inputs,
+)
+
+__all__ = [
+    "at_instant",
+    "check_grid",
+    "coarsen",
+    "on_grid",
+    "open_trajectories",
+    "over_intervals",
+    "save",
+    "to_arrays",
+    "to_batch",
+    "to_dataset",
+    "to_fields",
+    "to_inputs",
+    "windows",
+]

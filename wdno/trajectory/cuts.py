@@ -1,0 +1,128 @@
+"""Coarser grids and shorter records."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jax.core import Tracer
+from jaxtyping import Array, Int
+
+__all__ = ["coarsen", "windows"]
+
+Values = TypeVar("Values", np.ndarray, Array)
+
+
+def coarsen(dataset: xr.Dataset, factor: int) -> xr.Dataset:
+    """Restrict trajectories to a grid coarser by ``factor`` in time and space.
+
+    Space is subsampled. States are subsampled in time; a control, held over each
+    interval (``cell_methods`` "time: mean"), is averaged over the merged intervals,
+    which keeps its impulse.
+
+    Args:
+        dataset: Trajectories on (*batch, time, *space) with ``cell_methods``.
+        factor: A power of two that divides the intervals of time and the points.
+
+    Raises:
+        ValueError: If the factor is no such number or ``cell_methods`` is missing.
+    """
+    if factor < 1 or factor & (factor - 1):
+        raise ValueError(
+            f"Grids are coarsened by a power of two, but factor is {factor}. Choose "
+            "1, 2, 4, …"
+        )
+    moving = {n: v for n, v in dataset.data_vars.items() if "time" in v.dims}
+    space = {d for v in moving.values() for d in v.dims[v.dims.index("time") + 1 :]}
+    extents = {d: dataset.sizes[d] for d in space} | {"time": dataset.sizes["time"] - 1}
+    if uneven := {name: n for name, n in extents.items() if n % factor}:
+        raise ValueError(
+            f"The factor must divide the intervals of time and the points, but "
+            f"{factor} does not divide {uneven}. Choose a smaller factor."
+        )
+    thin = dataset.isel({axis: slice(None, None, factor) for axis in space})
+    held = {
+        name: _merged_intervals(thin[name].variable, factor)
+        for name, variable in moving.items()
+        if _is_held(variable)
+    }
+    return thin.isel(time=slice(None, None, factor)).assign(held)
+
+
+def windows(
+    fields: Mapping[str, Values],
+    length: int,
+    starts: Int[np.ndarray | Array, " window"],
+    rows: Int[np.ndarray | Array, " window"] | None = None,
+) -> dict[str, Values]:
+    """Cut one window of ``length`` frames a row, each from its own first frame.
+
+    A field named like another one plus "0" is its initial value: in the window it is
+    the state at the instant before the first frame.
+
+    Args:
+        fields: Arrays as `to_arrays` describes them: NumPy arrays (also memory maps,
+            of which only the windows are read) or JAX arrays.
+        length: Frames in a window.
+        starts: First frame of each window, from 0 to M - length.
+        rows: Row of ``fields`` that each window is cut from; by default window i is
+            cut from row i.
+
+    Raises:
+        ValueError: If a window does not lie within the record.
+
+    Example:
+        >>> fields = {"u0": np.zeros((1, 3)), "u": np.ones((1, 8, 3))}
+        >>> cut = windows(fields, length=4, starts=np.array([2]))
+        >>> cut["u"].shape, cut["u0"][0, 0]
+        ((1, 4, 3), np.float64(1.0))
+    """
+    initial = {name for name in fields if name[-1:] == "0" and name[:-1] in fields}
+    frames = min(v.shape[1] for name, v in fields.items() if name not in initial)
+    _check_windows(length, starts, frames)
+    rows = np.arange(len(starts)) if rows is None else rows
+    instants = starts[:, None] + np.arange(length, dtype=starts.dtype)[None]
+    cut = {}
+    for name, values in fields.items():
+        if name not in initial:
+            cut[name] = values[rows[:, None], instants]
+            continue
+        before = fields[name[:-1]][rows, (starts - 1).clip(0)]
+        first = (starts == 0).reshape(-1, *[1] * (values.ndim - 1))
+        choose = np.where if isinstance(before, np.ndarray) else jnp.where
+        cut[name] = choose(first, values[rows], before)
+    return cut
+
+
+def _check_windows(
+    length: int, starts: Int[np.ndarray | Array, " window"], frames: int
+) -> None:
+    """Refuse windows outside the record; traced starts have no values to check."""
+    inside = 1 <= length <= frames
+    if inside and starts.size and not isinstance(starts, Tracer):
+        inside = bool((starts >= 0).all() & (starts <= frames - length).all())
+    if not inside:
+        raise ValueError(
+            f"Windows must lie within the {frames} frames of the record, but {length} "
+            f"frames were asked for from {starts}. Start at 0 … frames - length."
+        )
+
+
+def _is_held(variable: xr.DataArray) -> bool:
+    """Whether the values are means over the interval that begins at their instant."""
+    method = variable.attrs.get("cell_methods", "")
+    if "time: mean" not in method and "time: point" not in method:
+        raise ValueError(
+            "Variables say in cell_methods whether they are values at an instant or "
+            f"held over an interval, but {variable.name} has {method!r}. Set its "
+            "attrs['cell_methods'] to 'time: point' or 'time: mean'."
+        )
+    return "time: mean" in method
+
+
+def _merged_intervals(variable: xr.Variable, factor: int) -> xr.Variable:
+    """Average every ``factor`` intervals; the row of the last instant stays."""
+    held = variable.isel(time=slice(None, -1)).coarsen({"time": factor}, np.mean)
+    merged = xr.Variable.concat([held, variable.isel(time=slice(-1, None))], "time")
+    return merged.transpose(*variable.dims)

@@ -1,0 +1,193 @@
+"""Labelled initial states and controls -> the batch that a verb works on."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from wdno._typing import Fields
+from wdno.trajectory._checks import finite, named
+
+__all__ = [
+    "at_instant",
+    "check_grid",
+    "on_grid",
+    "over_intervals",
+    "to_batch",
+    "to_inputs",
+]
+
+_TOLERANCE = 1e-3
+"""Largest accepted shift of a coordinate, in grid spacings."""
+
+
+def to_inputs(
+    initial: xr.DataArray | xr.Dataset,
+    control: xr.DataArray | xr.Dataset,
+    coords: Mapping[str, np.ndarray],
+    state: Sequence[str],
+    controls: Sequence[str],
+) -> tuple[Fields, dict[str, int]]:
+    """Turn labelled initial states and controls into the batch that a verb works on.
+
+    Every dimension that is no coordinate (sample, member, …) becomes part of the batch;
+    one that only the initial state or only the control has is broadcast.
+
+    Args:
+        initial: Initial states on (*batch, *space): a dataset with every state, or the
+            array of the only one.
+        control: Controls on (*batch, time, *space), as `initial`; the time axis holds
+            t_0 … t_(M-1), or also t_M, whose row acts no more and is left out.
+        coords: Expected instants t_0 … t_M under "time", then positions by axis.
+        state: Names of the states.
+        controls: Names of the controls.
+
+    Returns:
+        The fields "u0" and "f" (by the names given) and the extents of the batch axes.
+
+    Raises:
+        ValueError: If a variable is missing, lies on another grid or is not finite.
+    """
+    space = {name: points for name, points in coords.items() if name != "time"}
+    initials = at_instant(initial, state, space)
+    arrays = {f"{name}0": array for name, array in initials.items()}
+    return to_batch(arrays | over_intervals(control, controls, coords), coords)
+
+
+def at_instant(
+    given: xr.DataArray | xr.Dataset,
+    names: Sequence[str],
+    space: Mapping[str, np.ndarray],
+) -> dict[str, xr.DataArray]:
+    """States at one instant on (*batch, *space), by name.
+
+    Args:
+        given: A dataset with every state, or the array of the only one.
+        names: Names of the states.
+        space: Expected positions by axis.
+
+    Raises:
+        ValueError: If a state is missing, lies on another grid or has a time axis.
+    """
+    for name, array in named(given, names).items():
+        if "time" in array.dims:
+            raise ValueError(
+                "Final and initial states have no dimension 'time', but "
+                f"{name} has {array.sizes['time']} instants. Select one, e.g. by "
+                "`.isel(time=0)`."
+            )
+    return on_grid(given, names, space)
+
+
+def on_grid(
+    given: xr.DataArray | xr.Dataset,
+    names: Sequence[str],
+    grid: Mapping[str, np.ndarray],
+) -> dict[str, xr.DataArray]:
+    """Fields on (*batch, *axes of `grid`), by name.
+
+    Args:
+        given: A dataset with every field, or the array of the only one.
+        names: Names of the fields.
+        grid: Expected coordinates by axis, in axis order.
+
+    Raises:
+        ValueError: If a field is missing or lies on another grid.
+    """
+    return {n: check_grid(array, grid) for n, array in named(given, names).items()}
+
+
+def over_intervals(
+    given: xr.DataArray | xr.Dataset,
+    names: Sequence[str],
+    coords: Mapping[str, np.ndarray],
+) -> dict[str, xr.DataArray]:
+    """Controls on (*batch, M, *space), by name: the row of t_M, if any, is left out.
+
+    Args:
+        given: A dataset with every control, or the array of the only one.
+        names: Names of the controls.
+        coords: Expected instants t_0 … t_M under "time", then positions by axis.
+
+    Raises:
+        ValueError: If a control is missing or lies on another grid.
+    """
+    starts = {**coords, "time": coords["time"][:-1]}
+    arrays = {}
+    for name, array in named(given, names).items():
+        whole = array.sizes.get("time") == len(coords["time"])
+        checked = check_grid(array, coords if whole else starts)
+        arrays[name] = checked.isel(time=slice(len(starts["time"])))
+    return arrays
+
+
+def to_batch(
+    arrays: Mapping[str, xr.DataArray], axes: Collection[str]
+) -> tuple[Fields, dict[str, int]]:
+    """Join labelled fields into one batch.
+
+    Args:
+        arrays: Fields on (*batch, *axes of their own); a batch axis that some of them
+            lack is broadcast.
+        axes: Names of the dimensions that are no batch axes.
+
+    Returns:
+        Arrays of shape (batch, *axes of their own) and the extents of the batch axes.
+
+    Raises:
+        ValueError: If fields differ in the extent of a batch axis or are not finite.
+    """
+    batch: dict[str, int] = {}
+    for array in arrays.values():
+        batch |= {str(d): n for d, n in array.sizes.items() if d not in axes}
+    dtype = np.result_type(*(array.dtype for array in arrays.values()))
+    fields = {}
+    for name, array in arrays.items():
+        missing = {d: n for d, n in batch.items() if d not in array.dims}
+        inner = tuple(str(d) for d in array.dims if d in axes)
+        bare = array.reset_coords(drop=True)  # a selected sample leaves its number
+        values = bare.expand_dims(missing).transpose(*batch, *inner).values
+        shape = tuple(array.sizes[d] for d in inner)
+        if values.shape != (*batch.values(), *shape):
+            raise ValueError(
+                f"All inputs must agree on the batch axes {batch}, but {name} has "
+                f"{dict(array.sizes)}. Select the same samples in all of them."
+            )
+        fields[name] = jnp.asarray(finite(name, values.reshape(-1, *shape)), dtype)
+    return fields, batch or {"sample": 1}
+
+
+def check_grid(array: xr.DataArray, grid: Mapping[str, np.ndarray]) -> xr.DataArray:
+    """Return ``array`` with the axes of ``grid`` last, once it lies on that grid.
+
+    An axis without coordinates is taken to be the expected one if its extent is right.
+
+    Args:
+        array: A labelled field.
+        grid: Expected coordinates by axis, in axis order.
+
+    Raises:
+        ValueError: If an axis is missing, has another extent, or a coordinate differs
+            by more than a thousandth of the spacing.
+    """
+    for name, expected in grid.items():
+        if name not in array.dims:
+            raise ValueError(
+                f"The field needs the dimensions {list(grid)}, but has "
+                f"{list(array.dims)}. Rename or add the dimension {name!r}."
+            )
+        same = array.sizes[name] == len(expected)
+        if same and name in array.coords:
+            spacing = np.abs(np.diff(expected)).min(initial=np.inf)
+            offset = np.abs(array[name].values - expected).max()
+            same = bool(offset <= _TOLERANCE * spacing)
+        if not same:
+            came = array[name].values
+            raise ValueError(
+                f"The field must be given at {name} = {expected[0]:.6g} … "
+                f"{expected[-1]:.6g} ({len(expected)} points), but came at "
+                f"{came[0]:.6g} … {came[-1]:.6g} ({len(came)} points). Interpolate it "
+                f"with `.interp({name}=...)` or use a system with its grid."
+            )
+    return array.transpose(..., *grid)
