@@ -1,0 +1,129 @@
+"""The command line on small files: every command, and what wrong input is told."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+
+from wdno import cli, recipes
+from wdno.networks import UNetConfig
+from wdno.recipes import Recipe
+from wdno.systems import Burgers
+from wdno.trajectory import save
+
+TINY = Recipe(
+    ("u",), ("f",), window=4, levels=1, network=UNetConfig((4,), 1, 1), batch_size=2
+)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A data file on a small grid and a model trained on it for three steps."""
+    folder = tmp_path_factory.mktemp("cli")
+    system = Burgers(duration=0.8, frames=8, points=16)
+    save(system.trajectories(jax.random.key(0), 6), folder / "data.nc")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(recipes.RECIPES, "tiny", TINY)
+        cli.main(
+            f"train tiny --data {folder / 'data.nc'} --out {folder / 'run'} "
+            "--steps 3 --validation-samples 2".split()
+        )
+    return folder
+
+
+def refused(capsys, arguments: str) -> str:
+    """The message with which the command ends."""
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(arguments.split())
+    assert stopped.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_duration_reads_units():
+    assert [cli.duration(t) for t in ("90m", "2h", "45s", "600")] == [
+        5400,
+        7200,
+        45,
+        600,
+    ]
+    with pytest.raises(ValueError, match="number with s, m or h, but got '1 day'"):
+        cli.duration("1 day")
+
+
+def test_train_leaves_a_model_with_its_history(files):
+    card = json.loads((files / "run" / "model" / "card.json").read_text())
+    assert card["name"] == "tiny"
+    assert card["training"]["steps"] == 3
+    assert np.isfinite(card["validation_error"])
+    log = [json.loads(line) for line in (files / "run" / "log.jsonl").open()]
+    assert [line["step"] for line in log] == [1, 2, 3, 3]
+    assert log[-1]["validation_error"] == pytest.approx(card["validation_error"])
+
+
+def test_simulate_then_evaluate(files, capsys):
+    model, data = files / "run" / "model", files / "data.nc"
+    out = files / "forecast.nc"
+    cli.main(f"simulate {model} {data} {out} --members 2 --eta 1".split())
+    forecast, truth = xr.open_dataset(out), xr.open_dataset(data)
+    assert dict(forecast.u.sizes) == {"sample": 6, "member": 2, "time": 9, "x": 16}
+    start = forecast.u.isel(time=0, member=0)
+    np.testing.assert_array_equal(start, truth.u.isel(time=0))
+    capsys.readouterr()
+    cli.main(f"evaluate {out} {data} --out {files / 'scores.nc'}".split())
+    printed = capsys.readouterr().out
+    scores = xr.open_dataset(files / "scores.nc")
+    mean = forecast.u.mean("member").isel(time=slice(1, None))
+    expected = float(((mean - truth.u.isel(time=slice(1, None))) ** 2).mean())
+    assert float(scores.value.sel(metric="mse")) == pytest.approx(expected, rel=1e-4)
+    assert "fair_crps" in printed
+
+
+def test_simulating_a_file_equals_simulating_its_samples(files):
+    model, data = files / "run" / "model", files / "data.nc"
+    cli.main(f"simulate {model} {data} {files / 'one.nc'} --seed 3".split())
+    cli.main(f"simulate {model} {data} {files / 'two.nc'} --seed 3".split())
+    one, two = (xr.open_dataset(files / f"{name}.nc") for name in ("one", "two"))
+    xr.testing.assert_identical(one, two)
+
+
+def test_info_shows_models_and_files(files, capsys):
+    cli.main(["info", str(files / "run" / "model")])
+    assert json.loads(capsys.readouterr().out)["network"]["kind"] == "UNetConfig"
+    cli.main(["info", str(files / "data.nc")])
+    assert "sample: 6" in capsys.readouterr().out
+
+
+def test_data_is_generated_once(tmp_path, capsys):
+    out = tmp_path / "burgers.nc"
+    cli.main(f"data burgers --samples 3 --out {out} --seed 5 --chunk 2".split())
+    first = out.read_bytes()
+    cli.main(f"data burgers --samples 3 --out {out} --seed 5 --chunk 2".split())
+    assert out.read_bytes() == first
+    dataset = xr.open_dataset(out)
+    assert dict(dataset.u.sizes) == {"sample": 3, "time": 81, "x": 120}
+    assert json.loads(dataset.attrs["recipe"])["seed"] == 5
+
+
+def test_wrong_input_is_told_what_to_do(files, tmp_path, capsys):
+    model, data = files / "run" / "model", files / "data.nc"
+    save(xr.open_dataset(data)[["u"]], tmp_path / "no_force.nc")
+    no_force = refused(
+        capsys, f"simulate {model} {tmp_path / 'no_force.nc'} {tmp_path / 'o.nc'}"
+    )
+    assert "f" in no_force and "u" in no_force
+    unknown = refused(capsys, f"simulate nothing {data} {tmp_path / 'o.nc'}")
+    assert "burgers-simulation" in unknown
+    absent = refused(capsys, f"simulate {model} absent.nc {tmp_path / 'o.nc'}")
+    assert "absent.nc" in absent
+    folder = refused(capsys, f"simulate {model} {data} {tmp_path / 'no' / 'o.nc'}")
+    assert "Create the folder" in folder
+    recipe = refused(capsys, f"train nothing --data {data} --out {tmp_path / 'r'}")
+    assert "burgers-simulation" in recipe
+    again = refused(
+        capsys,
+        f"train burgers-simulation --data {data} --out {tmp_path / 'r'} --steps 1 "
+        "--validation-samples 6",
+    )
+    assert "held back" in again

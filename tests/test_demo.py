@@ -1,0 +1,57 @@
+"""The main job, small: the shipped model beside the solver, with all its files."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from wdno import demo, metrics, persistence
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Folder and terminal output of a small demonstration."""
+    folder = tmp_path_factory.mktemp("demo")
+    page = demo.burgers(folder, samples=4, members=2, steps=1)
+    return folder, page
+
+
+def test_forecast_is_of_the_quality_that_the_card_states(results):
+    folder, _ = results
+    truth, forecast = (
+        xr.open_dataset(folder / f"{name}.nc") for name in ("truth", "forecast")
+    )
+    later = metrics.exclude_initial
+    error = float(metrics.mse(later(forecast.u.mean("member")), later(truth.u)).mean())
+    card = persistence.read_card("burgers-simulation")
+    # Four flows scatter: the error of one can be several times the mean of many.
+    assert error < 5 * card["metrics"]["one_step_mse"]["mean"]
+    assert float((truth.u**2).mean()) > 0.1
+
+
+def test_page_holds_every_picture_and_the_scores(results):
+    folder, page = results
+    text = page.read_text()
+    assert page == folder / "index.html"
+    assert text.count("data:image/png;base64") == 2
+    assert text.count("data:image/gif;base64") == 1
+    assert "relative_l2" in text or "relative L2" in text
+    assert {path.name for path in folder.iterdir()} == {
+        "index.html",
+        "truth.nc",
+        "forecast.nc",
+        "forecast.png",
+        "forecast.gif",
+        "error.png",
+    }
+
+
+def test_flows_are_new_to_the_model(results):
+    """The card names the seeds of training; the demonstration draws another."""
+    folder, _ = results
+    card = persistence.read_card("burgers-simulation")
+    recipe = json.loads(card["data"]["recipe"])
+    assert recipe["seed"] != 10_000
+    initial = xr.open_dataset(folder / "truth.nc").u.isel(time=0)
+    assert len(np.unique(initial.values, axis=0)) == 4

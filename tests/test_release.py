@@ -1,0 +1,93 @@
+"""Training by a recipe: what a released model carries with it."""
+
+import jax
+import numpy as np
+import pytest
+
+from wdno import metrics, persistence, recipes, release, verbs
+from wdno.networks import UNetConfig
+from wdno.recipes import Recipe
+from wdno.systems import Burgers
+from wdno.training import TrainingConfig
+
+TINY = Recipe(
+    ("u",), ("f",), window=4, levels=1, network=UNetConfig((4,), 1, 1), batch_size=2
+)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    """Six trajectories of a small system."""
+    system = Burgers(duration=0.8, frames=8, points=16)
+    return system.trajectories(jax.random.key(0), 6)
+
+
+@pytest.fixture(scope="module")
+def released(dataset, tmp_path_factory):
+    """A model trained for two steps, and its folder."""
+    folder = tmp_path_factory.mktemp("release")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(recipes.RECIPES, "tiny", TINY)
+        config = TrainingConfig(steps=2, seed=3)
+        model = release.run("tiny", dataset, config, folder, validation_samples=2)
+    return model, folder / "model"
+
+
+def test_saved_model_is_the_trained_one(released, dataset):
+    model, folder = released
+    loaded = persistence.load(folder)
+    for name in ("u0", "f"):
+        assert name in {quantity.name for quantity in loaded.given.fields}
+    forecasts = [
+        verbs.simulate(m, dataset.u.isel(time=0), dataset.f, key=jax.random.key(0)).u
+        for m in (model, loaded)
+    ]
+    np.testing.assert_array_equal(*forecasts)
+
+
+def test_validation_error_is_that_of_the_trajectories_held_back(released, dataset):
+    model, folder = released
+    card = persistence.read_card(folder)
+    held_back = dataset.isel(sample=slice(-2, None))
+    forecast = verbs.simulate(
+        model, held_back.u.isel(time=0), held_back.f, key=jax.random.key(0)
+    )
+    difference = (forecast.u - held_back.u).isel(time=slice(1, None))
+    expected = float((difference**2).mean())
+    assert card["validation_error"] == pytest.approx(expected, rel=1e-5)
+    error = release.one_step_error(model, held_back)
+    later = metrics.exclude_initial
+    np.testing.assert_allclose(
+        error, metrics.mse(later(forecast.u), later(held_back.u)), rtol=1e-6
+    )
+
+
+def test_scales_come_from_the_training_part_alone(dataset, tmp_path, monkeypatch):
+    monkeypatch.setitem(recipes.RECIPES, "tiny", TINY)
+    altered = dataset.copy(deep=True)
+    altered["u"][-2:] *= 100
+    scales = [
+        release.run(
+            "tiny", data, TrainingConfig(steps=1), tmp_path / name, validation_samples=2
+        ).targets.scale
+        for name, data in (("plain", dataset), ("altered", altered))
+    ]
+    assert scales[0] == scales[1]
+
+
+def test_start_continues_from_a_given_model(released, dataset, tmp_path):
+    model, folder = released
+    start = persistence.load(folder)
+    before = jax.tree.leaves(start)
+    config = TrainingConfig(steps=1, learning_rate=1e-12, ema_decay=0.0)
+    after = release.train(TINY, dataset, config, tmp_path, start=start)
+    for a, b in zip(before, jax.tree.leaves(after), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-9)
+
+
+def test_holding_back_everything_is_refused(dataset, tmp_path, monkeypatch):
+    monkeypatch.setitem(recipes.RECIPES, "tiny", TINY)
+    with pytest.raises(ValueError, match="6 of 6 were asked for. Hold back fewer"):
+        release.run(
+            "tiny", dataset, TrainingConfig(steps=1), tmp_path, validation_samples=6
+        )

@@ -1,0 +1,249 @@
+"""Models on disk: weights as safetensors, everything else as a JSON card.
+
+A model is a folder with ``model.safetensors`` and ``card.json``. The card holds all
+that is needed to run the weights and to check them: layouts with their scales, wavelet,
+network, preconditioning, noise range, domain, the checksum of the weights, and whatever
+its maker recorded (data, training, metrics with confidence intervals).
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from safetensors import SafetensorError
+from safetensors.flax import load as load_weights
+from safetensors.flax import save as dump_weights
+
+from wdno import denoiser, networks
+from wdno._files import replacing
+from wdno.layout import Field, WaveletLayout
+from wdno.operator import WDNO, Domain
+
+FORMAT = 1
+"""Version of the card's structure."""
+
+_PRECONDITIONINGS = {
+    kind.__name__: kind for kind in (denoiser.Karras, denoiser.VariancePreserving)
+}
+
+
+def save(
+    model: WDNO,
+    folder: str | Path,
+    *,
+    notes: Mapping[str, Any] | None = None,
+    dtype: Any = jnp.float32,
+) -> None:
+    """Write a model; an interrupted write leaves no folder that `load` accepts.
+
+    Args:
+        model: the operator.
+        folder: created if absent; files of an earlier model are replaced.
+        notes: further entries of the card: training data, metrics, …
+        dtype: precision of the stored weights; float16 halves the file.
+
+    Raises:
+        ValueError: the backbone is none that a card can name.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {
+        ".".join(map(str, path)): value.astype(dtype)
+        for path, value in _parameters(model).items()
+    }
+    data = dump_weights(weights)
+    with replacing(folder / "model.safetensors") as temporary:
+        temporary.write_bytes(data)
+    card = {
+        "format": FORMAT,
+        "targets": dataclasses.asdict(model.targets),
+        "given": dataclasses.asdict(model.given),
+        "network": _tagged(_network_config(model)),
+        "preconditioning": _tagged(model.denoiser.preconditioning),
+        "domain": model.domain._asdict(),
+        "sigma_range": model.sigma_range,
+        "parameters": sum(value.size for value in weights.values()),
+        "weights_sha256": hashlib.sha256(data).hexdigest(),
+        **(notes or {}),
+    }
+    with replacing(folder / "card.json") as temporary:
+        temporary.write_text(json.dumps(card, indent=1) + "\n")
+
+
+def load(name: str | Path) -> WDNO:
+    """Read a model: a shipped name, a folder, or ``hf://owner/name``.
+
+    Raises:
+        FileNotFoundError: there is no such model; lists those that ship.
+        ValueError: the card or the weights are damaged or do not fit each other.
+
+    Example:
+        >>> model = wdno.load("burgers-simulation")
+    """
+    folder = _locate(name)
+    card = read_card(folder)
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"A model has its weights beside its card, but {path} is missing. Copy the "
+            "whole folder again."
+        )
+    data = path.read_bytes()
+    expected, found = card.get("weights_sha256"), hashlib.sha256(data).hexdigest()
+    if found != expected:
+        raise ValueError(
+            f"Weights must have the checksum of their card, {expected}, but {path} "
+            f"({len(data)} bytes) has {found}: one of the two is truncated, altered or "
+            "of another save. Copy both again, or save the model anew."
+        )
+    try:
+        weights = load_weights(data)
+    except SafetensorError as error:
+        raise ValueError(
+            f"Weights are a safetensors file, but {path} is not ({error}). Copy it "
+            "again."
+        ) from error
+    model = _rebuild(card)
+    _fill(model, weights, path)
+    return model
+
+
+def read_card(name: str | Path) -> dict[str, Any]:
+    """The card of a model as a dictionary.
+
+    Raises:
+        FileNotFoundError: there is no such model.
+        ValueError: the card is not valid JSON, or of a format unknown here.
+    """
+    path = _locate(name) / "card.json"
+    try:
+        card = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"A model card is a JSON file, but {path} is not ({error}). Copy it again."
+        ) from error
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        found = card.get("format") if isinstance(card, dict) else None
+        raise ValueError(
+            f"Model cards of format {FORMAT} are known, but {path} has format {found}. "
+            "Use the version of wdno that wrote it."
+        )
+    return card
+
+
+def shipped() -> list[str]:
+    """Names of the models that come with the package."""
+    folder = resources.files("wdno") / "pretrained"
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+
+
+def _locate(name: str | Path) -> Path:
+    """The folder of a model given by name, path or hub address."""
+    if str(name).startswith("hf://"):
+        # Optional: the extra "hub".
+        from huggingface_hub import snapshot_download  # pyright: ignore
+
+        return Path(snapshot_download(str(name).removeprefix("hf://")))
+    folder = Path(name)
+    if (folder / "card.json").is_file():
+        return folder
+    if str(name) in shipped():
+        return Path(str(resources.files("wdno") / "pretrained" / str(name)))
+    raise FileNotFoundError(
+        f"A model is a shipped name, a folder with card.json or an hf:// address, but "
+        f"got {str(name)!r}. Shipped models: {', '.join(shipped()) or 'none'}."
+    )
+
+
+def _parameters(model: WDNO) -> dict[tuple, jax.Array]:
+    state = nnx.to_pure_dict(nnx.state(model, nnx.Param))
+    return dict(nnx.traversals.flatten_mapping(state))
+
+
+def _network_config(model: WDNO) -> Any:
+    """What rebuilds the backbone."""
+    config = getattr(model.denoiser.backbone, "config", None)
+    if type(config) not in networks.NETWORKS:
+        known = [kind.__name__ for kind in networks.NETWORKS]
+        raise ValueError(
+            f"A card names its backbone by a `config` of one of {known}, but "
+            f"{type(model.denoiser.backbone).__name__} has {config!r}. Enter its class "
+            "into `wdno.networks.NETWORKS`."
+        )
+    return config
+
+
+def _tagged(config: Any) -> dict[str, Any]:
+    return {"kind": type(config).__name__, **dataclasses.asdict(config)}
+
+
+def _untagged(entry: Mapping[str, Any], kinds: Mapping[str, type]) -> Any:
+    values = {name: _tuples(value) for name, value in entry.items()}
+    return kinds[values.pop("kind")](**values)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _layout(entry: Mapping[str, Any]) -> WaveletLayout:
+    values = {name: _tuples(value) for name, value in entry.items() if name != "fields"}
+    fields = tuple(
+        Field(item["name"], tuple(item["dims"]), item["level"])
+        for item in entry["fields"]
+    )
+    return WaveletLayout(fields=fields, **values)
+
+
+def _rebuild(card: Mapping[str, Any]) -> WDNO:
+    """The model of a card with parameters that are yet to be filled in."""
+    try:
+        targets, given = _layout(card["targets"]), _layout(card["given"])
+        network = networks.build(
+            _untagged(card["network"], {k.__name__: k for k in networks.NETWORKS}),
+            len(targets.dims),
+            len(targets.channels),
+            len(given.channels),
+            rngs=nnx.Rngs(0),
+        )
+        preconditioning = _untagged(card["preconditioning"], _PRECONDITIONINGS)
+        domain = Domain(**{n: _tuples(v) for n, v in card["domain"].items()})
+        low, high = card["sigma_range"]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            "A model card describes layouts, network, preconditioning, domain and "
+            f"noise range, but an entry is missing or wrong: {error}. Copy it again."
+        ) from error
+    return WDNO(
+        targets, given, denoiser.Denoiser(network, preconditioning), domain, (low, high)
+    )
+
+
+def _fill(model: WDNO, weights: Mapping[str, jax.Array], path: Path) -> None:
+    """Put the weights in place; names and shapes must fit one to one."""
+    state = nnx.to_pure_dict(nnx.state(model, nnx.Param))
+    expected = nnx.traversals.flatten_mapping(state)
+    names = {".".join(map(str, key)): key for key in expected}
+    wrong = sorted(names.keys() ^ weights.keys()) + sorted(
+        name
+        for name in names.keys() & weights.keys()
+        if np.shape(weights[name]) != np.shape(expected[names[name]])
+    )
+    if wrong:
+        raise ValueError(
+            f"Weights must fit the network of their card, but in {path} these are "
+            f"missing, surplus or of another shape: {wrong}. Were they saved for "
+            "another model?"
+        )
+    filled = {
+        key: weights[name].astype(expected[key].dtype) for name, key in names.items()
+    }
+    nnx.update(model, nnx.traversals.unflatten_mapping(filled))

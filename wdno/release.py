@@ -1,0 +1,128 @@
+"""Training by a recipe, up to a model folder that `wdno.load` reads."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import xarray as xr
+
+from wdno import metrics
+from wdno.operator import WDNO, training_loss
+from wdno.persistence import save
+from wdno.recipes import RECIPES, Recipe, WindowBatches, assemble
+from wdno.training import TrainingConfig, Validate, fit
+from wdno.trajectory import to_arrays
+from wdno.verbs import simulate
+
+
+def train(
+    recipe: Recipe,
+    dataset: xr.Dataset,
+    config: TrainingConfig,
+    directory: str | Path,
+    *,
+    validate: Validate | None = None,
+    start: WDNO | None = None,
+    resume: bool = False,
+    clock: Callable[[], float] = time.perf_counter,
+) -> WDNO:
+    """Train the model of a recipe on labelled trajectories; see `wdno.training.fit`.
+
+    Args:
+        recipe: model and noise levels.
+        dataset: trajectories to train on.
+        config: length of the run, learning rate, seed.
+        directory: folder of log and checkpoints.
+        validate: metrics of the averaged model.
+        start: trained model to go on from; a fresh one by default.
+        resume: continue from the last checkpoint.
+        clock: what a budget counts.
+    """
+    arrays = to_arrays(dataset, recipe.state, recipe.control)
+    batches = WindowBatches(arrays, recipe, config.seed)
+    model = start or assemble(recipe, dataset, batches)
+    loss = training_loss(recipe.noise.distribution())
+    return fit(
+        model,
+        loss,
+        batches,
+        config,
+        directory,
+        validate=validate,
+        resume=resume,
+        clock=clock,
+    )
+
+
+def run(
+    name: str,
+    dataset: xr.Dataset,
+    config: TrainingConfig,
+    directory: str | Path,
+    *,
+    validation_samples: int = 128,
+    start: WDNO | None = None,
+    resume: bool = False,
+) -> WDNO:
+    """Train a shipped recipe, hold trajectories back for validation, save the model.
+
+    The folder ``model`` in `directory` receives weights and a card with the data's
+    recipe and checksum, the training configuration and the validation error.
+
+    Raises:
+        ValueError: too few trajectories to hold some back.
+    """
+    recipe = RECIPES[name]
+    if not 0 < validation_samples < dataset.sizes["sample"]:
+        raise ValueError(
+            "Some trajectories are held back for validation, but "
+            f"{validation_samples} of {dataset.sizes['sample']} were asked for. Hold "
+            "back fewer, or generate more."
+        )
+    held_back = dataset.isel(sample=slice(-validation_samples, None)).load()
+
+    def validate(model: WDNO) -> dict[str, float]:
+        return {"validation_error": float(one_step_error(model, held_back).mean())}
+
+    model = train(
+        recipe,
+        dataset.isel(sample=slice(-validation_samples)),
+        config,
+        directory,
+        validate=validate,
+        start=start,
+        resume=resume,
+    )
+    notes = {
+        "name": name,
+        "recipe": dataclasses.asdict(recipe),
+        "training": dataclasses.asdict(config),
+        "data": {key: str(value) for key, value in dataset.attrs.items()},
+        **validate(model),
+    }
+    save(model, Path(directory) / "model", notes=notes)
+    return model
+
+
+def one_step_error(model: WDNO, truth: xr.Dataset) -> xr.DataArray:
+    """Mean squared error of one-step simulation per sample, without the initial state.
+
+    The convention of WDNO: the mean over the states' later instants and positions of
+    one sample of the model (one denoiser call a window, windows chained).
+    """
+    forecast = simulate(
+        model,
+        truth[list(model.state)].isel(time=0, drop=True),
+        truth[list(model.control)],
+        key=jax.random.key(0),
+    )
+    errors = [
+        metrics.mse(
+            metrics.exclude_initial(forecast[name]),
+            metrics.exclude_initial(truth[name]),
+        )
+        for name in model.state
+    ]
+    return xr.concat(errors, "variable").mean("variable")
