@@ -1,0 +1,95 @@
+"""Which backbone, levels, window and noise levels learn forced Burgers fastest?
+
+Each arm trains on the same data for the same processor time of one core, and is judged
+by the one-step error of chained windows on unseen trajectories. Run one arm a core:
+
+    taskset -c 0 python experiments/bakeoff.py --arm unet --data burgers.nc
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import jax
+import tyro
+from backbones import FourierConfig, MixerConfig
+
+from wdno import metrics
+from wdno.networks import TransformerConfig, UNetConfig
+from wdno.recipes import RECIPES, NoiseLevels, Recipe
+from wdno.release import one_step_error, train
+from wdno.training import TrainingConfig
+from wdno.trajectory import open_trajectories
+
+BASE = RECIPES["burgers-simulation"]
+ONE_LEVEL = UNetConfig(widths=(32, 64, 128), blocks=1)
+ARMS: dict[str, Recipe] = {
+    "unet": BASE,
+    "transformer": replace(BASE, network=TransformerConfig((1, 2), 192, 6, 6)),
+    "mixer": replace(BASE, network=MixerConfig((4, 30), (1, 1), 192, 6)),
+    "fourier": replace(BASE, network=FourierConfig((8, 16), 64, 4)),
+    "one level": replace(BASE, levels=1, network=ONE_LEVEL),
+    "whole trajectory": replace(BASE, window=80),
+    "window of 8": replace(BASE, window=8),
+    "log-normal noise": replace(BASE, noise=NoiseLevels(share_at_max=0.0, mean=0.0)),
+    "largest noise only": replace(BASE, noise=NoiseLevels(share_at_max=1.0)),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """One arm of the comparison."""
+
+    arm: str
+    data: Path
+    test: Path
+    out: Path = Path("runs/bakeoff")
+    budget: float = 1200.0
+    learning_rate: float = 1e-3
+    seed: int = 0
+
+
+def main(config: Config) -> None:
+    """Train the arm, score it, and store the curve with what made it."""
+    test = open_trajectories(config.test).load()
+    early, late = test.isel(sample=slice(128)), test.isel(sample=slice(128, 640))
+    directory = config.out / config.arm.replace(" ", "-")
+    training = TrainingConfig(
+        budget=config.budget,
+        seed=config.seed,
+        validate_every=60,
+        ema_decay=0.99,
+        learning_rate=config.learning_rate,
+    )
+    model = train(
+        ARMS[config.arm],
+        open_trajectories(config.data),
+        training,
+        directory,
+        validate=lambda model: {"mse": float(one_step_error(model, early).mean())},
+        clock=time.process_time,
+    )
+    lines = [json.loads(line) for line in (directory / "log.jsonl").open()]
+    interval = metrics.bootstrap_interval(one_step_error(model, late))
+    result = {
+        "command": " ".join(sys.argv),
+        "commit": subprocess.getoutput("git rev-parse --short HEAD"),
+        "machine": f"one core of {os.cpu_count()}, {platform.machine()}",
+        "config": json.loads(json.dumps(asdict(config), default=str)),
+        "recipe": json.loads(json.dumps(asdict(ARMS[config.arm]), default=str)),
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(model)),
+        "steps": lines[-1]["step"],
+        "curve": [[line["seconds"], line["mse"]] for line in lines if "mse" in line],
+        "mse": {name: float(v) for name, v in interval._asdict().items()},
+    }
+    (directory / "result.json").write_text(json.dumps(result, indent=1))
+    print(json.dumps(result["mse"]), result["steps"])
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))
