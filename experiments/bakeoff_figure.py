@@ -25,7 +25,7 @@ def main(config: Config) -> None:
         path.parent.name.replace("-", " "): json.loads(path.read_text())
         for path in config.runs.glob("*/result.json")
     }
-    arms = dict(sorted(arms.items(), key=lambda item: item[1]["mse"]["mean"]))
+    arms = dict(sorted(arms.items(), key=lambda item: item[1]["mse"]["1"]["mean"]))
     figure = Figure(figsize=(8, 5), layout="constrained")
     axis = figure.add_subplot(
         xlabel="seconds of training on one core",
@@ -34,8 +34,8 @@ def main(config: Config) -> None:
         title="Same data, same seconds: which operator learns fastest?",
     )
     for name, arm in arms.items():
-        mean, low, high = (arm["mse"][part] for part in ("mean", "low", "high"))
-        print(f"{name:22s} {mean:.2e} ({low:.2e}-{high:.2e}), {arm['steps']} steps")
+        mean = arm["mse"]["1"]["mean"]
+        print(f"{name:22s} {arm['steps']:6d} updates", json.dumps(arm["mse"]))
         seconds, errors = zip(*arm["curve"], strict=True)
         axis.plot(seconds, errors, marker=".", label=f"{name}, {mean:.1e}")
     axis.legend(title="arm, final MSE of 512", frameon=False)

@@ -15,7 +15,7 @@ from _results import record
 
 import wdno
 from wdno import metrics, plotting
-from wdno.release import one_step_error
+from wdno.release import simulation_error
 from wdno.systems import Burgers
 
 SHIPPED = Path(wdno.__file__).parent / "pretrained"
@@ -43,7 +43,7 @@ def main(config: Config) -> None:
     wdno.save(wdno.load(config.run / "model"), folder, dtype=jnp.float16)
     model = wdno.load(folder)
     truth = Burgers().trajectories(jax.random.key(config.seed), config.samples)
-    interval = metrics.bootstrap_interval(one_step_error(model, truth))
+    interval = metrics.bootstrap_interval(simulation_error(model, truth))
     notes["metrics"] = {
         "one_step_mse": {
             part: float(value) for part, value in interval._asdict().items()

@@ -55,7 +55,7 @@ def test_validation_error_is_that_of_the_trajectories_held_back(released, datase
     difference = (forecast.u - held_back.u).isel(time=slice(1, None))
     expected = float((difference**2).mean())
     assert card["validation_error"] == pytest.approx(expected, rel=1e-5)
-    error = release.one_step_error(model, held_back)
+    error = release.simulation_error(model, held_back)
     later = metrics.exclude_initial
     np.testing.assert_allclose(
         error, metrics.mse(later(forecast.u), later(held_back.u)), rtol=1e-6

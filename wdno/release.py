@@ -84,7 +84,7 @@ def run(
     held_back = dataset.isel(sample=slice(-validation_samples, None)).load()
 
     def validate(model: WDNO) -> dict[str, float]:
-        return {"validation_error": float(one_step_error(model, held_back).mean())}
+        return {"validation_error": float(simulation_error(model, held_back).mean())}
 
     model = train(
         recipe,
@@ -106,16 +106,22 @@ def run(
     return model
 
 
-def one_step_error(model: WDNO, truth: xr.Dataset) -> xr.DataArray:
-    """Mean squared error of one-step simulation per sample, without the initial state.
+def simulation_error(model: WDNO, truth: xr.Dataset, steps: int = 1) -> xr.DataArray:
+    """Mean squared error of one simulation per sample, without the initial state.
 
     The convention of WDNO: the mean over the states' later instants and positions of
-    one sample of the model (one denoiser call a window, windows chained).
+    one sample of the model, windows chained.
+
+    Args:
+        model: a model of the simulation task.
+        truth: reference trajectories, from their initial states on.
+        steps: denoiser calls per window.
     """
     forecast = simulate(
         model,
         truth[list(model.state)].isel(time=0, drop=True),
         truth[list(model.control)],
+        steps=steps,
         key=jax.random.key(0),
     )
     errors = [
