@@ -1,4 +1,4 @@
-"""Backbones that took part in the bake-off and did not stay in the package."""
+"""The backbone that took part in the bake-off and did not stay in the package."""
 
 from dataclasses import dataclass
 
@@ -70,68 +70,4 @@ class Mixer(nnx.Module):
         return crop(self.head(tokens.reshape(grid.shape)), x.shape[1:-1])
 
 
-@dataclass(frozen=True)
-class FourierConfig:
-    """Fourier neural operator with the noise level as a modulation."""
-
-    modes: tuple[int, ...] = (8, 16)
-    width: int = 96
-    depth: int = 4
-
-
-class FourierBlock(nnx.Module):
-    """A learned multiplier on low Fourier modes beside a pointwise perceptron."""
-
-    def __init__(self, config: FourierConfig, *, rngs: nnx.Rngs) -> None:
-        width, (rows, columns) = config.width, config.modes
-        self.modes = config.modes
-        shape = (2, rows, columns, width, width)
-        self.weight = nnx.Param(rngs.normal(shape) / width)
-        self.modulation = Modulation(width, width, rngs=rngs)
-        self.norm = nnx.RMSNorm(width, rngs=rngs)
-        self.inner = nnx.Linear(width, 2 * width, rngs=rngs)
-        self.outer = nnx.Linear(2 * width, width, rngs=rngs)
-
-    def __call__(self, x, embedding):
-        rows, columns = self.modes
-        extents = tuple(2 * n for n in x.shape[1:3])  # zero padding: not periodic
-        padded = jnp.pad(x, ((0, 0), *((0, n) for n in x.shape[1:3]), (0, 0)))
-        low = jnp.fft.rfft2(padded, axes=(1, 2))[:, :, :columns]
-        low = jnp.concatenate([low[:, : rows // 2], low[:, -(rows // 2) :]], 1)
-        real, imaginary = self.weight[...]
-        product = jnp.einsum("btxc,txcd->btxd", low, real + 1j * imaginary)
-        full = jnp.zeros(
-            (len(x), extents[0], extents[1] // 2 + 1, x.shape[-1]), low.dtype
-        )
-        full = full.at[:, : rows // 2, :columns].set(product[:, : rows // 2])
-        full = full.at[:, -(rows // 2) :, :columns].set(product[:, rows // 2 :])
-        smooth = crop(jnp.fft.irfft2(full, extents, axes=(1, 2)), x.shape[1:3])
-        h = self.modulation(self.norm(smooth + x), embedding)
-        return x + self.outer(nnx.gelu(self.inner(h)))
-
-
-class Fourier(nnx.Module):
-    """Lift, `depth` Fourier blocks, project (Li et al. 2021, arXiv 2010.08895)."""
-
-    def __init__(self, config, axes, channels, condition_channels, *, rngs):
-        width = config.width
-        self.embedding = NoiseEmbedding(width, rngs=rngs)
-        inputs = channels + condition_channels + 2
-        self.lift = nnx.Linear(inputs, width, rngs=rngs)
-        self.blocks = nnx.List(
-            FourierBlock(config, rngs=rngs) for _ in range(config.depth)
-        )
-        self.project = nnx.Linear(width, channels, rngs=rngs)
-
-    def __call__(self, x, c_noise, cond):
-        embedding = self.embedding(c_noise)
-        axes = [jnp.linspace(-1, 1, n, dtype=x.dtype) for n in x.shape[1:3]]
-        place = jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1)[None]
-        place = jnp.broadcast_to(place, (*x.shape[:3], 2))
-        h = self.lift(jnp.concatenate([x, cond, place], -1))
-        for block in self.blocks:
-            h = block(h, embedding)
-        return self.project(nnx.gelu(h))
-
-
-NETWORKS.update({MixerConfig: Mixer, FourierConfig: Fourier})
+NETWORKS[MixerConfig] = Mixer

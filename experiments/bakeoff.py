@@ -1,7 +1,8 @@
 """Which backbone, levels, window and noise levels learn forced Burgers fastest?
 
 Each arm trains on the same data for the same processor time of one core, and is judged
-by the error of chained windows on unseen trajectories, of one and of several steps. Run one arm a core:
+by the error of chained windows on unseen trajectories, with one and with several
+denoiser calls a window. Run one arm a core:
 
     taskset -c 0 python experiments/bakeoff.py --arm unet --data burgers.nc
 """
@@ -17,27 +18,30 @@ from pathlib import Path
 
 import jax
 import tyro
-from backbones import FourierConfig, MixerConfig
+from backbones import MixerConfig
 
 from wdno import metrics
-from wdno.networks import TransformerConfig, UNetConfig
+from wdno.networks import FourierConfig, TransformerConfig, UNetConfig
 from wdno.recipes import RECIPES, NoiseLevels, Recipe
-from wdno.release import simulation_error, train
+from wdno.release import train
 from wdno.training import TrainingConfig
 from wdno.trajectory import open_trajectories
+from wdno.validation import simulation_error
 
-BASE = RECIPES["burgers-simulation"]
-ONE_LEVEL = UNetConfig(widths=(32, 64, 128), blocks=1)
+BASE = replace(RECIPES["burgers-simulation"], noise=NoiseLevels())
 ARMS: dict[str, Recipe] = {
-    "unet": BASE,
+    "fourier": BASE,
+    "unet": replace(BASE, network=UNetConfig((96, 128, 192), blocks=1)),
     "transformer": replace(BASE, network=TransformerConfig((1, 2), 192, 6, 6)),
     "mixer": replace(BASE, network=MixerConfig((4, 30), (1, 1), 192, 6)),
-    "fourier": replace(BASE, network=FourierConfig((8, 16), 64, 4)),
-    "one level": replace(BASE, levels=1, network=ONE_LEVEL),
-    "whole trajectory": replace(BASE, window=80),
-    "window of 8": replace(BASE, window=8),
-    "log-normal noise": replace(BASE, noise=NoiseLevels(share_at_max=0.0, mean=0.0)),
+    "one level": replace(BASE, levels=1, network=FourierConfig((16, 32), 32, 4)),
+    "three levels": replace(BASE, levels=3, network=FourierConfig((4, 8), 128, 4)),
+    "whole trajectory": replace(
+        BASE, window=80, network=FourierConfig((16, 16), 48, 4)
+    ),
+    "window of 8": replace(BASE, window=8, network=FourierConfig((4, 16), 80, 4)),
     "wide noise": replace(BASE, noise=NoiseLevels(share_at_max=0.5, mean=0.0, std=2.0)),
+    "log-normal noise": replace(BASE, noise=NoiseLevels(share_at_max=0.0, mean=0.0)),
     "largest noise only": replace(BASE, noise=NoiseLevels(share_at_max=1.0)),
 }
 

@@ -15,8 +15,8 @@ from _results import record
 
 import wdno
 from wdno import metrics, plotting
-from wdno.release import simulation_error
 from wdno.systems import Burgers
+from wdno.validation import simulation_error
 
 SHIPPED = Path(wdno.__file__).parent / "pretrained"
 KEPT = ("name", "recipe", "training", "data", "validation_error")

@@ -160,11 +160,13 @@ class WDNO(nnx.Module):
 def training_loss(noise: NoiseDistribution) -> Loss[WDNO]:
     """Denoising loss of a `WDNO` on physical fields, for `wdno.training.fit`.
 
-    Channels count by their share of the fields' energy, so that the loss estimates
-    the squared error in physical space rather than that of the faintest subband.
+    A batch may lie on another grid than the model's own, see `WDNO.on`. Channels count
+    by their share of the fields' energy, so that the loss estimates the squared error
+    in physical space rather than that of the faintest subband.
     """
 
     def loss(model: WDNO, batch: Fields, key: PRNGKeyArray) -> Float[Array, ""]:
+        model = model.on(batch[model.targets.fields[0].name].shape[1:])
         x0 = model.targets.analysis(batch)
         cond = model.given.analysis(batch)
         weight = jnp.asarray(model.targets.energy_share)

@@ -1,25 +1,17 @@
 """How a released model is made: everything that training needs besides the data.
 
-A recipe is data. `WDNO`s are built from it (`assemble`), trained with it (`train`) and
-the experiments vary one of its entries at a time.
+A recipe is data. Models are built from it (`wdno.assembly`), trained with it
+(`wdno.release`) and the experiments vary one of its entries at a time.
 """
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
-
-import jax
-import jax.numpy as jnp
-import numpy as np
-import xarray as xr
-from flax import nnx
+from typing import Any, NamedTuple
 
 from wdno import tasks
-from wdno._typing import Fields
-from wdno.denoiser import Denoiser, Karras
-from wdno.layout import WaveletLayout
-from wdno.networks import NetworkConfig, UNetConfig, build
+from wdno.networks import FourierConfig, NetworkConfig
 from wdno.noise import NoiseDistribution, log_normal, mixture, point
-from wdno.operator import WDNO, Domain
-from wdno.trajectory import windows
 
 
 @dataclass(frozen=True)
@@ -49,6 +41,15 @@ class NoiseLevels:
         return mixture(parts, [self.share_at_max, 1 - self.share_at_max])
 
 
+class TrainingGrid(NamedTuple):
+    """A grid of windows: the data coarsened in time and space, and the window on it."""
+
+    coarsening: int
+    """Ratio of its spacings to those of the data, a power of two."""
+    frames: int
+    """Frames of a window."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A model and its training, up to data and length of the run.
@@ -57,6 +58,11 @@ class Recipe:
         state: names of the state variables.
         control: names of the controls.
         window: frames that are generated at once; longer records are chained.
+        task: what is generated given what, a function of `wdno.tasks`.
+        more_grids: grids that training visits in turn beside the data's own.
+        coarse_noise: standard deviation of noise on coarse states in training, in
+            units of the states. It teaches a refiner not to trust them blindly
+            (conditioning augmentation: Ho et al. 2022, arXiv 2106.15282, section 4.1).
         wavelet: name of the wavelet.
         mode: boundary treatment of time and of every spatial axis.
         levels: wavelet levels.
@@ -70,97 +76,56 @@ class Recipe:
     state: tuple[str, ...]
     control: tuple[str, ...]
     window: int
+    task: Callable[[tasks.Names, tasks.Names, tasks.Names], tasks.Task] = (
+        tasks.simulation
+    )
+    more_grids: tuple[TrainingGrid, ...] = ()
+    coarse_noise: float = 0.0
     wavelet: str = "bior2.4"
     mode: tuple[str, ...] = ("periodization", "periodization")
     levels: int = 2
-    network: NetworkConfig = field(default_factory=UNetConfig)
+    network: NetworkConfig = field(default_factory=FourierConfig)
     noise: NoiseLevels = field(default_factory=NoiseLevels)
     batch_size: int = 32
     share_at_start: float = 0.2
 
+    @property
+    def grids(self) -> tuple[TrainingGrid, ...]:
+        """All grids of training, the data's own first."""
+        return (TrainingGrid(1, self.window), *self.more_grids)
+
+    def notes(self) -> dict[str, Any]:
+        """The recipe as it stands on a card: the task by its name."""
+        return {**dataclasses.asdict(self), "task": self.task.__name__}
+
 
 RECIPES: dict[str, Recipe] = {
     "burgers-simulation": Recipe(
-        ("u",), ("f",), window=16, network=UNetConfig((96, 128, 192), blocks=1)
+        ("u",),
+        ("f",),
+        window=16,
+        network=FourierConfig((8, 16), width=64, depth=4),
+        noise=NoiseLevels(share_at_max=0.5, mean=0.0, std=2.0),
+    ),
+    "burgers-refinement": Recipe(
+        ("u",),
+        ("f",),
+        window=16,
+        task=tasks.refinement,
+        more_grids=(TrainingGrid(2, 16), TrainingGrid(4, 16)),
+        coarse_noise=0.03,
+        levels=1,
+        network=FourierConfig((12, 20), width=48, depth=4),
+    ),
+    "burgers-control": Recipe(
+        ("u",),
+        ("f",),
+        window=80,
+        task=tasks.reaching,
+        more_grids=tuple(TrainingGrid(1, frames) for frames in (64, 48, 32, 16)),
+        network=FourierConfig((16, 16), width=48, depth=4),
+        noise=NoiseLevels(share_at_max=0.2),
+        batch_size=16,
     ),
 }
 """The models that ship with the package, by name."""
-
-
-@dataclass(frozen=True)
-class WindowBatches:
-    """Random windows of training trajectories: the batch of a step, by its number.
-
-    Attributes:
-        arrays: whole trajectories, see `wdno.trajectory.to_arrays`.
-        recipe: window length, batch size and share of windows at the start.
-        seed: seed of the draws.
-
-    Raises:
-        ValueError: the trajectories are shorter than a window.
-    """
-
-    arrays: dict[str, np.ndarray]
-    recipe: Recipe
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse records that hold no window."""
-        frames = self.arrays[self.recipe.state[0]].shape[1]
-        if frames < self.recipe.window:
-            raise ValueError(
-                f"A record holds at least one window of {self.recipe.window} frames, "
-                f"but these have {frames}. Use longer records or a shorter window."
-            )
-
-    def __call__(self, step: int) -> Fields:
-        """Windows drawn with replacement; depends on seed and step alone."""
-        draw = np.random.default_rng([self.seed, step])
-        rows, frames = self.arrays[self.recipe.state[0]].shape[:2]
-        size = self.recipe.batch_size
-        starts = draw.integers(0, frames - self.recipe.window + 1, size)
-        starts = np.where(draw.random(size) < self.recipe.share_at_start, 0, starts)
-        row = draw.integers(0, rows, size)
-        cut = windows(self.arrays, self.recipe.window, starts, row)
-        return jax.tree.map(jnp.asarray, cut)
-
-
-def assemble(recipe: Recipe, dataset: xr.Dataset, batches: WindowBatches) -> WDNO:
-    """A model with fresh parameters on the grid of `dataset`, scales fitted.
-
-    Args:
-        recipe: layouts and network.
-        dataset: trajectories, for their axes and coordinates.
-        batches: windows that the scales are fitted on (the first 64).
-
-    Raises:
-        ValueError: the wavelet levels cannot halve the grid of a window, or an axis is
-            not evenly spaced.
-    """
-    space = tuple(
-        d for d in dataset[recipe.state[0]].dims if d not in ("sample", "time")
-    )
-    dims = ("time", *space)
-    grid = (recipe.window, *(dataset.sizes[d] for d in space))
-    layouts = [
-        WaveletLayout(
-            fields, dims, grid, recipe.wavelet, recipe.mode, recipe.levels
-        ).fit(batches(step) for step in range(64))
-        for fields in tasks.simulation(recipe.state, recipe.control, dims)
-    ]
-    targets, given = layouts
-    network = build(
-        recipe.network,
-        len(dims),
-        len(targets.channels),
-        len(given.channels),
-        rngs=nnx.Rngs(batches.seed),
-    )
-    noise = recipe.noise
-    return WDNO(
-        targets,
-        given,
-        Denoiser(network, Karras()),
-        Domain.of({dim: dataset[dim].values for dim in dims}),
-        (noise.sigma_min, noise.sigma_max),
-    )

@@ -5,16 +5,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import jax
 import xarray as xr
 
-from wdno import metrics
+from wdno.assembly import WindowBatches, assemble
 from wdno.operator import WDNO, training_loss
 from wdno.persistence import save
-from wdno.recipes import RECIPES, Recipe, WindowBatches, assemble
+from wdno.recipes import RECIPES, Recipe
 from wdno.training import TrainingConfig, Validate, fit
-from wdno.trajectory import to_arrays
-from wdno.verbs import simulate
+from wdno.validation import VALIDATIONS
 
 
 def train(
@@ -40,8 +38,7 @@ def train(
         resume: continue from the last checkpoint.
         clock: what a budget counts.
     """
-    arrays = to_arrays(dataset, recipe.state, recipe.control)
-    batches = WindowBatches(arrays, recipe, config.seed)
+    batches = WindowBatches(dataset, recipe, config.seed)
     model = start or assemble(recipe, dataset, batches)
     loss = training_loss(recipe.noise.distribution())
     return fit(
@@ -84,7 +81,8 @@ def run(
     held_back = dataset.isel(sample=slice(-validation_samples, None)).load()
 
     def validate(model: WDNO) -> dict[str, float]:
-        return {"validation_error": float(simulation_error(model, held_back).mean())}
+        error = VALIDATIONS[recipe.task](model, held_back)
+        return {"validation_error": float(error.mean())}
 
     model = train(
         recipe,
@@ -97,38 +95,10 @@ def run(
     )
     notes = {
         "name": name,
-        "recipe": dataclasses.asdict(recipe),
+        "recipe": recipe.notes(),
         "training": dataclasses.asdict(config),
         "data": {key: str(value) for key, value in dataset.attrs.items()},
         **validate(model),
     }
     save(model, Path(directory) / "model", notes=notes)
     return model
-
-
-def simulation_error(model: WDNO, truth: xr.Dataset, steps: int = 1) -> xr.DataArray:
-    """Mean squared error of one simulation per sample, without the initial state.
-
-    The convention of WDNO: the mean over the states' later instants and positions of
-    one sample of the model, windows chained.
-
-    Args:
-        model: a model of the simulation task.
-        truth: reference trajectories, from their initial states on.
-        steps: denoiser calls per window.
-    """
-    forecast = simulate(
-        model,
-        truth[list(model.state)].isel(time=0, drop=True),
-        truth[list(model.control)],
-        steps=steps,
-        key=jax.random.key(0),
-    )
-    errors = [
-        metrics.mse(
-            metrics.exclude_initial(forecast[name]),
-            metrics.exclude_initial(truth[name]),
-        )
-        for name in model.state
-    ]
-    return xr.concat(errors, "variable").mean("variable")

@@ -5,11 +5,16 @@ other targets and other given fields (Wavelet Diffusion Neural Operator,
 arXiv 2412.04833, sections 3.1 and 3.2).
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from jaxtyping import Array
 
 from wdno.layout import Field
 
 Names = tuple[str, ...]
+Values = TypeVar("Values", np.ndarray, Array)
 
 
 class Task(NamedTuple):
@@ -59,3 +64,40 @@ def refinement(state: Names, control: Names, dims: Names) -> Task:
 def control(state: Names, control: Names, dims: Names) -> Task:
     """p(state, control | initial state): what guidance turns into a plan."""
     return Task(whole(state + control, dims), initial(state, dims))
+
+
+def reaching(state: Names, control: Names, dims: Names) -> Task:
+    """p(state, control | initial state, final state): plans that end where wished."""
+    given = initial(state, dims) + final(state, dims)
+    return Task(whole(state + control, dims), given)
+
+
+def with_conditions(
+    fields: Mapping[str, Values], given: tuple[Field, ...]
+) -> dict[str, Values]:
+    """Add what is given and follows from the trajectories themselves.
+
+    Final states are the last frames. Coarse states are every second sample along every
+    axis: of the instants t_1, t_2, … those with even number, of the positions
+    x_0, x_1, … as well.
+
+    Args:
+        fields: states ``u`` (batch, frames, *space) with what else is known.
+        given: the fields that a model is conditioned on.
+
+    Returns:
+        `fields` and, as far as `given` names them, ``uT`` (batch, *space) and
+        ``u_coarse`` (batch, frames/2, *space/2).
+    """
+    derived = {}
+    for quantity in given:
+        state = fields.get(quantity.name.removesuffix("T"))
+        fine = fields.get(quantity.name.removesuffix("_coarse"))
+        if quantity.name in fields:
+            continue
+        if quantity.level and fine is not None:
+            odd, even = slice(1, None, 2), slice(None, None, 2)
+            derived[quantity.name] = fine[:, odd, *(even,) * (fine.ndim - 2)]
+        elif state is not None:
+            derived[quantity.name] = state[:, -1]
+    return {**fields, **derived}

@@ -4,11 +4,14 @@ from collections.abc import Callable
 
 from flax import nnx
 
+from wdno.networks.fourier import Fourier, FourierConfig
 from wdno.networks.transformer import Transformer, TransformerConfig
 from wdno.networks.unet import UNet, UNetConfig
 
 __all__ = [
     "NETWORKS",
+    "Fourier",
+    "FourierConfig",
     "NetworkConfig",
     "Transformer",
     "TransformerConfig",
@@ -17,12 +20,13 @@ __all__ = [
     "build",
 ]
 
-NetworkConfig = UNetConfig | TransformerConfig
+NetworkConfig = FourierConfig | TransformerConfig | UNetConfig
 """Shape of a backbone, which is what a model card stores of it."""
 
 NETWORKS: dict[type, Callable[..., nnx.Module]] = {
-    UNetConfig: UNet,
+    FourierConfig: Fourier,
     TransformerConfig: Transformer,
+    UNetConfig: UNet,
 }
 """The backbone that belongs to each configuration."""
 

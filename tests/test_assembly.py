@@ -1,0 +1,189 @@
+"""From a recipe to batches of windows and to a model on the grid of the data."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+
+from wdno import tasks
+from wdno.assembly import WindowBatches, assemble
+from wdno.networks import UNetConfig
+from wdno.recipes import RECIPES, Recipe, TrainingGrid
+from wdno.systems import Burgers
+
+TINY = Recipe(
+    ("u",),
+    ("f",),
+    window=4,
+    levels=1,
+    network=UNetConfig((4,), blocks=1, heads=1),
+    batch_size=2,
+)
+KEY = jax.random.key(0)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return Burgers(duration=0.8, frames=8, points=16).trajectories(KEY, samples=3)
+
+
+def numbered(rows=5, frames=9, points=2):
+    """Records whose values tell row and instant: 1000 row + instant."""
+    row = 1000 * np.arange(rows, dtype=np.float32)[:, None, None]
+    instants = np.arange(frames + 1, dtype=np.float32)[None, :, None]
+    values = row + instants + np.zeros((1, 1, points), np.float32)
+    dims = ("sample", "time", "x")
+    held = {"f": "time: mean", "u": "time: point"}
+    return xr.Dataset(
+        {n: (dims, values, {"cell_methods": how}) for n, how in held.items()},
+        {"time": np.arange(frames + 1) / 8, "x": np.arange(points) / points},
+    )
+
+
+def starts(batch):
+    return np.asarray(batch["u0"][:, 0]) % 1000
+
+
+# Windows
+
+
+def test_a_batch_depends_on_seed_and_step_alone():
+    first, second = (WindowBatches(numbered(), TINY, seed=1) for _ in range(2))
+    backwards = {step: second(step) for step in reversed(range(4))}
+    for step in range(4):
+        jax.tree.map(np.testing.assert_array_equal, first(step), backwards[step])
+    distinct = [first(step)["u"] for step in range(8)]
+    distinct += [
+        WindowBatches(numbered(), TINY, seed=2)(step)["u"] for step in range(8)
+    ]
+    assert len({np.asarray(u).tobytes() for u in distinct}) == 16
+
+
+def test_windows_are_stretches_that_begin_with_their_initial_state():
+    batch = WindowBatches(numbered(), replace(TINY, batch_size=200))(0)
+    assert {name: v.shape for name, v in batch.items()} == {
+        "u0": (200, 2),
+        "u": (200, 4, 2),
+        "f": (200, 4, 2),
+    }
+    instants = batch["u0"][:, None] + np.arange(4, dtype=np.float32)[None, :, None]
+    np.testing.assert_array_equal(batch["f"], instants)
+    np.testing.assert_array_equal(batch["u"], instants + 1)
+    rows = np.asarray(batch["u0"][:, 0]) // 1000
+    assert set(rows) == set(range(5))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_a_share_of_windows_begins_with_the_record(share):
+    recipe = replace(TINY, batch_size=6000, share_at_start=share)
+    counts = np.bincount(starts(WindowBatches(numbered(), recipe)(0)).astype(int))
+    shares = counts / counts.sum()
+    assert shares[0] == pytest.approx(share + (1 - share) / 6, abs=0.03)
+    np.testing.assert_allclose(shares[1:], (1 - share) / 6, atol=0.03)
+    assert len(counts) == (6 if share < 1 else 1)  # starts 0 … 9 - 4
+
+
+def test_a_window_must_fit_into_the_record():
+    with pytest.raises(
+        ValueError, match="window of 16 frames, but coarsened by 1 these have 9"
+    ):
+        WindowBatches(numbered(), replace(TINY, window=16))
+
+
+def test_training_visits_the_grids_of_a_recipe_in_turn():
+    grids = (TrainingGrid(2, 4), TrainingGrid(4, 2))
+    recipe = replace(TINY, more_grids=grids, batch_size=50)
+    batches = WindowBatches(numbered(frames=16, points=8), recipe)
+    shapes = [batches(step)["u"].shape for step in range(4)]
+    assert shapes == [(50, 4, 8), (50, 4, 4), (50, 2, 2), (50, 4, 8)]
+    halved = batches(1)
+    between = np.diff(np.concatenate([halved["u0"][:, None], halved["u"]], 1), axis=1)
+    np.testing.assert_array_equal(between, 2)
+    # A force is held over two intervals: the mean of what acted in them.
+    before = np.concatenate([halved["u0"][:, None], halved["u"][:, :-1]], axis=1)
+    np.testing.assert_array_equal(halved["f"], before + 0.5)
+
+
+def test_conditions_that_follow_from_the_states_are_given_too():
+    reach = WindowBatches(numbered(), replace(TINY, task=tasks.reaching))(0)
+    np.testing.assert_array_equal(reach["uT"], reach["u"][:, -1])
+    refine = replace(TINY, task=tasks.refinement, batch_size=20)
+    exact = WindowBatches(numbered(), refine)(0)
+    np.testing.assert_array_equal(exact["u_coarse"], exact["u"][:, 1::2, ::2])
+    noisy = WindowBatches(numbered(), replace(refine, coarse_noise=0.5))(0)
+    np.testing.assert_array_equal(noisy["u"], exact["u"])
+    error = np.asarray(noisy["u_coarse"] - exact["u_coarse"])
+    assert error.std() == pytest.approx(0.5, rel=0.3)
+
+
+# Models
+
+
+def test_scales_give_every_channel_unit_variance(dataset):
+    batches = WindowBatches(dataset, TINY)
+    model = assemble(TINY, dataset, batches)
+    for layout in (model.targets, model.given):
+        z = np.stack([layout.analysis(batches(step)) for step in range(64)])
+        rms = np.sqrt(np.mean(np.square(z), axis=(0, 1, 2, 3)))
+        np.testing.assert_allclose(rms, 1, rtol=1e-3)
+
+
+def test_a_model_knows_where_its_data_lie(dataset):
+    moved = dataset.assign_coords(time=dataset.time + 2, x=dataset.x + 0.5)
+    batches = WindowBatches(moved, TINY)
+    model = assemble(TINY, moved, batches)
+    assert model.targets.grid == model.given.grid == (4, 16)
+    np.testing.assert_allclose(model.domain.start, (2.0, 0.5))
+    np.testing.assert_allclose(model.domain.spacing, (0.1, 1 / 16))
+    assert model.sigma_range == (TINY.noise.sigma_min, TINY.noise.sigma_max)
+    assert (model.state, model.control) == (("u",), ("f",))
+
+
+def test_initial_parameters_follow_the_seed(dataset):
+    kernels = [
+        assemble(TINY, dataset, WindowBatches(dataset, TINY, seed))
+        .denoiser.backbone.stem.kernel[...]
+        .tobytes()
+        for seed in (0, 0, 1)
+    ]
+    assert kernels[0] == kernels[1] != kernels[2]
+
+
+def test_a_plane_needs_no_other_code():
+    draw = np.random.default_rng(0)
+    dims = ("sample", "time", "y", "x")
+    sizes = (2, 5, 4, 8)
+    coords = {d: np.arange(n) / n for d, n in zip(dims[1:], sizes[1:], strict=True)}
+    dataset = xr.Dataset(
+        {name: (dims, np.float32(draw.normal(size=sizes))) for name in "uvf"}, coords
+    )
+    recipe = replace(TINY, state=("u", "v"), mode=("periodization",) * 3)
+    model = assemble(recipe, dataset, WindowBatches(dataset, recipe))
+    assert model.targets.dims == ("time", "y", "x")
+    assert model.targets.coefficient_grid == (2, 2, 4)
+    assert len(model.targets.channels) == 2 * 8
+    assert len(model.given.channels) == 2 * 4 + 8
+
+
+def test_levels_that_do_not_halve_the_window_are_refused(dataset):
+    recipe = replace(TINY, window=6, levels=2)
+    batches = WindowBatches(dataset, recipe)
+    with pytest.raises(ValueError, match="6 samples along 'time'"):
+        assemble(recipe, dataset, batches)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_released_recipes_fit_the_grid_of_their_system(name):
+    system = Burgers()
+    dataset = numbered(1, system.frames, system.points).assign_coords(system.coords)
+    recipe = replace(RECIPES[name], network=TINY.network, batch_size=1)
+    batches = WindowBatches(dataset, recipe)
+    model = assemble(recipe, dataset, batches)
+    for step, grid in enumerate(recipe.grids):
+        moved = model.on((grid.frames, system.points // grid.coarsening))
+        assert np.isfinite(moved.targets.analysis(batches(step))).all()
+        assert np.isfinite(moved.given.analysis(batches(step))).all()
+    assert system.frames % model.window == 0
+    assert model.targets.grid == (model.window, system.points)

@@ -1,0 +1,118 @@
+"""From a recipe and data to batches of windows and a model with fresh parameters."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from flax import nnx
+
+from wdno import tasks
+from wdno._typing import Fields
+from wdno.denoiser import Denoiser, Karras
+from wdno.layout import WaveletLayout
+from wdno.networks import build
+from wdno.operator import WDNO, Domain
+from wdno.recipes import Recipe
+from wdno.trajectory import coarsen, to_arrays, windows
+
+
+class WindowBatches:
+    """Random windows of training trajectories: the batch of a step, by its number."""
+
+    def __init__(self, dataset: xr.Dataset, recipe: Recipe, seed: int = 0) -> None:
+        """Read the trajectories into memory, on every grid of the recipe.
+
+        Args:
+            dataset: trajectories on (sample, time, *space).
+            recipe: grids, batch size and share of windows at the start.
+            seed: seed of the draws.
+
+        Raises:
+            ValueError: the trajectories are shorter than a window or cannot be
+                coarsened as the recipe wants.
+        """
+        self.recipe, self.seed = recipe, seed
+        ratios = sorted({grid.coarsening for grid in recipe.grids})
+        self.arrays = {
+            ratio: to_arrays(
+                dataset if ratio == 1 else coarsen(dataset, ratio),
+                recipe.state,
+                recipe.control,
+            )
+            for ratio in ratios
+        }
+        for ratio, window in recipe.grids:
+            frames = self.arrays[ratio][recipe.state[0]].shape[1]
+            if frames < window:
+                raise ValueError(
+                    f"A record holds at least one window of {window} frames, but "
+                    f"coarsened by {ratio} these have {frames}. Use longer records or "
+                    "a shorter window."
+                )
+        dims = _dims(recipe, dataset)
+        self._given = recipe.task(recipe.state, recipe.control, dims).given
+
+    def __call__(self, step: int) -> Fields:
+        """Windows drawn with replacement; depends on seed and step alone."""
+        draw = np.random.default_rng([self.seed, step])
+        grids = self.recipe.grids
+        ratio, window = grids[step % len(grids)]
+        arrays = self.arrays[ratio]
+        rows, frames = arrays[self.recipe.state[0]].shape[:2]
+        size = self.recipe.batch_size
+        starts = draw.integers(0, frames - window + 1, size)
+        starts = np.where(draw.random(size) < self.recipe.share_at_start, 0, starts)
+        row = draw.integers(0, rows, size)
+        cut = tasks.with_conditions(windows(arrays, window, starts, row), self._given)
+        for quantity in self._given:
+            if quantity.level:
+                coarse = cut[quantity.name]  # a view of the states: leave these alone
+                error = draw.standard_normal(coarse.shape, np.float32)
+                cut[quantity.name] = coarse + self.recipe.coarse_noise * error
+        return jax.tree.map(jnp.asarray, cut)
+
+
+def assemble(recipe: Recipe, dataset: xr.Dataset, batches: WindowBatches) -> WDNO:
+    """A model with fresh parameters on the grid of `dataset`, scales fitted.
+
+    Args:
+        recipe: layouts and network.
+        dataset: trajectories, for their axes and coordinates.
+        batches: windows that the scales are fitted on, the first 64 of the data's own
+            grid.
+
+    Raises:
+        ValueError: the wavelet levels cannot halve the grid of a window, or an axis is
+            not evenly spaced.
+    """
+    dims = _dims(recipe, dataset)
+    grid = (recipe.window, *(dataset.sizes[d] for d in dims[1:]))
+    turn = len(recipe.grids)
+    layouts = [
+        WaveletLayout(
+            fields, dims, grid, recipe.wavelet, recipe.mode, recipe.levels
+        ).fit(batches(step) for step in range(0, 64 * turn, turn))
+        for fields in recipe.task(recipe.state, recipe.control, dims)
+    ]
+    targets, given = layouts
+    network = build(
+        recipe.network,
+        len(dims),
+        len(targets.channels),
+        len(given.channels),
+        rngs=nnx.Rngs(batches.seed),
+    )
+    noise = recipe.noise
+    return WDNO(
+        targets,
+        given,
+        Denoiser(network, Karras()),
+        Domain.of({dim: dataset[dim].values for dim in dims}),
+        (noise.sigma_min, noise.sigma_max),
+    )
+
+
+def _dims(recipe: Recipe, dataset: xr.Dataset) -> tuple[str, ...]:
+    """Axes of the layouts: time, then those of space in the order of the data."""
+    dims = dataset[recipe.state[0]].dims
+    return ("time", *(str(d) for d in dims if d not in ("sample", "time")))

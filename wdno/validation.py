@@ -1,0 +1,95 @@
+"""One number a trajectory that says how well a model does its task."""
+
+from collections.abc import Callable
+
+import jax
+import xarray as xr
+from flax import nnx
+
+from wdno import metrics, tasks
+from wdno.noise import log_uniform
+from wdno.operator import WDNO, training_loss
+from wdno.super_resolution import super_resolve
+from wdno.trajectory import coarsen, to_fields
+from wdno.verbs import simulate
+
+
+def simulation_error(model: WDNO, truth: xr.Dataset, steps: int = 1) -> xr.DataArray:
+    """Mean squared error of one simulation per sample, without the initial state.
+
+    The convention of WDNO: the mean over the states' later instants and positions of
+    one sample of the model, windows chained.
+
+    Args:
+        model: a model of the simulation task.
+        truth: reference trajectories, from their initial states on.
+        steps: denoiser calls per window.
+    """
+    forecast = simulate(
+        model,
+        truth[list(model.state)].isel(time=0, drop=True),
+        truth[list(model.control)],
+        steps=steps,
+        key=jax.random.key(0),
+    )
+    return _error_of_states(model, forecast, truth)
+
+
+def refinement_error(model: WDNO, truth: xr.Dataset) -> xr.DataArray:
+    """Mean squared error per sample of doubling the resolution of exact coarse states.
+
+    Args:
+        model: a model of the refinement task.
+        truth: reference trajectories, whose every second sample is refined.
+    """
+    fine = super_resolve(
+        model,
+        coarsen(truth, 2)[list(model.state)],
+        truth[list(model.state)].isel(time=0, drop=True),
+        truth[list(model.control)],
+        factor=2,
+        key=jax.random.key(0),
+    )
+    return _error_of_states(model, fine, truth)
+
+
+def denoising_error(model: WDNO, truth: xr.Dataset) -> xr.DataArray:
+    """Denoising loss at noise levels spread evenly over the model's range.
+
+    For models whose targets their conditions do not determine, such as planners: no
+    single trajectory is right for these.
+
+    Args:
+        model: a model of any task.
+        truth: reference trajectories; their first window is used.
+    """
+    generated = [quantity.name for quantity in model.targets.fields]
+    given = model.given.fields
+    controls = model.control or tuple(n for n in generated if n not in model.state)
+    first = truth.isel(time=slice(model.window + 1))
+    fields = tasks.with_conditions(to_fields(first, model.state, controls), given)
+    loss = nnx.jit(training_loss(log_uniform(*model.sigma_range)))
+    return xr.DataArray(loss(model, fields, jax.random.key(0)))
+
+
+def _error_of_states(
+    model: WDNO, forecast: xr.Dataset, truth: xr.Dataset
+) -> xr.DataArray:
+    """Mean over the later instants, the positions and the states."""
+    errors = [
+        metrics.mse(
+            metrics.exclude_initial(forecast[name]),
+            metrics.exclude_initial(truth[name]),
+        )
+        for name in model.state
+    ]
+    return xr.concat(errors, "variable").mean("variable")
+
+
+VALIDATIONS: dict[Callable[..., tasks.Task], Callable[..., xr.DataArray]] = {
+    tasks.simulation: simulation_error,
+    tasks.refinement: refinement_error,
+    tasks.control: denoising_error,
+    tasks.reaching: denoising_error,
+}
+"""The error that is watched while a model of each task trains."""
