@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,16 +14,18 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def record(name: str, config: Mapping[str, Any], **results: Any) -> Path:
-    """Write ``results/<name>.json`` with command, commit, machine and configuration."""
+    """Write ``results/<name>.json`` with what is needed to measure it again."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
     )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in KiB, on Linux
     script = Path(sys.argv[0]).resolve()
     entry = {
         "command": f"python {script.relative_to(RESULTS.parents[1])} "
         + " ".join(sys.argv[1:]),
         "commit": commit.stdout.strip(),
         "machine": f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}",
+        "peak_memory_gib": round(peak / 2**20, 2),
         "config": dict(config),
         **results,
     }

@@ -1,12 +1,148 @@
-"""The backbone that took part in the bake-off and did not stay in the package."""
+"""Backbones that took part in the bake-off and did not stay in the package."""
 
+import itertools
 from dataclasses import dataclass
 
 import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Array, Float
 
 from wdno.networks import NETWORKS
-from wdno.networks.layers import Modulation, NoiseEmbedding, crop, pad_to_multiple
+from wdno.networks.layers import (
+    Condition,
+    Embedding,
+    Features,
+    Modulation,
+    NoiseEmbedding,
+    SelfAttention,
+    crop,
+    pad_to_multiple,
+)
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """Shape of a `UNet`.
+
+    Attributes:
+        widths: features per resolution, finest first; each step halves the grid.
+        blocks: residual blocks per resolution, on the way down and again up.
+        heads: attention heads at the coarsest resolution.
+    """
+
+    widths: tuple[int, ...] = (64, 128, 256)
+    blocks: int = 2
+    heads: int = 4
+
+
+class ResidualBlock(nnx.Module):
+    """norm–SiLU–conv twice, modulated by the noise level, plus the input."""
+
+    def __init__(
+        self, axes: int, inputs: int, width: int, embedding: int, *, rngs: nnx.Rngs
+    ) -> None:
+        """Create the layers; the last convolution starts at zero."""
+        kernel = (3,) * axes
+        self.norm_in = nnx.RMSNorm(inputs, rngs=rngs)
+        self.conv_in = nnx.Conv(inputs, width, kernel, rngs=rngs)
+        self.modulation = Modulation(embedding, width, rngs=rngs)
+        self.norm_out = nnx.RMSNorm(width, rngs=rngs)
+        self.conv_out = nnx.Conv(
+            width, width, kernel, kernel_init=nnx.initializers.zeros, rngs=rngs
+        )
+        self.skip = nnx.Linear(inputs, width, rngs=rngs) if inputs != width else None
+
+    def __call__(
+        self, x: Features, embedding: Embedding
+    ) -> Float[Array, "batch *grid width"]:
+        """Return the refined features."""
+        h = self.conv_in(nnx.silu(self.norm_in(x)))
+        h = self.modulation(self.norm_out(h), embedding)
+        h = self.conv_out(nnx.silu(h))
+        return h + (x if self.skip is None else self.skip(x))
+
+
+class UNet(nnx.Module):
+    """U-Net backbone: ``unet(x, c_noise, cond)`` with the shape of x.
+
+    Takes any grid: a resolution with an odd extent is halved by rounding up.
+    """
+
+    def __init__(
+        self,
+        config: UNetConfig,
+        axes: int,
+        channels: int,
+        condition_channels: int,
+        *,
+        rngs: nnx.Rngs,
+    ) -> None:
+        """Create all layers; see `wdno.networks.build` for the arguments."""
+        self.config = config
+        widths, embedding = config.widths, 2 * config.widths[0]
+        kernel = (3,) * axes
+        zeros = nnx.initializers.zeros
+
+        def block(inputs: int, width: int) -> ResidualBlock:
+            return ResidualBlock(axes, inputs, width, embedding, rngs=rngs)
+
+        self.embedding = NoiseEmbedding(embedding, rngs=rngs)
+        inputs = channels + condition_channels
+        self.stem = nnx.Conv(inputs, widths[0], kernel, rngs=rngs)
+        self.down = nnx.List(
+            nnx.List(block(width, width) for _ in range(config.blocks))
+            for width in widths
+        )
+        self.halve = nnx.List(
+            nnx.Conv(fine, coarse, (2,) * axes, strides=2, rngs=rngs)
+            for fine, coarse in itertools.pairwise(widths)
+        )
+        self.attention = SelfAttention(widths[-1], config.heads, rngs=rngs)
+        self.narrow = nnx.List(
+            nnx.Linear(coarse, fine, rngs=rngs)
+            for fine, coarse in itertools.pairwise(widths)
+        )
+        self.up = nnx.List(
+            nnx.List(
+                block(width if depth else 2 * width, width)
+                for depth in range(config.blocks)
+            )
+            for width in widths
+        )
+        self.norm = nnx.RMSNorm(widths[0], rngs=rngs)
+        self.head = nnx.Conv(widths[0], channels, kernel, kernel_init=zeros, rngs=rngs)
+
+    def __call__(
+        self, x: Features, c_noise: Float[Array, " batch"], cond: Condition
+    ) -> Features:
+        """Descend, attend at the coarsest grid, ascend with skip connections."""
+        embedding = self.embedding(c_noise)
+        h = self.stem(jnp.concatenate([x, cond], axis=-1))
+        skips = []
+        for resolution, blocks in enumerate(self.down):
+            for block in blocks:
+                h = block(h, embedding)
+            skips.append(h)
+            if resolution < len(self.halve):
+                h = self.halve[resolution](h)
+        h = self.attention(h)
+        for resolution in reversed(range(len(self.up))):
+            h = jnp.concatenate([h, skips[resolution]], axis=-1)
+            for block in self.up[resolution]:
+                h = block(h, embedding)
+            if resolution:
+                finer = skips[resolution - 1].shape[1:-1]
+                h = upsample(self.narrow[resolution - 1](h), finer)
+        return self.head(nnx.silu(self.norm(h)))
+
+
+def upsample(
+    x: Features, grid: tuple[int, ...]
+) -> Float[Array, "batch *finer channel"]:
+    """Repeat every grid point twice along each axis and crop to `grid`."""
+    for axis in range(1, x.ndim - 1):
+        x = jnp.repeat(x, 2, axis=axis)
+    return crop(x, grid)
 
 
 @dataclass(frozen=True)
@@ -70,4 +206,4 @@ class Mixer(nnx.Module):
         return crop(self.head(tokens.reshape(grid.shape)), x.shape[1:-1])
 
 
-NETWORKS[MixerConfig] = Mixer
+NETWORKS.update({UNetConfig: UNet, MixerConfig: Mixer})

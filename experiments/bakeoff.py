@@ -4,7 +4,7 @@ Each arm trains on the same data for the same processor time of one core, and is
 by the error of chained windows on unseen trajectories, with one and with several
 denoiser calls a window. Run one arm a core:
 
-    taskset -c 0 python experiments/bakeoff.py --arm unet --data burgers.nc
+    taskset -c 0 python experiments/bakeoff.py --arm fourier --data burgers.nc
 """
 
 import json
@@ -18,10 +18,10 @@ from pathlib import Path
 
 import jax
 import tyro
-from backbones import MixerConfig
+from backbones import MixerConfig, UNetConfig
 
 from wdno import metrics
-from wdno.networks import FourierConfig, TransformerConfig, UNetConfig
+from wdno.networks import FourierConfig, TransformerConfig
 from wdno.recipes import RECIPES, NoiseLevels, Recipe
 from wdno.release import train
 from wdno.training import TrainingConfig

@@ -1,4 +1,4 @@
-"""Rewrite the results in README.md from the files in ``experiments/results``."""
+"""Rewrite the tables of README and docs from the files in ``experiments/results``."""
 
 import json
 import re
@@ -46,12 +46,40 @@ def burgers_simulation() -> str:
     return "\n".join(lines)
 
 
+def bakeoff() -> str:
+    """Table of the arms of the bake-off, by error."""
+    result = json.loads((RESULTS / "bakeoff.json").read_text())
+    lines = [
+        "| arm | parameters | updates | MSE, 1 call a window | MSE, 8 calls a window |",
+        "|---|---|---|---|---|",
+    ]
+    for name, arm in result["arms"].items():
+        one, several = (
+            interval([entry["mean"], entry["low"], entry["high"]])
+            for entry in arm["mse"].values()
+        )
+        size = f"{arm['parameters'] / 1e6:.1f} M"
+        lines.append(f"| {name} | {size} | {arm['steps']:,} | {one} | {several} |")
+    return "\n".join(lines)
+
+
+BLOCKS = {
+    "README.md": ("results", burgers_simulation),
+    "docs/design.md": ("bakeoff", bakeoff),
+}
+"""What stands between which markers of which file."""
+
+
 def main() -> None:
-    """Put the tables between the markers."""
-    readme = ROOT / "README.md"
-    block = f"<!-- results:start -->\n{burgers_simulation()}\n<!-- results:end -->"
-    pattern = r"<!-- results:start -->.*<!-- results:end -->"
-    readme.write_text(re.sub(pattern, lambda _: block, readme.read_text(), flags=re.S))
+    """Put the tables between their markers."""
+    for name, (marker, table) in BLOCKS.items():
+        start, end = f"<!-- {marker}:start -->", f"<!-- {marker}:end -->"
+        block = f"{start}\n{table()}\n{end}"
+        path = ROOT / name
+        found = re.sub(
+            f"{start}.*{end}", lambda _, b=block: b, path.read_text(), flags=re.S
+        )
+        path.write_text(found)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,12 @@ LAYERS = (
     {"_typing", "_files"},
     {"wavelets", "trajectory", "metrics"},
     {"packing", "layout", "tasks", "noise", "networks"},
-    {"samplers", "guidance", "denoiser"},
+    {"samplers", "guidance", "denoiser", "constraints", "_descent", "adjoint"},
     {
+        "_horizon",
+        "_planner",
         "_record",
+        "closed_loop",
         "operator",
         "persistence",
         "planning",
@@ -71,7 +74,7 @@ each_module = pytest.mark.parametrize("module", MODULES)
 
 
 def unit(module: str) -> str:
-    """``wdno.networks.unet`` -> ``networks``; the package itself is ``__init__``."""
+    """``wdno.networks.fourier`` -> ``networks``; the package itself is ``__init__``."""
     return (module.split(".") + ["__init__"])[1]
 
 

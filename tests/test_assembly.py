@@ -9,7 +9,7 @@ import xarray as xr
 
 from wdno import tasks
 from wdno.assembly import WindowBatches, assemble
-from wdno.networks import UNetConfig
+from wdno.networks import FourierConfig
 from wdno.recipes import RECIPES, Recipe, TrainingGrid
 from wdno.systems import Burgers
 
@@ -18,9 +18,10 @@ TINY = Recipe(
     ("f",),
     window=4,
     levels=1,
-    network=UNetConfig((4,), blocks=1, heads=1),
+    network=FourierConfig((2, 2), width=4, depth=1),
     batch_size=2,
 )
+SPATIAL = FourierConfig((2, 2, 2), width=4, depth=1)
 KEY = jax.random.key(0)
 
 
@@ -144,7 +145,7 @@ def test_a_model_knows_where_its_data_lie(dataset):
 def test_initial_parameters_follow_the_seed(dataset):
     kernels = [
         assemble(TINY, dataset, WindowBatches(dataset, TINY, seed))
-        .denoiser.backbone.stem.kernel[...]
+        .denoiser.backbone.lift.kernel[...]
         .tobytes()
         for seed in (0, 0, 1)
     ]
@@ -159,7 +160,9 @@ def test_a_plane_needs_no_other_code():
     dataset = xr.Dataset(
         {name: (dims, np.float32(draw.normal(size=sizes))) for name in "uvf"}, coords
     )
-    recipe = replace(TINY, state=("u", "v"), mode=("periodization",) * 3)
+    recipe = replace(
+        TINY, state=("u", "v"), mode=("periodization",) * 3, network=SPATIAL
+    )
     model = assemble(recipe, dataset, WindowBatches(dataset, recipe))
     assert model.targets.dims == ("time", "y", "x")
     assert model.targets.coefficient_grid == (2, 2, 4)

@@ -1,20 +1,22 @@
 """The command line on small files: every command, and what wrong input is told."""
 
 import json
+from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
 import xarray as xr
 
-from wdno import cli, recipes
-from wdno.networks import UNetConfig
+from wdno import cli, recipes, tasks
+from wdno.cli.making import duration
+from wdno.networks import FourierConfig
 from wdno.recipes import Recipe
 from wdno.systems import Burgers
-from wdno.trajectory import save
+from wdno.trajectory import coarsen, save
 
 TINY = Recipe(
-    ("u",), ("f",), window=4, levels=1, network=UNetConfig((4,), 1, 1), batch_size=2
+    ("u",), ("f",), 4, levels=1, network=FourierConfig((2, 2), 4, 1), batch_size=2
 )
 
 
@@ -33,6 +35,16 @@ def files(tmp_path_factory):
     return folder
 
 
+def trained(files, folder, recipe):
+    """Train a recipe for one step into ``folder/run``."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(recipes.RECIPES, "tiny", recipe)
+        cli.main(
+            f"train tiny --data {files / 'data.nc'} --out {folder / 'run'} "
+            "--steps 1 --validation-samples 2".split()
+        )
+
+
 def refused(capsys, arguments: str) -> str:
     """The message with which the command ends."""
     with pytest.raises(SystemExit) as stopped:
@@ -42,14 +54,14 @@ def refused(capsys, arguments: str) -> str:
 
 
 def test_duration_reads_units():
-    assert [cli.duration(t) for t in ("90m", "2h", "45s", "600")] == [
+    assert [duration(t) for t in ("90m", "2h", "45s", "600")] == [
         5400,
         7200,
         45,
         600,
     ]
     with pytest.raises(ValueError, match="number with s, m or h, but got '1 day'"):
-        cli.duration("1 day")
+        duration("1 day")
 
 
 def test_train_leaves_a_model_with_its_history(files):
@@ -88,9 +100,42 @@ def test_simulating_a_file_equals_simulating_its_samples(files):
     xr.testing.assert_identical(one, two)
 
 
+def test_refine_doubles_a_file(files, tmp_path):
+    fine = Burgers(duration=0.8, frames=8, points=16)
+    save(fine.trajectories(jax.random.key(0), 3), tmp_path / "fine.nc")
+    save(coarsen(xr.load_dataset(tmp_path / "fine.nc"), 2), tmp_path / "coarse.nc")
+    trained(files, tmp_path, replace(TINY, task=tasks.refinement))
+    out = tmp_path / "refined.nc"
+    model, coarse = tmp_path / "run/model", tmp_path / "coarse.nc"
+    cli.main(f"refine {model} {coarse} {tmp_path / 'fine.nc'} {out}".split())
+    refined = xr.load_dataset(out)
+    assert dict(refined.u.sizes) == {"sample": 3, "time": 9, "x": 16}
+    assert np.isfinite(refined.u).all()
+
+
+def test_control_plans_by_a_name_or_by_a_file(files, tmp_path, capsys):
+    trained(files, tmp_path, replace(TINY, task=tasks.reaching))
+    model, data = tmp_path / "run/model", files / "data.nc"
+    plan = f"control {model} {data} {tmp_path / 'plan.nc'} --target {data} --steps 2"
+    cli.main(f"{plan} --members 2".split())
+    named = xr.load_dataset(tmp_path / "plan.nc")
+    assert dict(named.f.sizes) == {"sample": 6, "time": 5, "x": 16}
+    own = tmp_path / "own.py"
+    own.write_text("def objective(fields):\n    return (fields['f']**2).mean((1, 2))\n")
+    cli.main(f"{plan} --objective {own}".split())
+    price = (xr.load_dataset(tmp_path / "plan.nc").f[:, :-1] ** 2).mean(("time", "x"))
+    assert price.shape == (6,)
+    absent = refused(capsys, f"{plan} --objective absent.py")
+    assert "'reach' or a Python file" in absent and "absent.py" in absent
+    own.write_text("")
+    assert "defines a function objective" in refused(
+        capsys, f"{plan} --objective {own}"
+    )
+
+
 def test_info_shows_models_and_files(files, capsys):
     cli.main(["info", str(files / "run" / "model")])
-    assert json.loads(capsys.readouterr().out)["network"]["kind"] == "UNetConfig"
+    assert json.loads(capsys.readouterr().out)["network"]["kind"] == "FourierConfig"
     cli.main(["info", str(files / "data.nc")])
     assert "sample: 6" in capsys.readouterr().out
 

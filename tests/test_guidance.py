@@ -14,6 +14,7 @@ from wdno.guidance import (
     compose,
     energy,
     guide,
+    reach,
     terminal,
 )
 from wdno.noise import karras, per_row
@@ -374,3 +375,14 @@ def test_bad_target(shape):
         ValueError, match=r"shape of one state, \(5,\), or of one a row"
     ):
         terminal(jnp.zeros((2, 7, 5)), jnp.zeros(shape))
+
+
+def test_reaching_is_the_distance_of_all_states_and_the_price_of_all_controls():
+    draw = np.random.default_rng(0)
+    shapes = {"u": (3, 4, 5), "v": (3, 4, 5), "uT": (3, 5), "vT": (3, 5)}
+    shapes |= {"f": (3, 4, 5), "g": (3, 4)}
+    fields = {name: jnp.asarray(draw.normal(size=s)) for name, s in shapes.items()}
+    come = reach(("u", "v"), ("f", "g"), 0.1)(fields)
+    wanted = sum(((fields[n][:, -1] - fields[f"{n}T"]) ** 2).mean(1) for n in "uv")
+    wanted += 0.1 * ((fields["f"] ** 2).sum((1, 2)) + (fields["g"] ** 2).sum(1))
+    np.testing.assert_allclose(come, wanted, rtol=1e-12)

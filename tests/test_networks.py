@@ -1,5 +1,6 @@
 """Backbones on any grid: shapes, what they heed, what they must not mix."""
 
+import itertools
 import math
 from functools import cache
 
@@ -9,27 +10,32 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from wdno.networks import NETWORKS, TransformerConfig, UNetConfig, build
+from wdno.networks import (
+    NETWORKS,
+    FourierConfig,
+    TransformerConfig,
+    build,
+)
+from wdno.networks.fourier import SpectralConvolution
 from wdno.networks.layers import (
     Modulation,
     NoiseEmbedding,
     SelfAttention,
     crop,
     pad_to_multiple,
-    upsample,
 )
 from wdno.networks.transformer import position_encoding
 
 CHANNELS, CONDITION = 3, 2
 SINGLE = np.dtype(np.float32)
-KINDS = ["unet", "transformer"]
+KINDS = ["transformer", "fourier"]
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 def config(kind, axes=2, depth=1):
     """A tiny network that still has every part."""
-    if kind == "unet":
-        return UNetConfig(widths=(4, 8), blocks=depth, heads=2)
+    if kind == "fourier":
+        return FourierConfig((4, 6, 4)[:axes], width=8, depth=depth)
     return TransformerConfig((2, 3, 2)[:axes], width=8, depth=depth, heads=2)
 
 
@@ -95,35 +101,58 @@ def test_same_parameters_run_on_another_grid(kind):
         assert bool(jnp.all(jnp.isfinite(out))) and float(out.std()) > 1e-3
 
 
-def test_unet_sees_a_shifted_input_shifted_and_locally_but_for_attention():
-    """By one coarse cell; 3 convolutions at each resolution reach 14 cells at most."""
-    network = filled(lambda: build(UNetConfig((4, 8), 1, 2), 1, 1, 1, rngs=nnx.Rngs(0)))
-    places = [60, 62, 64]
-    pulses = jnp.stack([jnp.zeros((128, 1), jnp.float32).at[p].set(1) for p in places])
-    pulses = jnp.concatenate([jnp.zeros_like(pulses[:1]), pulses])
-    quiet = (jnp.zeros(4, jnp.float32), jnp.zeros_like(pulses))
-    attentive = call(network, pulses, *quiet)
-    network.attention.out.kernel[...] = jnp.zeros((8, 8), jnp.float32)
-    still = call(network, pulses, *quiet)
-    background, *responses = np.asarray(still[..., 0])
-    responses = [response - background for response in responses]
-    for place, response in zip(places, responses, strict=True):
-        away = abs(np.arange(128) - place) > 30
-        np.testing.assert_allclose(response[away], 0, 0, 1e-6)
-        np.testing.assert_allclose(
-            np.roll(response, places[0] - place), responses[0], 0, 1e-5
-        )
-    assert abs(responses[0]).max() > 1e-2
-    everywhere = abs(attentive[1:] - attentive[:1])
-    assert float(jnp.median(everywhere[:, :20])) > 1e-6
-
-
 def test_transformer_tells_positions_apart():
     x, c_noise, cond = (jnp.ones_like(a) for a in inputs(8, 12, batch=1))
     out = call(busy("transformer"), x, c_noise, cond)
     patches = out.reshape(4, 2, 4, 3, CHANNELS).transpose(0, 2, 1, 3, 4).reshape(16, -1)
     gaps = abs(patches[:, None] - patches[None]).max(axis=-1)
     assert float((gaps + jnp.eye(16, dtype=gaps.dtype)).min()) > 1e-4
+
+
+def convolve(x, weight):
+    """Multiply low frequencies of the zero-padded grid, all by NumPy's FFT."""
+    axes = tuple(range(1, x.ndim - 1))
+    doubled = [2 * n for n in x.shape[1:-1]]
+    spectrum = np.fft.rfftn(x, doubled, axes=axes)
+    kept = np.zeros_like(spectrum)
+    signed = [range(-(m // 2), m // 2) for m in weight.shape[1:-3]]
+    for k in itertools.product(*signed, range(weight.shape[-3])):
+        matrix = weight[0][k] + 1j * weight[1][k]
+        kept[:, *k] = spectrum[:, *k] @ matrix
+    smooth = np.fft.irfftn(kept, doubled, axes=axes)
+    return smooth[:, *(slice(n) for n in x.shape[1:-1])]
+
+
+@pytest.mark.parametrize(
+    "grid, modes",
+    [((9,), (5,)), ((4,), (5,)), ((4, 6), (4, 5)), ((3, 4, 5), (2, 4, 6))],
+    ids=str,
+)
+def test_spectral_convolution_is_that_of_the_fourier_transform(grid, modes):
+    layer = SpectralConvolution(modes, 3, rngs=nnx.Rngs(0))
+    layer.weight[...] = random(2, *modes, 3, 3, seed=1)
+    x = random(2, *grid, 3, seed=2)
+    expected = convolve(np.asarray(x, float), np.asarray(layer.weight[...], float))
+    np.testing.assert_allclose(call(layer, x), expected, atol=1e-5)
+
+
+def test_spectral_convolution_leaves_out_what_a_coarse_grid_lacks():
+    """Of 10 × 9 modes, a grid of 2 × 3 points has 4 × 4."""
+    layer = SpectralConvolution((10, 9), 2, rngs=nnx.Rngs(0))
+    small = SpectralConvolution((4, 4), 2, rngs=nnx.Rngs(0))
+    rows = np.array([0, 1, -2, -1])
+    small.weight[...] = layer.weight[...][:, rows, :4]
+    x = random(3, 2, 3, 2)
+    np.testing.assert_allclose(call(layer, x), call(small, x), atol=1e-6)
+
+
+def test_spectral_convolution_commutes_with_shifts_away_from_the_ends():
+    """All frequencies of the doubled grid: an exact, linear convolution."""
+    layer = SpectralConvolution((17,), 1, rngs=nnx.Rngs(0))
+    pulse = jnp.eye(16, dtype=jnp.float32)[jnp.array([3, 5])][..., None]
+    first, second = np.asarray(call(layer, pulse))[..., 0]
+    np.testing.assert_allclose(first[:-2], second[2:], atol=1e-6)
+    assert abs(first).max() > 0.01
 
 
 # --- what the output depends on -------------------------------------------------------
@@ -258,10 +287,3 @@ def test_padding_goes_to_the_end_and_is_cut_off_again():
     assert padded.shape == (2, 8, 6, 3)
     np.testing.assert_array_equal(padded[:, 5:], 0.0)
     np.testing.assert_array_equal(crop(padded, (5, 6)), x)
-
-
-def test_upsampling_repeats_and_crops():
-    x = random(1, 2, 3, 1)
-    came = upsample(x, (4, 5))
-    wanted = np.kron(x[0, ..., 0], np.ones((2, 2)))[:, :5]
-    np.testing.assert_array_equal(came[0, ..., 0], wanted)

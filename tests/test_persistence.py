@@ -18,13 +18,13 @@ from safetensors.flax import load_file, save_file
 
 import wdno
 from wdno.denoiser import Denoiser, Karras, VariancePreserving
-from wdno.networks import TransformerConfig, UNetConfig, build
+from wdno.networks import FourierConfig, TransformerConfig, build
 
-UNET = UNetConfig((4,), blocks=1, heads=2)
+FOURIER = FourierConfig((2, 2), width=12, depth=1)
 TRANSFORMER = TransformerConfig((1, 2), width=8, depth=1, heads=2)
 
 
-def make_model(network=UNET, preconditioning=Karras(), seed=0):  # noqa: B008
+def make_model(network=FOURIER, preconditioning=Karras(), seed=0):  # noqa: B008
     """An operator whose every parameter is random, zero initial values included."""
     targets, given = make_layouts(wavelet="bior2.4")
     channels = len(targets.channels), len(given.channels)
@@ -83,7 +83,7 @@ def edit_weights(folder, edit):
 # Round trips
 
 
-@pytest.mark.parametrize("network", [UNET, TRANSFORMER])
+@pytest.mark.parametrize("network", [FOURIER, TRANSFORMER])
 @pytest.mark.parametrize(
     "preconditioning", [Karras(sigma_data=0.5), VariancePreserving()]
 )
@@ -116,7 +116,7 @@ def test_the_card_says_what_its_maker_noted(original, tmp_path):
     card = wdno.read_card(tmp_path)
     assert card["metrics"] == {"mse": [0.1, 0.2]}
     assert card["parameters"] == sum(x.size for x in weights(original))
-    assert card["network"]["kind"] == "UNetConfig"
+    assert card["network"]["kind"] == "FourierConfig"
 
 
 def test_saving_replaces_an_earlier_model(original, folder):
@@ -206,7 +206,7 @@ def test_weights_fit_the_network_one_to_one(folder, edit):
 
 
 def test_weights_of_another_network_are_refused(folder):
-    edit_card(folder, lambda card: card["network"].update(blocks=2))
+    edit_card(folder, lambda card: card["network"].update(depth=2))
     with pytest.raises(ValueError, match="Were they saved for another model"):
         wdno.load(folder)
 
@@ -245,7 +245,7 @@ def test_a_card_without_a_checksum_vouches_for_nothing(folder):
     "edit",
     [
         lambda card: card["network"].update(kind="Perceptron"),
-        lambda card: card["network"].update(depth=3),
+        lambda card: card["network"].update(blocks=3),
         lambda card: card["preconditioning"].pop("kind"),
         lambda card: card["targets"].pop("wavelet"),
         lambda card: card["targets"].update(fields=["u"]),

@@ -9,14 +9,14 @@ import pytest
 from oracles import DIMS, NAMES
 
 from wdno import persistence, recipes, release, tasks, verbs
-from wdno.networks import UNetConfig
+from wdno.networks import FourierConfig
 from wdno.recipes import Recipe, TrainingGrid
 from wdno.systems import Burgers
 from wdno.training import TrainingConfig
 from wdno.validation import VALIDATIONS
 
 TINY = Recipe(
-    ("u",), ("f",), window=4, levels=1, network=UNetConfig((4,), 1, 1), batch_size=2
+    ("u",), ("f",), 4, levels=1, network=FourierConfig((2, 2), 4, 1), batch_size=2
 )
 
 

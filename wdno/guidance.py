@@ -180,6 +180,31 @@ def energy(control: Float[Array, "batch ..."]) -> Rows:
     return (control**2).reshape(len(control), -1).sum(axis=1)
 
 
+def reach(
+    state: tuple[str, ...], control: tuple[str, ...], energy_weight: float
+) -> Objective:
+    """Come near a final state with little force: the objective of WDNO's control tasks.
+
+    ``J = sum_u mean_x (u(T) - u*)^2 + energy_weight sum_f sum f^2`` (arXiv 2412.04833,
+    appendix F, with 2e-5 for Burgers).
+
+    Args:
+        state: names of the states, each wished to end as "<name>T".
+        control: names of the controls.
+        energy_weight: price of the controls' energy.
+
+    Example:
+        >>> objective = reach(("u",), ("f",), energy_weight=2e-5)
+    """
+
+    def objective(fields: Fields) -> Rows:
+        misses = [terminal(fields[name], fields[f"{name}T"]) for name in state]
+        efforts = [energy(fields[name]) for name in control]
+        return jnp.stack(misses).sum(axis=0) + energy_weight * jnp.stack(efforts).sum(0)
+
+    return objective
+
+
 def _value_and_gradient(
     objective: Objective, layout: Synthesis, z: Sample
 ) -> tuple[Rows, Sample]:

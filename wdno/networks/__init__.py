@@ -6,7 +6,6 @@ from flax import nnx
 
 from wdno.networks.fourier import Fourier, FourierConfig
 from wdno.networks.transformer import Transformer, TransformerConfig
-from wdno.networks.unet import UNet, UNetConfig
 
 __all__ = [
     "NETWORKS",
@@ -15,18 +14,15 @@ __all__ = [
     "NetworkConfig",
     "Transformer",
     "TransformerConfig",
-    "UNet",
-    "UNetConfig",
     "build",
 ]
 
-NetworkConfig = FourierConfig | TransformerConfig | UNetConfig
+NetworkConfig = FourierConfig | TransformerConfig
 """Shape of a backbone, which is what a model card stores of it."""
 
 NETWORKS: dict[type, Callable[..., nnx.Module]] = {
     FourierConfig: Fourier,
     TransformerConfig: Transformer,
-    UNetConfig: UNet,
 }
 """The backbone that belongs to each configuration."""
 

@@ -44,7 +44,8 @@ class SpectralConvolution(nnx.Module):
     def __init__(self, modes: tuple[int, ...], width: int, *, rngs: nnx.Rngs) -> None:
         """Create the multipliers, real and imaginary part."""
         self.modes = modes
-        self.weight = nnx.Param(rngs.normal((2, *modes, width, width)) / width)
+        shape = (2, *modes, width, width)
+        self.weight = nnx.Param(rngs.normal(shape, jnp.float32) / width)
 
     def __call__(self, x: Features) -> Features:
         """Multiply the low frequencies of every row, channels mixed.
@@ -60,7 +61,7 @@ class SpectralConvolution(nnx.Module):
             waves = jnp.asarray(_pairs(_waves(k, n))[:, : len(z)], x.dtype)
             z = jnp.tensordot(waves, z, axes=((1, 3), (0, z.ndim - 2)))
         places = np.ix_(*(k % m for k, m in zip(kept, self.modes, strict=True)))
-        (a, b), (c, d) = z, self.weight[...][:, *places]
+        (a, b), (c, d) = z, self.weight[...][:, *places].astype(x.dtype)
         z = jnp.stack([a @ c - b @ d, a @ d + b @ c])
         both_signs = np.where(kept[-1] % grid[-1] == 0, 1, 2)
         for axis in reversed(range(len(grid))):
@@ -89,7 +90,8 @@ def _pairs(
     matrix: Complex[np.ndarray, "row column"],
 ) -> Float[np.ndarray, "2 2 row column"]:
     """The complex matrix as it acts on pairs (real part, imaginary part)."""
-    return np.array([[matrix.real, -matrix.imag], [matrix.imag, matrix.real]])
+    real, imaginary = np.real(matrix), np.imag(matrix)
+    return np.array([[real, -imaginary], [imaginary, real]])
 
 
 class FourierBlock(nnx.Module):

@@ -66,15 +66,6 @@ def crop(x: Features, grid: tuple[int, ...]) -> Float[Array, "batch *cropped cha
     return x[(slice(None), *(slice(n) for n in grid))]
 
 
-def upsample(
-    x: Features, grid: tuple[int, ...]
-) -> Float[Array, "batch *finer channel"]:
-    """Repeat every grid point twice along each axis and crop to `grid`."""
-    for axis in range(1, x.ndim - 1):
-        x = jnp.repeat(x, 2, axis=axis)
-    return crop(x, grid)
-
-
 class SelfAttention(nnx.Module):
     """Residual attention of every grid point to all others, position-free."""
 

@@ -1,0 +1,109 @@
+"""Commands that make something: demonstrations, data, models."""
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+from wdno import demo, persistence, recipes, release, systems
+from wdno.training import TrainingConfig
+from wdno.trajectory import open_trajectories
+
+SYSTEMS = {"burgers": systems.Burgers}
+DEMOS = {"burgers": demo.burgers}
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+def duration(text: str) -> float:
+    """Seconds of a duration such as ``90m``, ``2h``, ``45s`` or ``600``."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            f"A duration is a number with s, m or h, but got {text!r}. Write 90m or 2h."
+        )
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def run_demo(
+    system: Positional[Literal["burgers"]], out: Path = Path("demo"), seed: int = 0
+) -> None:
+    """Simulate unseen problems with a shipped model and compare with the solver.
+
+    Args:
+        system: physical system.
+        out: folder for data, pictures and the HTML page.
+        seed: which problems to draw.
+    """
+    DEMOS[system](out, seed=seed)
+
+
+def data(
+    system: Positional[Literal["burgers"]],
+    samples: int,
+    out: Path,
+    seed: int = 0,
+    chunk: int = 512,
+) -> None:
+    """Generate trajectories with a reference solver; an interrupted run resumes.
+
+    Args:
+        system: physical system, with its default parameters.
+        samples: number of trajectories.
+        out: NetCDF file to write.
+        seed: seed of the inputs.
+        chunk: trajectories solved and written at once.
+    """
+    systems.generate(SYSTEMS[system](), out, samples, seed=seed, chunk=chunk)
+    print(f"Wrote {samples} trajectories to {out}, checksum {systems.verify(out)}")
+
+
+def train(
+    recipe: Positional[str],
+    data: Path,
+    out: Path,
+    budget: str = "",
+    steps: int | None = None,
+    start: str | None = None,
+    validation_samples: int = 128,
+    learning_rate: float = 1e-3,
+    seed: int = 0,
+    resume: bool = False,
+) -> None:
+    """Train a model by a recipe; writes the log, checkpoints and OUT/model.
+
+    Args:
+        recipe: name of a recipe, e.g. burgers-simulation.
+        data: file of trajectories; its last ones are held back for validation.
+        out: folder of the run.
+        budget: length as a duration, e.g. 90m. Give this or steps.
+        steps: length in updates; the run is then reproducible bit for bit.
+        start: begin with the parameters of this model (name or folder).
+        validation_samples: number of trajectories held back.
+        learning_rate: peak learning rate.
+        seed: seed of initial parameters, batches and noise.
+        resume: continue from the last checkpoint in OUT.
+    """
+    if recipe not in recipes.RECIPES:
+        raise ValueError(
+            f"Training follows a known recipe, but got {recipe!r}. Known: "
+            f"{', '.join(recipes.RECIPES)}."
+        )
+    config = TrainingConfig(
+        steps=steps,
+        budget=duration(budget) if budget else None,
+        learning_rate=learning_rate,
+        seed=seed,
+    )
+    release.run(
+        recipe,
+        open_trajectories(data),
+        config,
+        out,
+        validation_samples=validation_samples,
+        start=None if start is None else persistence.load(start),
+        resume=resume,
+    )
+    print(f"Wrote {out / 'model'}: use it by its path, e.g. wdno info {out / 'model'}")

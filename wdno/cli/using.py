@@ -1,0 +1,207 @@
+"""Commands that use a model on files, and those that look at files."""
+
+import json
+import runpy
+from pathlib import Path
+from typing import cast
+
+import jax
+from tyro.conf import Positional
+
+import wdno
+from wdno import metrics, persistence
+from wdno._typing import Objective
+from wdno.guidance import reach
+from wdno.samplers import ddim
+from wdno.trajectory import open_trajectories, save
+
+
+def simulate(
+    model: Positional[str],
+    input: Positional[Path],
+    output: Positional[Path],
+    members: int | None = None,
+    steps: int = 1,
+    eta: float = 0.0,
+    seed: int = 0,
+) -> None:
+    """Simulate the initial states and controls of a NetCDF file.
+
+    Args:
+        model: shipped name or folder.
+        input: file with the state (its first instant is used) and the control.
+        output: NetCDF file to write.
+        members: size of an ensemble; no ensemble by default.
+        steps: denoiser calls per window.
+        eta: noise of the sampler, 0 deterministic to 1 ancestral.
+        seed: seed of the sampler.
+    """
+    operator = persistence.load(model)
+    names = (*operator.state, *operator.control)
+    given = open_trajectories(input, names)
+    forecast = wdno.simulate(
+        operator,
+        given[list(operator.state)].isel(time=0, drop=True),
+        given[list(operator.control)],
+        samples=members,
+        sampler=ddim(eta),
+        steps=steps,
+        key=jax.random.key(seed),
+    )
+    save(forecast, output)
+    print(f"Wrote {output}: {dict(forecast.sizes)}")
+
+
+def refine(
+    model: Positional[str],
+    coarse: Positional[Path],
+    conditions: Positional[Path],
+    output: Positional[Path],
+    factor: int = 2,
+    steps: int = 1,
+    eta: float = 0.0,
+    seed: int = 0,
+) -> None:
+    """Refine coarse trajectories of a NetCDF file by a power of two.
+
+    Args:
+        model: shipped name or folder of a refiner.
+        coarse: file with the states on the coarse grid.
+        conditions: file with the state (its first instant is used) and the control, on
+            the fine grid.
+        output: NetCDF file to write.
+        factor: ratio of the resolutions: 2, 4, 8, …
+        steps: denoiser calls per window.
+        eta: noise of the sampler, 0 deterministic to 1 ancestral.
+        seed: seed of the sampler.
+    """
+    refiner = persistence.load(model)
+    state, control = list(refiner.state), list(refiner.control)
+    given = open_trajectories(conditions, (*state, *control))
+    fine = wdno.super_resolve(
+        refiner,
+        open_trajectories(coarse, state)[state],
+        given[state].isel(time=0, drop=True),
+        given[control],
+        factor=factor,
+        sampler=ddim(eta),
+        steps=steps,
+        key=jax.random.key(seed),
+    )
+    save(fine, output)
+    print(f"Wrote {output}: {dict(fine.sizes)}")
+
+
+def control(
+    model: Positional[str],
+    input: Positional[Path],
+    output: Positional[Path],
+    target: Path | None = None,
+    objective: str = "reach",
+    energy_weight: float = 2e-5,
+    strength: float = 0.1,
+    members: int | None = None,
+    steps: int = 50,
+    seed: int = 0,
+) -> None:
+    """Plan controls from the initial states of a NetCDF file.
+
+    Args:
+        model: shipped name or folder of a planner.
+        input: file with the state, of which the first instant is used.
+        output: NetCDF file to write.
+        target: file with the state, of which the last instant is to be reached.
+        objective: reach (mean squared distance of the last state to the target, plus
+            the weighted sum of squares of the control), or a Python file that
+            defines objective(fields), one number a row, small is good.
+        energy_weight: weight of the control in reach.
+        strength: of the guidance by the objective.
+        members: plans per initial state, of which the best by the model is kept.
+        steps: denoiser calls.
+        seed: seed of the sampler.
+    """
+    planner = persistence.load(model)
+    state = list(planner.state)
+    goal = None
+    if target is not None:
+        goal = open_trajectories(target, state)[state].isel(time=-1, drop=True)
+    plan = wdno.control(
+        planner,
+        open_trajectories(input, state)[state].isel(time=0, drop=True),
+        _objective(objective, planner, energy_weight),
+        target=goal,
+        strength=strength,
+        samples=members,
+        steps=steps,
+        key=jax.random.key(seed),
+    )
+    plan = plan if members is None else wdno.best_plan(plan)
+    save(plan, output)
+    print(f"Wrote {output}: {dict(plan.sizes)}")
+
+
+def _objective(name: str, model: wdno.WDNO, energy_weight: float) -> Objective:
+    """The named objective, or the one that a Python file defines."""
+    if name == "reach":
+        generated = [quantity.name for quantity in model.targets.fields]
+        controls = tuple(n for n in generated if n not in model.state)
+        return reach(model.state, controls, energy_weight)
+    if not Path(name).is_file():
+        raise FileNotFoundError(
+            f"An objective is 'reach' or a Python file, but there is no file {name!r}. "
+            "Check the path."
+        )
+    found = runpy.run_path(name).get("objective")
+    if not callable(found):
+        raise ValueError(
+            f"The file of an objective defines a function objective(fields), but {name}"
+            " does not. Add it."
+        )
+    return cast(Objective, found)
+
+
+def evaluate(
+    forecast: Positional[Path],
+    truth: Positional[Path],
+    variable: str = "u",
+    out: Path | None = None,
+) -> None:
+    """Score a forecast against the truth, with confidence intervals over samples.
+
+    Args:
+        forecast: NetCDF file, with or without ensemble members.
+        truth: NetCDF file on the same grid.
+        variable: which variable to score.
+        out: also write the scores to this NetCDF file.
+    """
+    fields = [open_trajectories(path) for path in (forecast, truth)]
+    for path, dataset in zip((forecast, truth), fields, strict=True):
+        if variable not in dataset:
+            raise ValueError(
+                f"Both files need the variable {variable!r}, but {path} has "
+                f"{sorted(dataset.data_vars)}. Choose another by --variable."
+            )
+    scores = metrics.summary(*(dataset[variable] for dataset in fields))
+    for name in scores["metric"].values:
+        row = scores.sel(metric=name)
+        print(
+            f"{name:20s} {float(row.value):11.4g}  "
+            f"[{float(row.low):.4g}, {float(row.high):.4g}]  {row.convention.item()}"
+        )
+    if out is not None:
+        save(scores, out)
+
+
+def info(what: Positional[str]) -> None:
+    """Say what a model or a file of trajectories is.
+
+    Args:
+        what: shipped name or folder of a model, or a NetCDF file.
+    """
+    if Path(what).is_file():
+        print(open_trajectories(what))
+        return
+    card = persistence.read_card(what)
+    for layout in ("targets", "given"):
+        card[layout].pop("scale")
+    print(json.dumps(card, indent=1))
