@@ -128,4 +128,4 @@ RECIPES: dict[str, Recipe] = {
         batch_size=16,
     ),
 }
-"""The models that ship with the package, by name."""
+"""Recipes by name; `wdno.shipped` lists the models that come trained."""
