@@ -21,7 +21,9 @@ class Gains(NamedTuple):
     derivative: float
 
 
-GRID = [Gains(*k) for k in itertools.product((0.1, 0.3, 1, 3), (0, 0.1, 0.3, 1), (0, 0.1))]
+GRID = [
+    Gains(*k) for k in itertools.product((0.1, 0.3, 1, 3), (0, 0.1, 0.3, 1), (0, 0.1))
+]
 """What tuning chooses from."""
 
 

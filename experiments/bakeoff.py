@@ -28,21 +28,19 @@ from wdno.training import TrainingConfig
 from wdno.trajectory import open_trajectories
 from wdno.validation import simulation_error
 
-BASE = replace(RECIPES["burgers-simulation"], noise=NoiseLevels())
+BASE = RECIPES["burgers-simulation"]
+PEAKED = replace(BASE, noise=NoiseLevels())
 ARMS: dict[str, Recipe] = {
-    "fourier": BASE,
-    "unet": replace(BASE, network=UNetConfig((96, 128, 192), blocks=1)),
-    "transformer": replace(BASE, network=TransformerConfig((1, 2), 192, 6, 6)),
-    "mixer": replace(BASE, network=MixerConfig((4, 30), (1, 1), 192, 6)),
+    "fourier": PEAKED,
+    "unet": replace(PEAKED, network=UNetConfig((96, 128, 192), blocks=1)),
+    "transformer": replace(PEAKED, network=TransformerConfig((1, 2), 192, 6, 6)),
+    "mixer": replace(PEAKED, network=MixerConfig((4, 30), (1, 1), 192, 6)),
+    "wide noise": BASE,
     "one level": replace(BASE, levels=1, network=FourierConfig((16, 32), 32, 4)),
-    "three levels": replace(BASE, levels=3, network=FourierConfig((4, 8), 128, 4)),
     "whole trajectory": replace(
         BASE, window=80, network=FourierConfig((16, 16), 48, 4)
     ),
     "window of 8": replace(BASE, window=8, network=FourierConfig((4, 16), 80, 4)),
-    "wide noise": replace(BASE, noise=NoiseLevels(share_at_max=0.5, mean=0.0, std=2.0)),
-    "log-normal noise": replace(BASE, noise=NoiseLevels(share_at_max=0.0, mean=0.0)),
-    "largest noise only": replace(BASE, noise=NoiseLevels(share_at_max=1.0)),
 }
 
 
