@@ -21,9 +21,8 @@ class Gains(NamedTuple):
     derivative: float
 
 
-GRID = [
-    Gains(*k) for k in itertools.product((0.1, 0.3, 1, 3), (0, 0.1, 0.3, 1), (0, 0.1))
-]
+GAINS = (0.1, 0.3, 1, 3), (0, 0.1, 0.3, 1), (0, 0.1)
+GRID = [Gains(*gains) for gains in itertools.product(*GAINS)]
 """What tuning chooses from."""
 
 
