@@ -1,6 +1,7 @@
 """Control against exact posteriors: Gaussian prior, quadratic objective."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -8,10 +9,12 @@ import numpy as np
 import pytest
 import xarray as xr
 from flax import nnx
+from linear_control import Heat, cost
 from oracles import DIMS, make_layouts, make_operator
 
 import wdno
 from wdno import WDNO, Domain, tasks
+from wdno.constraints import bounds, every, project, region
 from wdno.denoiser import Denoiser
 from wdno.guidance import clip, energy, terminal
 from wdno.noise import per_row
@@ -33,24 +36,26 @@ class Gaussian(Denoiser):
 
     def __call__(self, x, sigma, cond):
         Gaussian.traces += 1
-        mean = self.targets.analysis(self.mean(self.known.synthesis(cond)))
+        grid = (2 * x.shape[1], GRID[1])  # whatever the horizon
+        known = self.known.on(grid).synthesis(cond)
+        mean = self.targets.on(grid).analysis(self.mean(known, grid[0]))
         trust = self.std**2 / (self.std**2 + jnp.square(sigma))
         return mean + per_row(trust, x) * (x - mean)
 
 
-def over_time(state):
-    return jnp.broadcast_to(state[:, None], (len(state), *GRID))
+def over_time(state, frames=GRID[0]):
+    return jnp.broadcast_to(state[:, None], (len(state), frames, GRID[1]))
 
 
-def rest(known):
+def rest(known, frames=GRID[0]):
     """Mean of the prior: the initial state stays, nothing acts."""
-    still = over_time(known["u0"])
+    still = over_time(known["u0"], frames)
     return {"u": still, "f": jnp.zeros_like(still)}
 
 
 def misfit(fields):
     """-log p(uT, PUSH | u, f), observed everywhere with deviation TOLERANCE."""
-    goal = over_time(fields["uT"])
+    goal = over_time(fields["uT"], fields["u"].shape[1])
     total = energy(fields["u"] - goal) + energy(fields["f"] - PUSH)
     return total / (2 * TOLERANCE**2)
 
@@ -58,10 +63,10 @@ def misfit(fields):
 VARIANCE = 1 / (1 / STD**2 + 1 / TOLERANCE**2)
 
 
-def posterior(known):
+def posterior(known, frames=GRID[0]):
     """Mean of the posterior under `misfit`, whose variance is VARIANCE."""
-    before = rest(known)
-    seen = {"u": over_time(known["uT"]), "f": jnp.full_like(before["f"], PUSH)}
+    before = rest(known, frames)
+    seen = {"u": over_time(known["uT"], frames), "f": jnp.full_like(before["f"], PUSH)}
     return {
         name: VARIANCE * (before[name] / STD**2 + seen[name] / TOLERANCE**2)
         for name in before
@@ -303,3 +308,183 @@ def test_a_plan_that_overflows_is_refused():
             steps=4,
             key=KEY,
         )
+
+
+# ------------------------------------------------- horizons, members, constraints
+
+
+def test_plans_have_the_horizon_asked_for():
+    u0, goal = make_states(0), make_states(1)
+    bayes = make_planner(posterior, 0.0, to_goal)
+    plan = wdno.control(
+        bayes, u0, misfit, target=goal, strength=0.0, steps=2, frames=6, key=KEY
+    )
+    known = {"u0": jnp.asarray(u0.values), "uT": jnp.asarray(goal.values)}
+    exact = posterior(known, frames=6)
+    np.testing.assert_allclose(plan.u[:, 1:], exact["u"], atol=1e-10)
+    np.testing.assert_allclose(plan.f[:, :-1], exact["f"], atol=1e-10)
+    np.testing.assert_array_equal(plan.time, 2.0 + 0.25 * np.arange(7))
+
+
+@pytest.mark.parametrize("frames", [0, -4, 3])
+def test_bad_horizons_are_refused(frames):
+    with pytest.raises(ValueError, match=r"at least one frame|Use an extent divisible"):
+        wdno.control(
+            make_planner(), make_states(0), effort, strength=0.0, frames=frames, key=KEY
+        )
+
+
+def test_members_are_further_samples_of_the_same_rows():
+    model, u0 = make_planner(), make_states(0)
+    how = {"strength": 0.0, "steps": 3, "key": KEY}
+    plans = wdno.control(model, u0, effort, samples=4, **how)
+    assert plans.u.dims == ("sample", "member", *DIMS)
+    repeated = u0.isel(sample=np.repeat(np.arange(3), 4))
+    rows = wdno.control(model, repeated, effort, **how)
+    np.testing.assert_array_equal(plans.f.values.reshape(12, 5, 8), rows.f.values)
+    assert len(np.unique(plans.f[:, :, 0, 0])) == 12
+
+
+def test_the_objective_of_each_plan_is_reported():
+    u0, goal = make_states(0), make_states(1)
+    plans = wdno.control(
+        make_planner(),
+        u0,
+        misfit,
+        target=goal,
+        strength=0.02,
+        steps=3,
+        samples=5,
+        key=KEY,
+    )
+    assert plans.objective.dims == ("sample", "member")
+    missed = ((plans.u[:, :, 1:] - goal) ** 2).sum(("time", "x"))
+    missed += ((plans.f[:, :, :-1] - PUSH) ** 2).sum(("time", "x"))
+    expected = missed / (2 * TOLERANCE**2)
+    np.testing.assert_allclose(plans.objective, expected, rtol=1e-9)
+
+
+def test_the_best_plan_is_that_of_the_smallest_objective():
+    plans = wdno.control(
+        make_planner(),
+        make_states(0),
+        effort,
+        strength=0.0,
+        steps=2,
+        samples=5,
+        key=KEY,
+    )
+    best = wdno.best_plan(plans)
+    assert best.u.dims == best.f.dims == ("sample", *DIMS)
+    assert best.u.attrs == plans.u.attrs
+    np.testing.assert_array_equal(best.objective, plans.objective.min("member"))
+    for n in range(3):
+        member = int(plans.objective[n].argmin("member"))
+        xr.testing.assert_equal(best.f[n], plans.f[n, member])
+        xr.testing.assert_equal(best.u[n], plans.u[n, member])
+    for poor in (best, plans.drop_vars("objective")):
+        with pytest.raises(ValueError, match="'member' of smallest 'objective'"):
+            wdno.best_plan(poor)
+
+
+LEFT = np.arange(GRID[1]) < 5
+ALLOWED = every(bounds("f", -0.2, 0.3), region("f", LEFT))
+
+
+def test_constraints_hold_to_the_last_bit_and_at_every_estimate():
+    model, u0 = make_planner(), make_states(0)
+    how = {"strength": 0.05, "steps": 4, "key": KEY}
+    plan = wdno.control(model, u0, effort, constraint=ALLOWED, **how)
+    f = plan.f.values
+    assert f.max() == 0.3 and f.min() == -0.2 and not f[..., ~LEFT].any()
+    each = project(ALLOWED, model.targets)
+    same = wdno.control(model, u0, effort, guidance=each, **how)
+    np.testing.assert_allclose(f, same.f, atol=1e-12)
+    late = ALLOWED({"f": jnp.asarray(wdno.control(model, u0, effort, **how).f.values)})
+    assert abs(f - late["f"]).max() > 0.01
+    np.testing.assert_allclose(plan.objective, (plan.f**2).sum(("time", "x")))
+
+
+# ------------------------------------------------------------------------ polishing
+
+HEAT, COST = Heat(), cost(0.01)
+GOAL = {"target": make_states(1), "strength": 0.0, "steps": 2, "key": KEY}
+
+
+def test_polished_plans_are_optimal_for_the_solver():
+    u0 = make_states(0)
+    plan = wdno.control(make_planner(), u0, COST, polish=20, system=HEAT, **GOAL)
+    exact = HEAT.optimum(u0, GOAL["target"], 0.01)
+    np.testing.assert_allclose(plan.f[:, :-1], exact, atol=1e-4)
+    inputs = {"u0": jnp.asarray(u0.values), "f": jnp.asarray(plan.f.values[:, :-1])}
+    np.testing.assert_allclose(plan.u[:, 1:], HEAT.solve(inputs)["u"], rtol=1e-12)
+    distance = ((plan.u[:, -1] - GOAL["target"]) ** 2).mean("x")
+    expected = distance + 0.01 * (plan.f**2).sum(("time", "x"))
+    np.testing.assert_allclose(plan.objective, expected, rtol=1e-12)
+
+
+def test_polished_plans_satisfy_constraints_on_any_horizon():
+    plan = wdno.control(
+        make_planner(),
+        make_states(0),
+        COST,
+        constraint=ALLOWED,
+        frames=2,
+        samples=2,
+        polish=3,
+        system=HEAT,
+        **GOAL,
+    )
+    assert plan.sizes == {"sample": 3, "member": 2, "time": 3, "x": 8}
+    assert plan.f.max() <= 0.3 and plan.f.min() >= -0.2
+    assert not plan.f.values[..., ~LEFT].any()
+
+
+class Frozen(Heat):
+    """A solver whose gradient is stopped."""
+
+    def solve(self, inputs):
+        return jax.lax.stop_gradient(super().solve(inputs))
+
+
+BAD_PLANS = {
+    "no system": ({"polish": 2}, "polish=2 and system=None"),
+    "negative": ({"polish": -1, "system": HEAT}, "polish=-1"),
+    "other points": ({"polish": 1, "system": Heat(points=9)}, "along 'x' it has 9"),
+    "stopped": ({"polish": 1, "system": Frozen()}, "gradient for 'f' is zero"),
+    "states": (
+        {"polish": 1, "system": HEAT, "constraint": bounds("u", -1.0, 1.0)},
+        "acts on 'u', but .* only controls can be constrained",
+    ),
+    "no choice": (
+        {"constraint": every(region("f", LEFT), region("f", ~LEFT))},
+        "excludes every control",
+    ),
+    "no projection": (
+        {"constraint": lambda s: {**s, "f": s["f"] / 2}},
+        "changes nothing when applied again",
+    ),
+    "no members": ({"samples": 0}, "counted from 1 .* samples=0"),
+}
+
+
+@pytest.mark.parametrize(("how", "message"), BAD_PLANS.values(), ids=BAD_PLANS)
+def test_bad_plans_are_refused_before_any_sampling(how, message):
+    before = Gaussian.traces
+    plan = partial(wdno.control, make_planner(), make_states(0), COST)
+    with pytest.raises(ValueError, match=message):
+        plan(**GOAL, **how)
+    assert Gaussian.traces == before
+
+
+def test_a_system_of_another_time_step_is_refused():
+    slow = make_planner()
+    slow.domain = Domain((0.0, 0.0), (0.5, 1 / 8))
+    with pytest.raises(ValueError, match="along 'time' it has 5 points"):
+        wdno.control(slow, make_states(0), COST, polish=1, system=HEAT, **GOAL)
+
+
+def test_members_of_members_are_refused():
+    u0 = make_states(0).rename(sample="member")
+    with pytest.raises(ValueError, match="rename the dimension"):
+        wdno.control(make_planner(), u0, effort, strength=0.0, samples=2, key=KEY)

@@ -6,11 +6,21 @@ ICLR 2025 (arXiv 2412.04833). See `wdno.load`, `wdno.simulate`, `wdno.metrics` a
 `wdno.systems`.
 """
 
-from wdno import guidance, metrics, noise, samplers, tasks, wavelets
+from wdno import (
+    adjoint,
+    constraints,
+    guidance,
+    metrics,
+    noise,
+    samplers,
+    tasks,
+    wavelets,
+)
+from wdno.closed_loop import control_loop
 from wdno.layout import Field, WaveletLayout
 from wdno.operator import WDNO, Domain, generate, training_loss
 from wdno.persistence import load, read_card, save, shipped
-from wdno.planning import control
+from wdno.planning import best_plan, control
 from wdno.super_resolution import super_resolve
 from wdno.tasks import Task
 from wdno.trajectory import open_trajectories
@@ -22,7 +32,11 @@ __all__ = [
     "Field",
     "Task",
     "WaveletLayout",
+    "adjoint",
+    "best_plan",
+    "constraints",
     "control",
+    "control_loop",
     "generate",
     "guidance",
     "load",

@@ -22,3 +22,6 @@ Guidance = Callable[[Denoise], Denoise]
 
 Objective = Callable[[Fields], Float[Array, " batch"]]
 """One number per row from physical fields; small is good."""
+
+Constraint = Callable[[Fields], Fields]
+"""Projects physical fields onto what is allowed; idempotent, every row by itself."""

@@ -1,21 +1,19 @@
 """Control: sample a trajectory with its controls, guided by an objective."""
 
-import operator
-from functools import partial
+from collections.abc import Mapping
 
-import jax
 import numpy as np
 import xarray as xr
-from flax import nnx
-from jax.tree_util import Partial
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
-from wdno._typing import Fields, Guidance, Objective
-from wdno.guidance import Strength, check_objective, compose, guide
-from wdno.layout import WaveletLayout
-from wdno.operator import WDNO, generate
-from wdno.samplers import RowKeys, Sampler, ddim
-from wdno.trajectory import at_instant, to_batch, to_dataset
+from wdno._horizon import grid_from, read_states, with_members
+from wdno._planner import make_planner
+from wdno._typing import Constraint, Guidance, Objective
+from wdno.adjoint import System
+from wdno.guidance import Strength
+from wdno.operator import WDNO
+from wdno.samplers import Sampler
+from wdno.trajectory import to_batch, to_dataset
 from wdno.verbs import Labelled, attributes, in_batches
 
 
@@ -26,9 +24,14 @@ def control(
     *,
     target: Labelled | None = None,
     strength: float | Strength,
+    frames: int | None = None,
+    samples: int | None = None,
     sampler: Sampler | None = None,
     steps: int = 50,
     guidance: Guidance | None = None,
+    constraint: Constraint | None = None,
+    polish: int = 0,
+    system: System | None = None,
     batch_size: int = 256,
     key: PRNGKeyArray,
 ) -> xr.Dataset:
@@ -44,7 +47,7 @@ def control(
     instead of the noise; see `wdno.guidance.guide` for strengths that make it exact.
     Coefficients have unit variance, so a gradient of order one moves a field by about
     ``sigma lambda`` of its standard deviations. A plan is as good as the model: judge
-    it by the solver.
+    it by the solver, or polish it through the solver (`wdno.adjoint.descend`).
 
     Args:
         model: a model of the control task: generates states and controls given initial
@@ -53,144 +56,97 @@ def control(
         objective: one number a row, small is good, from physical fields, batch first:
             states "u" at t_1 … t_M, controls "f" from t_0 … t_(M-1), the initial states
             "u0", and "uT" if there is a `target`. Rows of these belong together
-            whatever the batch, which arrays of other origin do for up to `batch_size`
-            rows only.
+            whatever the batch; arrays of other origin must serve every row.
         target: final states wished for, named like the states. They reach the objective
             as "uT", and the model if it is given them.
         strength: ``lambda``, or ``w(sigma)`` in place of ``sigma lambda``.
+        frames: horizon of the plan; the window of the model by default.
+        samples: plans for each initial state; adds the dimension "member". See
+            `best_plan`.
         sampler: ancestral sampling, ``ddim(1.0)``, by default.
         steps: denoiser calls.
         guidance: applied after the objective, such as ``clip(3.0)``.
-        batch_size: plans computed at once; bounds the memory and changes nothing else.
+        constraint: what the plan must satisfy, such as ``bounds("f", -1.0, 1.0)`` of
+            `wdno.constraints`; every estimate is projected, and the plan at the end.
+            The closing row of zero control, which does not act, is exempt.
+        polish: L-BFGS steps on each plan through the solver of `system`. The states
+            are then the solver's, and a constraint can be one of the controls only.
+        system: what is controlled, on the grid of the model, e.g. `Burgers()`; needed
+            to polish.
+        batch_size: plans sampled at once; bounds the memory and changes nothing else.
         key: one key; plan n uses ``fold_in(key, n)``.
 
     Returns:
-        States and controls on (sample, time, *space) over one window of the model, with
-        the initial state at the first instant and a closing row of zero control.
+        States and controls on (sample[, member], time, *space), with the initial state
+        at the first instant and a closing row of zero control, and the "objective" of
+        these on (sample[, member]): for states of the model, what it predicts.
 
     Raises:
-        ValueError: before any sampling, if the model does not plan, an input is
-            missing, not finite or on another grid, or the objective is not one finite,
-            differentiable number a row; after it, if a plan is not finite.
+        ValueError: before any sampling, if the model does not plan, the wavelet cannot
+            halve the horizon, an input is missing, not finite or on another grid, the
+            objective is not one finite, differentiable number a row, the constraint is
+            no projection or allows one control only, or the solver is missing or not
+            differentiable; after it, if a plan is not finite.
 
     Example:
         >>> reach = lambda s: terminal(s["u"], s["uT"]) + 2e-5 * energy(s["f"])
-        >>> plan = wdno.control(model, u0, reach, target=goal, strength=0.1,
-        ...                     key=jax.random.key(0))
-        >>> achieved = wdno.systems.run(system, u0, plan.f)
+        >>> plans = wdno.control(model, u0, reach, target=goal, strength=0.1,
+        ...                      samples=16, key=jax.random.key(0))
+        >>> achieved = wdno.systems.run(system, u0, wdno.best_plan(plans).f)
     """
-    controls = _planned(model)
-    coords = _coords(model, initial)
-    fields, batch = _inputs(model, initial, target, coords)
-    few = {name: f[: max(batch_size, 1)] for name, f in fields.items()}
-    _try_out(objective, model.targets, few)
-    run = partial(
-        _finite_plan,
+    planner = make_planner(
         model,
-        objective=objective,
-        strength=_as_function(strength),
-        sampler=ddim(1.0) if sampler is None else sampler,
-        sigmas=model.schedule(steps),
+        objective,
+        frames=frames,
+        strength=strength,
+        sampler=sampler,
+        steps=steps,
         guidance=guidance,
+        constraint=constraint,
+        polish=polish,
+        system=system,
     )
-    plan = in_batches(run, fields, batch_size, key)
+    coords = grid_from(planner.model, initial)
+    known, batch = to_batch(read_states(planner.model, initial, target), coords)
+    known, batch = with_members(known, batch, samples)
+    few = {name: f[: max(batch_size, 1)] for name, f in known.items()}
+    planner.try_out(few)
+    planner.try_out_solver(few)
+    plan = in_batches(planner, known, batch_size, key)
     attrs = attributes(initial, model.state)
-    return to_dataset({**fields, **plan}, coords, model.state, controls, attrs, batch)
+    labelled = to_dataset(
+        {**known, **plan}, coords, model.state, planner.controls, attrs, batch
+    )
+    return labelled.assign(objective=_labelled(plan["objective"], batch, polish))
 
 
-@partial(nnx.jit, static_argnames=("objective", "sampler", "guidance"))
-def _plan(
-    model: WDNO,
-    known: Fields,
-    keys: RowKeys,
-    *,
-    objective: Objective,
-    strength: Partial,
-    sampler: Sampler,
-    sigmas: Float[Array, " levels"],
-    guidance: Guidance | None,
-) -> Fields:
-    """`generate` under guidance that is built here, where `known` is no constant."""
-    wish = guide(_informed(objective, known), model.targets, strength)
-    wishes = compose(wish) if guidance is None else compose(wish, guidance)
-    return generate(model, known, sampler, sigmas, keys, wishes)
+def best_plan(plans: xr.Dataset) -> xr.Dataset:
+    """The plan of each sample whose "objective" is smallest: best of M.
 
+    Unless the plans were polished it is the model that ranks, by the states that it
+    predicts itself.
 
-def _finite_plan(model: WDNO, known: Fields, keys: RowKeys, **how) -> Fields:
-    plan = _plan(model, known, keys, **how)
-    for name, values in plan.items():
-        good = np.isfinite(np.asarray(values)).reshape(len(keys), -1).all(axis=1)
-        if not good.all():
-            raise ValueError(
-                f"Plans must be finite, but {name} has NaN or Inf in {(~good).sum()} "
-                f"of {len(good)} rows. Lower the strength: no step may overshoot the "
-                "minimum of the objective further than it was away."
-            )
-    return plan
+    Args:
+        plans: what `control` returns with `samples`.
 
+    Returns:
+        `plans` without the dimension "member".
 
-def _as_function(strength: float | Strength) -> Partial:
-    """A pytree, so that another number compiles nothing anew."""
-    if callable(strength):
-        return Partial(strength)
-    return Partial(operator.mul, float(strength))
-
-
-def _informed(objective: Objective, known: Fields) -> Objective:
-    """The objective of generated fields that sees what is known as well."""
-    return lambda fields: objective({**known, **fields})
-
-
-def _planned(model: WDNO) -> tuple[str, ...]:
-    """Names of the controls that the model generates."""
-    given = {quantity.name for quantity in model.given.fields}
-    generated = [quantity.name for quantity in model.targets.fields]
-    understood = {f"{name}{end}" for name in model.state for end in "0T"}
-    controls = tuple(name for name in generated if name not in model.state)
-    if not model.state or not controls or not given <= understood:
+    Raises:
+        ValueError: there is no dimension "member" or no variable "objective".
+    """
+    if "member" not in plans.dims or "objective" not in plans:
         raise ValueError(
-            "Planning takes a model of the control task, which generates states and "
-            "controls given initial (and final) states, but this one generates "
-            f"{generated} given {sorted(given)}. Load a planner."
+            "The best plan is the 'member' of smallest 'objective', but there are the "
+            f"dimensions {sorted(map(str, plans.dims))} and variables "
+            f"{sorted(map(str, plans.data_vars))}. Plan with samples=…"
         )
-    return controls
+    return plans.isel(member=plans["objective"].argmin("member"))
 
 
-def _coords(model: WDNO, initial: Labelled) -> dict[str, np.ndarray]:
-    """Coordinates of a window that begins at the time of the initial state."""
-    coords = model.domain.coords(model.targets.dims, model.targets.grid)
-    if "time" in initial.coords and "time" not in initial.dims:
-        elapsed = coords["time"] - coords["time"][0]
-        coords["time"] = elapsed + float(initial["time"])
-    return coords
-
-
-def _inputs(
-    model: WDNO,
-    initial: Labelled,
-    target: Labelled | None,
-    coords: dict[str, np.ndarray],
-) -> tuple[Fields, dict[str, int]]:
-    """Initial and final states as one batch."""
-    space = {dim: coords[dim] for dim in model.targets.dims[1:]}
-    states = at_instant(initial, model.state, space)
-    arrays = {f"{name}0": u for name, u in states.items()}
-    given = [quantity.name for quantity in model.given.fields]
-    required = tuple(name for name in model.state if f"{name}T" in given)
-    if target is not None:
-        goals = at_instant(target, required or model.state, space)
-        arrays |= {f"{name}T": u for name, u in goals.items()}
-    elif required:
-        raise ValueError(
-            f"This model is given the final states of {list(required)}, but `target` "
-            "is missing. Give it, on (sample, *space)."
-        )
-    return to_batch(arrays, coords)
-
-
-def _try_out(objective: Objective, layout: WaveletLayout, few: Fields) -> None:
-    """Raise ValueError where `guide` could not work with the objective."""
-    like = next(iter(few.values()))
-    shape = (len(like), *layout.coefficient_grid, len(layout.channels))
-    z = jax.random.normal(jax.random.key(0), shape, like.dtype)
-    check_objective(_informed(objective, few), layout, z)
+def _labelled(
+    values: np.ndarray, batch: Mapping[str, int], polish: int
+) -> tuple[tuple[str, ...], np.ndarray, dict[str, str]]:
+    whose = "the solver" if polish else "the model"
+    attrs = {"long_name": f"objective, with the states of {whose}"}
+    return tuple(batch), values.reshape(*batch.values()), attrs

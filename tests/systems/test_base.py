@@ -146,3 +146,35 @@ def test_a_new_system_is_its_equation_only():
     np.testing.assert_allclose(data.y.diff("time"), data.v[:, :-1], rtol=1e-12)
     again = system.run(data.y.isel(time=0), data.v)
     xr.testing.assert_allclose(again, data)
+
+
+@pytest.mark.parametrize("frames", [1, 3, 4, 7, 8])
+def test_a_record_of_other_length_is_the_same_system(frames):
+    """Same grid, interval and substeps: the same solution at the instants of both."""
+    other = SMALL.over(frames)
+    assert isinstance(other, PhysicalSystem)
+    assert (other.substeps, other.spacing) == (SMALL.substeps, SMALL.spacing)
+    both = min(frames, SMALL.frames)
+    np.testing.assert_allclose(
+        other.coords["time"][: both + 1], SMALL.coords["time"][: both + 1], rtol=1e-15
+    )
+    inputs = {n: f.astype(float) for n, f in SMALL.sample_inputs(KEY, 2).items()}
+    longer = jnp.concatenate([inputs["f"], inputs["f"]], axis=1)[:, :frames]
+    u = other.solve({"u0": inputs["u0"], "f": longer})["u"]
+    np.testing.assert_allclose(
+        u[:, :both], SMALL.solve(inputs)["u"][:, :both], rtol=1e-11, atol=1e-13
+    )
+
+
+def test_intervals_do_not_drift_and_substeps_stay_on_any_record():
+    system = Burgers()
+    for frames in range(1, 200):
+        other = system.over(frames)
+        assert other.substeps == system.substeps
+        assert other.over(system.frames).duration == pytest.approx(8.0, rel=1e-15)
+
+
+@pytest.mark.parametrize("frames", [0, -3])
+def test_a_record_has_frames(frames):
+    with pytest.raises(ValueError, match=f"frames is {frames}"):
+        SMALL.over(frames)

@@ -5,8 +5,9 @@ A system is a frozen dataclass with pure array functions (`PhysicalSystem`). It 
 file with `sample_inputs` and `solve`.
 """
 
+import dataclasses
 from collections.abc import Mapping
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import xarray as xr
@@ -23,6 +24,8 @@ __all__ = [
     "run",
     "trajectories",
 ]
+
+AnySystem = TypeVar("AnySystem")
 
 
 @runtime_checkable
@@ -49,6 +52,10 @@ class PhysicalSystem(Protocol):
         """Return the states at t_1 … t_M; pure, batched, compiled."""
         ...
 
+    def over(self, frames: int) -> "PhysicalSystem":
+        """The same system for a record of that many intervals of the same length."""
+        ...
+
 
 class LabelledSystem:
     """The verbs on labelled data that every physical system has."""
@@ -66,6 +73,26 @@ class LabelledSystem:
     ) -> xr.Dataset:
         """Solve from labelled inputs; see `wdno.systems.run`."""
         return run(self, initial, control)
+
+    def over(self: AnySystem, frames: int) -> AnySystem:
+        """The same system, grid and time step for a record of other length.
+
+        This holds for frozen dataclasses with the fields ``frames`` and ``duration``;
+        others say by a method of their own what makes their record longer.
+
+        Args:
+            frames: Intervals of the record, each as long as before.
+
+        Raises:
+            ValueError: If ``frames`` is not positive.
+
+        Example:
+            >>> Burgers(frames=80, duration=8.0).over(20)  # duration 2.0
+        """
+        check_positive(frames=frames)
+        system: Any = self
+        duration = frames * (system.duration / system.frames)
+        return dataclasses.replace(system, frames=frames, duration=duration)
 
 
 def trajectories(system: PhysicalSystem, key: PRNGKeyArray, samples: int) -> xr.Dataset:

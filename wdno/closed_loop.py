@@ -1,0 +1,241 @@
+"""Closed-loop control: plan, act, observe, and plan again."""
+
+from collections.abc import Callable
+from functools import partial
+from math import inf
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jaxtyping import PRNGKeyArray
+from tqdm import tqdm
+
+from wdno._horizon import (
+    check_same_grid,
+    grid_from,
+    on_horizon,
+    read_states,
+    with_members,
+)
+from wdno._planner import Planner, make_planner
+from wdno._typing import Constraint, Fields, Guidance, Objective
+from wdno.adjoint import System
+from wdno.guidance import Strength
+from wdno.operator import WDNO
+from wdno.samplers import Sampler, row_keys, row_normal
+from wdno.trajectory import over_intervals, to_batch, to_dataset
+from wdno.verbs import Labelled, attributes, in_batches
+
+
+def control_loop(
+    model: WDNO,
+    system: System,
+    initial: Labelled,
+    objective: Objective,
+    *,
+    every: int,
+    target: Labelled | None = None,
+    disturbance: Labelled | None = None,
+    observation_noise: float = 0.0,
+    strength: float | Strength,
+    frames: int | None = None,
+    samples: int | None = None,
+    sampler: Sampler | None = None,
+    steps: int = 50,
+    guidance: Guidance | None = None,
+    constraint: Constraint | None = None,
+    polish: int = 0,
+    batch_size: int = 256,
+    key: PRNGKeyArray,
+) -> xr.Dataset:
+    """Control a system with a shrinking horizon, by a new plan every few frames.
+
+    At frame 0, `every`, 2 `every`, … the state of the system is observed, a plan for
+    all remaining frames is made as `control` makes it, and its first `every` frames act
+    on the system:
+
+    ``u(t_(k+1)) = solve(u(t_k), f_k + d_k)``,  ``f_k = plan(u(t_k) + noise)``.
+
+    A plan sees the objective of the remaining frames only. For a cost at the end plus
+    an energy that is the whole objective up to the energy spent already, a constant:
+    with an exact model, an exact planner, no disturbance and no noise new plans are the
+    tails of the first one (Bellman's principle of optimality), and feedback changes
+    nothing. ``every=frames`` is open loop, one plan and then the solver: the
+    comparison.
+
+    Each horizon has shapes of its own and is compiled once.
+
+    Args:
+        model: a model of the control task, see `control`.
+        system: what is controlled in truth, such as `Burgers()`, on the model's grid.
+        initial: true initial states on (sample, *space).
+        objective: one number a row, small is good, see `control`; it meets records of
+            every horizon, and as "u0" the observed state.
+        every: frames between observations; divides `frames`.
+        target: states wished for at the end of the record.
+        disturbance: what acts on the system beside the controls and is unknown to the
+            model: named and laid out like them, (sample, time, *space).
+        observation_noise: standard deviation of white Gaussian noise on every observed
+            state, in units of the states.
+        strength: as in `control`.
+        frames: length of the record; the window of the model by default.
+        samples: plans made each time, of which the best by the planner's own judgement
+            acts (`best_plan`).
+        sampler: as in `control`.
+        steps: denoiser calls for each plan.
+        guidance: as in `control`.
+        constraint: what the controls must satisfy. A disturbance is not bound by it.
+        polish: L-BFGS steps on each plan through the solver, without the disturbance.
+        batch_size: plans made at once; bounds the memory and changes nothing else.
+        key: one key; plans and noise of row n do not depend on the other rows.
+
+    Returns:
+        States achieved and controls applied, without the disturbance, over the whole
+        record on (sample, time, *space), as `control` returns them.
+
+    Raises:
+        ValueError: before any sampling, if `every` does not divide the record, the
+            wavelet cannot halve one of the horizons, the system or the disturbance is
+            on another grid, the noise is negative, or for what `control` refuses;
+            later, if a plan or the solution is not finite.
+
+    Example:
+        >>> gust = 0.3 * xr.ones_like(truth.f)
+        >>> loop = partial(wdno.control_loop, model, Burgers(), u0, reach, target=goal,
+        ...                disturbance=gust, strength=0.1, key=key)
+        >>> feedback, blind = loop(every=8), loop(every=80)
+    """
+    _check_noise(observation_noise)
+    frames = model.window if frames is None else frames
+    plan_over = partial(
+        make_planner,
+        model,
+        objective,
+        strength=strength,
+        sampler=sampler,
+        steps=steps,
+        guidance=guidance,
+        constraint=constraint,
+        polish=polish,
+        system=system,
+    )
+    planners = [plan_over(frames=n) for n in _planned_horizons(model, frames, every)]
+    names = planners[0].controls
+    coords = grid_from(planners[0].model, initial)
+    check_same_grid(system.over(frames), coords)
+    arrays = read_states(planners[0].model, initial, target)
+    if disturbance is not None:
+        arrays |= over_intervals(disturbance, names, coords)
+    known, batch = to_batch(arrays, coords)
+    unknown = {name: known.pop(name) for name in names if name in known}
+    few = {name: f[: max(batch_size, 1)] for name, f in known.items()}
+    for planner in planners:
+        planner.try_out(few)
+    planners[0].try_out_solver(few)
+
+    plan = partial(_best, samples=samples, batch_size=batch_size)
+    record = _run(planners, plan, system, known, unknown, observation_noise, key)
+    attrs = attributes(initial, model.state)
+    return to_dataset({**known, **record}, coords, model.state, names, attrs, batch)
+
+
+def _run(
+    planners: list[Planner],
+    plan: Callable[..., Fields],
+    system: System,
+    known: Fields,
+    unknown: Fields,
+    noise: float,
+    key: PRNGKeyArray,
+) -> Fields:
+    """Observe, plan and act once for each planner; the whole record."""
+    names, every = planners[0].model.state, planners[-1].model.window
+    part, pieces = system.over(every), []
+    state = {f"{name}0": known[f"{name}0"] for name in names}
+    for n, planner in enumerate(tqdm(planners, desc="closed loop", disable=None)):
+        plan_key, noise_key = jax.random.split(jax.random.fold_in(key, n))
+        observed = {**known, **_observe(state, noise, noise_key)}
+        acting = {
+            name: f[:, :every]
+            for name, f in plan(planner, observed, key=plan_key).items()
+        }
+        pushes = {name: f[:, n * every :][:, :every] for name, f in unknown.items()}
+        piece = {**_achieved(part, state, acting, pushes, names), **acting}
+        state = {f"{name}0": piece[name][:, -1] for name in names}
+        pieces.append(piece)
+    return jax.tree.map(lambda *fields: jnp.concatenate(fields, axis=1), *pieces)
+
+
+def _check_noise(deviation: float) -> None:
+    if not 0 <= deviation < inf:
+        raise ValueError(
+            "The noise of an observation has a standard deviation that is finite and "
+            f"not negative, but got observation_noise={deviation}. Pass 0 for exact "
+            "observations."
+        )
+
+
+def _planned_horizons(model: WDNO, frames: int, every: int) -> range:
+    """Frames that remain at each observation: M, M - every, …, every."""
+    if every < 1 or frames < 1 or frames % every:
+        raise ValueError(
+            "The frames between observations divide the record, but got "
+            f"every={every} and frames={frames}. Choose a divisor."
+        )
+    horizons = range(frames, 0, -every)
+    for horizon in horizons:
+        try:
+            on_horizon(model, horizon)
+        except ValueError as error:
+            raise ValueError(
+                f"Plans are made for {list(horizons)} remaining frames, all of which "
+                f"the wavelet must be able to halve, but {horizon} it cannot: {error} "
+                f"Choose `every` and `frames` divisible by {2**model.targets.levels}."
+            ) from error
+    return horizons
+
+
+def _observe(state: Fields, deviation: float, key: PRNGKeyArray) -> Fields:
+    """States with white noise, each row's from its own key."""
+    observed = {}
+    for n, (name, u) in enumerate(state.items()):
+        keys = row_keys(jax.random.fold_in(key, n), len(u))
+        observed[name] = u + deviation * row_normal(u.shape, u.dtype, keys)
+    return observed
+
+
+def _best(
+    planner: Planner,
+    known: Fields,
+    samples: int | None,
+    batch_size: int,
+    key: PRNGKeyArray,
+) -> Fields:
+    """Controls of each row's plan, the one of smallest objective if there are more."""
+    repeated, _ = with_members(known, {}, samples)
+    plans = in_batches(planner, repeated, batch_size, key)
+    values = plans["objective"].reshape(-1, samples or 1)
+    best = np.arange(len(values)) * values.shape[1] + values.argmin(axis=1)
+    return {name: jnp.asarray(plans[name][best]) for name in planner.controls}
+
+
+def _achieved(
+    system: System,
+    state: Fields,
+    acting: Fields,
+    pushes: Fields,
+    names: tuple[str, ...],
+) -> Fields:
+    """What controls and disturbance together do to the system."""
+    forces = {name: f + pushes[name] for name, f in acting.items() if name in pushes}
+    states = system.solve({**state, **acting, **forces})
+    for name in names:
+        good = np.isfinite(states[name]).reshape(len(states[name]), -1).all(axis=1)
+        if not good.all():
+            raise ValueError(
+                f"The solution must stay finite, but {name} diverged in row "
+                f"{int(np.argmin(good))} ({int((~good).sum())} in all). Bound the "
+                "controls by a constraint, or weaken the disturbance."
+            )
+    return {name: states[name] for name in names}
