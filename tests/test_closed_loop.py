@@ -92,7 +92,7 @@ def test_open_loop_is_one_plan_and_then_the_solver():
     np.testing.assert_allclose(record.u[:, 1:], HEAT.solve(inputs)["u"], rtol=1e-9)
 
 
-@pytest.mark.parametrize("every", [2, 4])
+@pytest.mark.parametrize("every", [pytest.param(2, marks=pytest.mark.slow), 4])
 def test_without_surprises_feedback_changes_nothing(every):
     """Bellman: the tail of an optimal plan is the optimal plan of the tail."""
     feedback, blind = loop(every=every), loop(every=FRAMES)
@@ -141,6 +141,7 @@ def test_records_are_labelled_trajectories():
     assert record.u.attrs["units"] == "m s-1"
 
 
+@pytest.mark.slow
 def test_records_may_be_longer_than_the_window_and_have_members():
     gusts = steady(GUST, 16).rename(sample="member")
     record = loop(every=4, frames=16, disturbance=gusts)
@@ -152,6 +153,7 @@ def test_records_may_be_longer_than_the_window_and_have_members():
 # ------------------------------------------------------------- noise, seeds and rows
 
 
+@pytest.mark.slow
 def test_only_observations_are_noisy_and_the_last_one_decides():
     """The plan from u + noise arrives, from u itself, with A^every noise missing."""
     many = partial(loop, every=4, observation_noise=0.3)
@@ -171,6 +173,7 @@ def test_only_observations_are_noisy_and_the_last_one_decides():
     assert (many(key=jax.random.key(1)).u != many().u).any()
 
 
+@pytest.mark.slow
 def test_rows_do_not_influence_each_other():
     model = make_planner(spread=0.5)
     few = slice(2)
@@ -192,6 +195,7 @@ def test_the_best_of_several_plans_acts():
     np.testing.assert_allclose(record.f, wdno.best_plan(plans).f, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_polished_and_constrained_plans_act():
     """Descent finds better controls within the bounds than cutting off does."""
     short = {"frames": 4, "every": 2, "constraint": bounds("f", -1.0, 1.0)}
