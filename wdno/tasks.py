@@ -86,8 +86,8 @@ def with_conditions(
         given: the fields that a model is conditioned on.
 
     Returns:
-        `fields` and, as far as `given` names them, ``uT`` (batch, *space) and
-        ``u_coarse`` (batch, frames/2, *space/2).
+        `fields` and, as far as `given` names them, ``uT`` without the axis of time and
+        ``u_coarse`` with axes half as long.
     """
     derived = {}
     for quantity in given:
