@@ -40,7 +40,6 @@ ARMS: dict[str, Recipe] = {
     "whole trajectory": replace(
         BASE, window=80, network=FourierConfig((16, 16), 48, 4)
     ),
-    "window of 8": replace(BASE, window=8, network=FourierConfig((4, 16), 80, 4)),
 }
 
 
