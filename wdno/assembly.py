@@ -1,10 +1,14 @@
 """From a recipe and data to batches of windows and a model with fresh parameters."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from flax import nnx
+from jaxtyping import Float
+from scipy.ndimage import gaussian_filter1d
 
 from wdno import tasks
 from wdno._typing import Fields
@@ -66,10 +70,43 @@ class WindowBatches:
         cut = tasks.with_conditions(windows(arrays, window, starts, row), self._given)
         for quantity in self._given:
             if quantity.level:
-                coarse = cut[quantity.name]  # a view of the states: leave these alone
-                error = draw.standard_normal(coarse.shape, np.float32)
-                cut[quantity.name] = coarse + self.recipe.coarse_noise * error
+                name, recipe = quantity.name, self.recipe
+                cut[name] = distorted(
+                    cut[name], recipe.coarse_shift, recipe.coarse_noise, draw
+                )
         return jax.tree.map(jnp.asarray, cut)
+
+
+SHIFT_LENGTH = 3.0
+"""Length over which `distorted` shifts neighbours alike, in cells."""
+
+
+def distorted(
+    states: Float[np.ndarray, "batch frames *space"],
+    shift: float,
+    noise: float,
+    draw: np.random.Generator,
+) -> Float[np.ndarray, "batch frames *space"]:
+    """States as a model or a coarse solver might give them: out of place, and noisy.
+
+    ``u + a (shift sum_i d_i h ∂_i u + noise n)`` with white noise n, displacements d_i
+    of unit variance that are smooth in space and new at every instant, the spacing h,
+    and a uniform between 0 and 1 for each row.
+
+    Args:
+        states: what is distorted.
+        shift: standard deviation of the displacement at a = 1, in cells.
+        noise: standard deviation of the noise at a = 1, in units of the states.
+        draw: source of the randomness.
+    """
+    normal = partial(draw.standard_normal, states.shape, np.float32)
+    error = noise * normal()
+    for axis in range(2, states.ndim):
+        displacement = gaussian_filter1d(normal(), SHIFT_LENGTH, axis)
+        slope = np.gradient(states, axis=axis)
+        error += shift * slope * displacement / displacement.std()
+    share = draw.random((len(states), *(1,) * (states.ndim - 1)), np.float32)
+    return states + share * error
 
 
 def assemble(recipe: Recipe, dataset: xr.Dataset, batches: WindowBatches) -> WDNO:
@@ -88,13 +125,18 @@ def assemble(recipe: Recipe, dataset: xr.Dataset, batches: WindowBatches) -> WDN
     dims = _dims(recipe, dataset)
     grid = (recipe.window, *(dataset.sizes[d] for d in dims[1:]))
     turn = len(recipe.grids)
-    layouts = [
+    task = recipe.task(recipe.state, recipe.control, dims)
+
+    def departures(fields: Fields) -> Fields:
+        guesses = tasks.first_guess(fields, task.targets)
+        return fields | {name: fields[name] - guess for name, guess in guesses.items()}
+
+    targets, given = (
         WaveletLayout(
-            fields, dims, grid, recipe.wavelet, recipe.mode, recipe.levels
-        ).fit(batches(step) for step in range(0, 64 * turn, turn))
-        for fields in recipe.task(recipe.state, recipe.control, dims)
-    ]
-    targets, given = layouts
+            quantities, dims, grid, recipe.wavelet, recipe.mode, recipe.levels
+        ).fit(departures(batches(step)) for step in range(0, 64 * turn, turn))
+        for quantities in task
+    )
     network = build(
         recipe.network,
         len(dims),

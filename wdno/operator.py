@@ -8,7 +8,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from wdno._typing import Fields, Guidance
+from wdno import tasks
+from wdno._typing import Denoise, Fields, Guidance
 from wdno.denoiser import Denoiser, denoising_loss
 from wdno.layout import WaveletLayout
 from wdno.noise import NoiseDistribution, karras
@@ -144,6 +145,21 @@ class WDNO(nnx.Module):
             self.sigma_range,
         )
 
+    def first_guess(self, known: Fields) -> Float[Array, "batch *grid channel"]:
+        """Coefficients of what is given says of the targets: interpolated coarse states.
+
+        The denoiser works on departures from these. They are zero for a model that is
+        given no coarse states.
+        """
+        guess = tasks.first_guess(known, self.targets.fields)
+        batch = next(iter(known.values()))
+        if not guess:
+            grid = (*self.targets.coefficient_grid, len(self.targets.channels))
+            return jnp.zeros((len(batch), *grid), batch.dtype)
+        extents = (len(batch), *self.targets.grid)
+        nothing = {q.name: jnp.zeros(extents, batch.dtype) for q in self.targets.fields}
+        return self.targets.analysis(nothing | guess)
+
     def schedule(self, steps: int) -> Float[Array, " levels"]:
         """Noise levels of a sampling run with that many denoiser calls.
 
@@ -167,7 +183,7 @@ def training_loss(noise: NoiseDistribution) -> Loss[WDNO]:
 
     def loss(model: WDNO, batch: Fields, key: PRNGKeyArray) -> Float[Array, ""]:
         model = model.on(batch[model.targets.fields[0].name].shape[1:])
-        x0 = model.targets.analysis(batch)
+        x0 = model.targets.analysis(batch) - model.first_guess(batch)
         cond = model.given.analysis(batch)
         weight = jnp.asarray(model.targets.energy_share)
         return denoising_loss(model.denoiser, x0, cond, noise, weight, key)
@@ -194,9 +210,14 @@ def generate(
         guidance: denoiser -> denoiser, e.g. ``guide(objective, model.targets, 0.1)``.
     """
     cond = model.given.analysis(known)
+    guess = model.first_guess(known)
     denoise = model.denoiser.given(cond)
-    if guidance is not None:
-        denoise = guidance(denoise)
-    shape = (len(cond), *model.targets.coefficient_grid, len(model.targets.channels))
-    z = sample(sampler, denoise, shape, sigmas.astype(cond.dtype), key)
-    return model.targets.synthesis(z)
+    if guidance is not None:  # it sees whole fields
+        denoise = _moved(guidance(_moved(denoise, guess)), -guess)
+    departure = sample(sampler, denoise, guess.shape, sigmas.astype(cond.dtype), key)
+    return model.targets.synthesis(guess + departure)
+
+
+def _moved(denoise: Denoise, origin: Float[Array, "batch *grid channel"]) -> Denoise:
+    """The same denoiser for samples that are counted from `origin` no more."""
+    return lambda x, sigma: origin + denoise(x - origin, sigma)

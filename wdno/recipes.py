@@ -60,9 +60,12 @@ class Recipe:
         window: frames that are generated at once; longer records are chained.
         task: what is generated given what, a function of `wdno.tasks`.
         more_grids: grids that training visits in turn beside the data's own.
-        coarse_noise: standard deviation of noise on coarse states in training, in
-            units of the states. It teaches a refiner not to trust them blindly
-            (conditioning augmentation: Ho et al. 2022, arXiv 2106.15282, section 4.1).
+        coarse_noise: largest standard deviation of white noise on coarse states in
+            training, in units of the states. Noise and shift teach a refiner not to
+            trust its input blindly (conditioning augmentation: Ho et al. 2022, arXiv
+            2106.15282, section 4.1); each window has its own share of the largest.
+        coarse_shift: largest standard deviation of the distance by which coarse states
+            are out of place, in cells: errors of models and solvers are mostly those.
         wavelet: name of the wavelet.
         mode: boundary treatment of time and of every spatial axis.
         levels: wavelet levels.
@@ -81,6 +84,7 @@ class Recipe:
     )
     more_grids: tuple[TrainingGrid, ...] = ()
     coarse_noise: float = 0.0
+    coarse_shift: float = 0.0
     wavelet: str = "bior2.4"
     mode: tuple[str, ...] = ("periodization", "periodization")
     levels: int = 2

@@ -8,9 +8,11 @@ arXiv 2412.04833, sections 3.1 and 3.2).
 from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
+from wdno._typing import Fields
 from wdno.layout import Field
 
 Names = tuple[str, ...]
@@ -101,3 +103,58 @@ def with_conditions(
         elif state is not None:
             derived[quantity.name] = state[:, -1]
     return {**fields, **derived}
+
+
+def first_guess(known: Fields, targets: tuple[Field, ...]) -> Fields:
+    """What is given says of the targets by itself: coarse states, interpolated.
+
+    A model generates departures from it, which are small and fade on finer grids.
+
+    Args:
+        known: what is given, of which coarse states and initial ones are used.
+        targets: fields to generate.
+
+    Returns:
+        The targets of which there are coarse states, on their own grid.
+    """
+    return {
+        quantity.name: prolonged(
+            known[f"{quantity.name}_coarse"], known[f"{quantity.name}0"]
+        )
+        for quantity in targets
+        if f"{quantity.name}_coarse" in known
+    }
+
+
+def prolonged(
+    coarse: Float[Array, "batch coarse_frames *coarse_space"],
+    before: Float[Array, "batch *space"],
+) -> Float[Array, "batch frames *space"]:
+    """Coarse states on the grid of twice the samples, interpolated linearly.
+
+    Exact for states that are linear along every axis; samples of the coarse grid keep
+    their values. What lies beyond the last position is extrapolated.
+
+    Args:
+        coarse: states at t_2, t_4, … and x_0, x_2, … (see `with_conditions`).
+        before: fine states at t_0.
+    """
+    fine = coarse
+    for axis in range(2, coarse.ndim):
+        beyond = [(0, int(n == axis)) for n in range(fine.ndim)]
+        ends = jnp.pad(fine, beyond, mode="reflect", reflect_type="odd")
+        fine = _interleaved(fine, _midpoints(ends, axis), axis)
+    record = jnp.concatenate([before[:, None], fine], axis=1)
+    return _interleaved(_midpoints(record, 1), fine, 1)
+
+
+def _midpoints(u: Array, axis: int) -> Array:
+    pairs = [(slice(None),) * axis + (part,) for part in (slice(-1), slice(1, None))]
+    return (u[pairs[0]] + u[pairs[1]]) / 2
+
+
+def _interleaved(first: Array, second: Array, axis: int) -> Array:
+    """Samples of the two in turn along an axis."""
+    extents = list(first.shape)
+    extents[axis] *= 2
+    return jnp.stack([first, second], axis=axis + 1).reshape(extents)

@@ -5,23 +5,27 @@ from collections.abc import Callable
 from flax import nnx
 
 from wdno.networks.fourier import Fourier, FourierConfig
+from wdno.networks.local import Local, LocalConfig
 from wdno.networks.transformer import Transformer, TransformerConfig
 
 __all__ = [
     "NETWORKS",
     "Fourier",
     "FourierConfig",
+    "Local",
+    "LocalConfig",
     "NetworkConfig",
     "Transformer",
     "TransformerConfig",
     "build",
 ]
 
-NetworkConfig = FourierConfig | TransformerConfig
+NetworkConfig = FourierConfig | LocalConfig | TransformerConfig
 """Shape of a backbone, which is what a model card stores of it."""
 
 NETWORKS: dict[type, Callable[..., nnx.Module]] = {
     FourierConfig: Fourier,
+    LocalConfig: Local,
     TransformerConfig: Transformer,
 }
 """The backbone that belongs to each configuration."""

@@ -7,13 +7,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Complex, Float, Int
 
-from wdno.networks.layers import (
-    Condition,
-    Embedding,
-    Features,
-    Modulation,
-    NoiseEmbedding,
-)
+from wdno.networks.kernel_operator import KernelOperator
+from wdno.networks.layers import Condition, Features
 
 
 @dataclass(frozen=True)
@@ -63,14 +58,14 @@ class SpectralConvolution(nnx.Module):
         places = np.ix_(*(k % m for k, m in zip(kept, self.modes, strict=True)))
         (a, b), (c, d) = z, self.weight[...][:, *places].astype(x.dtype)
         z = jnp.stack([a @ c - b @ d, a @ d + b @ c])
-        both_signs = np.where(kept[-1] % grid[-1] == 0, 1, 2)
-        for axis in reversed(range(len(grid))):
-            waves = _waves(kept[axis], grid[axis]).conj().T / (2 * grid[axis])
-            waves = waves * both_signs if axis == len(grid) - 1 else waves
-            z = jnp.tensordot(
-                jnp.asarray(_pairs(waves), x.dtype), z, axes=((1, 3), (0, z.ndim - 3))
-            )
-        return jnp.moveaxis(z[0], -2, 0)
+        # The last axis comes last: only there are fewer frequencies than points.
+        for axis, (k, n) in enumerate(zip(kept, grid, strict=True)):
+            waves = _pairs(_waves(k, n).conj().T / (2 * n))
+            if axis == len(grid) - 1:  # half its frequencies and the real part will do
+                waves = waves[:1] * np.where(k % n == 0, 1, 2)
+            waves = jnp.asarray(waves, x.dtype)
+            z = jnp.tensordot(waves, z, axes=((1, 3), (0, 1 + axis)))
+        return z[0].transpose(-2, *reversed(range(len(grid))), -1)
 
 
 def _frequencies(count: int, doubled: int) -> Int[np.ndarray, " frequency"]:
@@ -94,30 +89,11 @@ def _pairs(
     return np.array([[real, -imaginary], [imaginary, real]])
 
 
-class FourierBlock(nnx.Module):
-    """Spectral convolution, then a modulated two-layer perceptron at every point."""
-
-    def __init__(self, config: FourierConfig, *, rngs: nnx.Rngs) -> None:
-        """Create the layers; the residual branch starts small."""
-        width = config.width
-        self.spectral = SpectralConvolution(config.modes, width, rngs=rngs)
-        self.norm = nnx.RMSNorm(width, rngs=rngs)
-        self.modulation = Modulation(width, width, rngs=rngs)
-        self.inner = nnx.Linear(width, 2 * width, rngs=rngs)
-        self.outer = nnx.Linear(2 * width, width, rngs=rngs)
-
-    def __call__(self, x: Features, embedding: Embedding) -> Features:
-        """Return the refined features."""
-        h = self.norm(self.spectral(x) + x)
-        h = self.modulation(h, embedding)
-        return x + self.outer(nnx.gelu(self.inner(h)))
-
-
-class Fourier(nnx.Module):
+class Fourier(KernelOperator):
     """Fourier backbone: ``fourier(x, c_noise, cond)`` with the shape of x.
 
-    Lifts every grid point with its position to features, applies the blocks, and
-    projects back. Takes any grid.
+    Kernels are spectral convolutions, and every grid point knows its position. Takes
+    any grid.
     """
 
     def __init__(
@@ -136,30 +112,20 @@ class Fourier(nnx.Module):
                 f"Modes are counted along each grid axis, {axes} here, but got "
                 f"{config.modes}. Give {axes} numbers."
             )
-        width = config.width
-        self.embedding = NoiseEmbedding(width, rngs=rngs)
-        self.lift = nnx.Linear(channels + condition_channels + axes, width, rngs=rngs)
-        self.blocks = nnx.List(
-            FourierBlock(config, rngs=rngs) for _ in range(config.depth)
-        )
-        self.head = nnx.Linear(
-            width, channels, kernel_init=nnx.initializers.zeros, rngs=rngs
+        super().__init__(
+            lambda: SpectralConvolution(config.modes, config.width, rngs=rngs),
+            config.depth,
+            config.width,
+            channels,
+            condition_channels + axes,
+            rngs=rngs,
         )
 
     def __call__(
         self, x: Features, c_noise: Float[Array, " batch"], cond: Condition
     ) -> Features:
-        """Lift, convolve, project."""
-        embedding = self.embedding(c_noise)
-        grid = x.shape[1:-1]
-        place = np.stack(np.meshgrid(*map(_ramp, grid), indexing="ij"), axis=-1)
+        """Lift with the position, convolve, project."""
+        ramps = [np.linspace(-1.0, 1.0, points) for points in x.shape[1:-1]]
+        place = np.stack(np.meshgrid(*ramps, indexing="ij"), axis=-1)
         place = jnp.broadcast_to(jnp.asarray(place, x.dtype), (len(x), *place.shape))
-        h = self.lift(jnp.concatenate([x, cond, place], axis=-1))
-        for block in self.blocks:
-            h = block(h, embedding)
-        return self.head(nnx.gelu(h))
-
-
-def _ramp(points: int) -> Float[np.ndarray, " points"]:
-    """Positions from -1 to 1."""
-    return np.linspace(-1.0, 1.0, points)
+        return super().__call__(x, c_noise, jnp.concatenate([cond, place], axis=-1))

@@ -46,6 +46,8 @@ class Burgers(LabelledSystem):
         refinement: Internal grid intervals per stored interval. Steep fronts of
             height Δu have a thickness of about 4 ν / Δu, which needs two intervals.
         max_speed: Largest |u| for which the substeps are stable.
+        force_spans: Range of the standard deviations in time of the random forces that
+            `sample_inputs` draws, in units of ``duration``.
 
     Raises:
         ValueError: If a parameter is not positive.
@@ -68,6 +70,7 @@ class Burgers(LabelledSystem):
     length: float = 1.0
     refinement: int = 2
     max_speed: float = 6.0
+    force_spans: tuple[float, float] = (0.1, 0.4)
 
     state: ClassVar[tuple[str, ...]] = ("u",)
     control: ClassVar[tuple[str, ...]] = ("f",)
@@ -80,7 +83,12 @@ class Burgers(LabelledSystem):
 
     def __post_init__(self) -> None:
         """Refuse parameters for which the equation or the grid makes no sense."""
-        check_positive(**vars(self))
+        shortest, longest = self.force_spans
+        check_positive(
+            **{name: n for name, n in vars(self).items() if name != "force_spans"},
+            shortest_force_span=shortest,
+            longest_force_span=longest,
+        )
 
     @property
     def coords(self) -> dict[str, np.ndarray]:
@@ -122,11 +130,13 @@ class Burgers(LabelledSystem):
         present = jax.random.bernoulli(keys[2], shape=bumps).at[:, 0].set(True)
         amplitude = draw(keys[3], bumps, minval=-1.5, maxval=1.5)
         amplitude = jnp.where(present, amplitude, 0)
-        span = partial(draw, shape=bumps, minval=0.1, maxval=0.4)
+        width_in_x = draw(keys[5], bumps, minval=0.1, maxval=0.4)
+        shortest, longest = self.force_spans
+        width_in_time = draw(keys[7], bumps, minval=shortest, maxval=longest)
         time = jnp.arange(self.frames, dtype=jnp.float32) / self.frames
         x = jnp.arange(self.points, dtype=jnp.float32) / self.points
-        along_x = gaussian(x, draw(keys[4], bumps), span(keys[5]))
-        along_time = gaussian(time, draw(keys[6], bumps), span(keys[7]))
+        along_x = gaussian(x, draw(keys[4], bumps), width_in_x)
+        along_time = gaussian(time, draw(keys[6], bumps), width_in_time)
         return {
             "u0": jnp.einsum("bk,bkx->bx", height, gaussian(x, place, width)),
             "f": jnp.einsum("bk,bkt,bkx->btx", 2 * amplitude, along_time, along_x),
