@@ -19,10 +19,11 @@ MAX_FUNCTION_LINES = 60
 # neighbours as long as no cycle arises. A folder counts as one module here.
 LAYERS = (
     {"_typing", "_files"},
-    {"wavelets", "trajectory", "metrics"},
+    {"_filter_banks", "wavelets", "trajectory", "metrics"},
     {"packing", "layout", "tasks", "noise", "networks"},
     {"samplers", "guidance", "denoiser", "constraints", "_descent", "adjoint"},
     {
+        "_feedback",
         "_horizon",
         "_planner",
         "_record",

@@ -131,6 +131,19 @@ def test_a_disturbance_acts_in_its_own_frames():
     )
 
 
+def test_nothing_acts_before_the_horizon():
+    """Until then the disturbance alone; then what the true state of that time asks."""
+    push = steady(GUST)
+    record = loop(every=4, horizon=4, disturbance=push)
+    np.testing.assert_array_equal(record.f[:, :4], 0)
+    inputs = {"u0": jnp.asarray(U0.values), "f": jnp.asarray(push.values[:, :4])}
+    np.testing.assert_allclose(record.u[:, 1:5], HEAT.over(4).solve(inputs)["u"])
+    weakest = Heat(4).optimum(record.u[:, 4], GOAL, 0.0)
+    np.testing.assert_allclose(record.f[:, 4:-1], weakest, atol=1e-9)
+    error = record.u[:, -1] - GOAL
+    np.testing.assert_allclose(error, response(GUST, 4), atol=1e-9)
+
+
 def test_records_are_labelled_trajectories():
     record = loop(every=4)
     assert record.u.dims == record.f.dims == ("sample", "time", "x")
@@ -220,7 +233,8 @@ class Diverging(Heat):
 
 
 BAD = {
-    "no divisor": ({"every": 3}, "every=3 and frames=8"),
+    "no divisor": ({"every": 3}, "every=3, horizon=8 and frames=8"),
+    "horizon": ({"every": 4, "horizon": 12}, "every=4, horizon=12 and frames=8"),
     "never": ({"every": 0}, "every=0"),
     "backwards": ({"every": -2}, "every=-2"),
     "not halved": ({"every": 1}, r"\[8, 7, .* 1\] .* 7 it cannot: .* divisible by 2"),

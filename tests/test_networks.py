@@ -13,6 +13,7 @@ from flax import nnx
 from wdno.networks import (
     NETWORKS,
     FourierConfig,
+    LocalConfig,
     TransformerConfig,
     build,
 )
@@ -28,7 +29,7 @@ from wdno.networks.transformer import position_encoding
 
 CHANNELS, CONDITION = 3, 2
 SINGLE = np.dtype(np.float32)
-KINDS = ["transformer", "fourier"]
+KINDS = ["transformer", "fourier", "local"]
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -36,6 +37,8 @@ def config(kind, axes=2, depth=1):
     """A tiny network that still has every part."""
     if kind == "fourier":
         return FourierConfig((4, 6, 4)[:axes], width=8, depth=depth)
+    if kind == "local":
+        return LocalConfig((3, 5, 3)[:axes], width=8, depth=depth)
     return TransformerConfig((2, 3, 2)[:axes], width=8, depth=depth, heads=2)
 
 
@@ -155,6 +158,23 @@ def test_spectral_convolution_commutes_with_shifts_away_from_the_ends():
     assert abs(first).max() > 0.01
 
 
+def test_local_operator_sees_its_neighbourhood_only():
+    """Two blocks of reach 3 × 5: 2 points away in time, 4 in space, no further."""
+    network = filled(lambda: fresh("local", depth=2))
+    x, c_noise, cond = inputs(9, 17, batch=1)
+    change = call(network, x.at[0, 4, 8].add(1.0), c_noise, cond)
+    reached = abs(change - call(network, x, c_noise, cond)).max(axis=(0, 3)) > 1e-6
+    assert reached[2:7, 4:13].all() and reached.sum() == 5 * 9
+
+
+def test_local_operator_is_the_same_everywhere_and_on_every_grid():
+    network = filled(lambda: fresh("local", depth=2))
+    x, c_noise, cond = inputs(12, 24)
+    whole = call(network, x, c_noise, cond)
+    part = call(network, x[:, 3:, 5:21], c_noise, cond[:, 3:, 5:21])
+    np.testing.assert_allclose(part[:, 2:-2, 4:-4], whole[:, 5:-2, 9:17], 1e-4, 1e-4)
+
+
 # --- what the output depends on -------------------------------------------------------
 
 
@@ -212,6 +232,12 @@ def test_transformer_refuses_a_patch_of_other_dimension(patch, axes):
     message = rf"one extent per grid axis, {axes} here.*Give {axes} numbers"
     with pytest.raises(ValueError, match=message):
         build(shape, axes, CHANNELS, CONDITION, rngs=nnx.Rngs(0))
+
+
+@pytest.mark.parametrize("reach", [(3,), (3, 3, 3), (3, 4)])
+def test_local_operator_refuses_a_reach_without_a_centre(reach):
+    with pytest.raises(ValueError, match=r"odd number.*2 here.*Give 2 odd numbers"):
+        build(LocalConfig(reach), 2, CHANNELS, CONDITION, rngs=nnx.Rngs(0))
 
 
 # --- layers ---------------------------------------------------------------------------

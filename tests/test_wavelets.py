@@ -141,6 +141,18 @@ def test_modes_are_those_of_pywavelets_and_boundary():
     assert set(MODES) == {*pywt.Modes.modes, "boundary"}
 
 
+@pytest.mark.parametrize("length", [8, 9])
+def test_the_lazy_wavelet_only_sorts_samples(length):
+    x = random(length, 8)
+    once, bands = analysis(x, "lazy", "periodization", (0, 1))
+    np.testing.assert_array_equal(once, x[::2, ::2])
+    np.testing.assert_array_equal(bands["ad"], x[::2, 1::2])
+    odd = jnp.concatenate([x, x[-1:]])[1::2] if length % 2 else x[1::2]
+    np.testing.assert_array_equal(bands["da"], odd[:, ::2])
+    back = synthesis([once, bands], "lazy", "periodization", (0, 1), (length, 8))
+    np.testing.assert_array_equal(back, x)
+
+
 # --- MATLAB ---------------------------------------------------------------------------
 
 

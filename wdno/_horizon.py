@@ -15,14 +15,15 @@ from wdno.verbs import Labelled
 Grid = dict[str, np.ndarray]
 
 
-def grid(model: WDNO) -> Grid:
-    """Coordinates of the window of a model."""
-    return model.domain.coords(model.targets.dims, model.targets.grid)
+def grid(model: WDNO, frames: int | None = None) -> Grid:
+    """Coordinates of a record on the grid of a model, by default of one window."""
+    frames = model.window if frames is None else frames
+    return model.domain.coords(model.targets.dims, (frames, *model.targets.grid[1:]))
 
 
-def grid_from(model: WDNO, initial: Labelled) -> Grid:
-    """Coordinates of a window that begins at the time of the initial state."""
-    coords = grid(model)
+def grid_from(model: WDNO, frames: int, initial: Labelled) -> Grid:
+    """Coordinates of a record that begins at the time of the initial state."""
+    coords = grid(model, frames)
     if "time" in initial.coords and "time" not in initial.dims:
         elapsed = coords["time"] - coords["time"][0]
         coords["time"] = elapsed + float(initial["time"])

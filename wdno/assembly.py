@@ -103,7 +103,10 @@ def distorted(
     error = noise * normal()
     for axis in range(2, states.ndim):
         displacement = gaussian_filter1d(normal(), SHIFT_LENGTH, axis)
-        slope = np.gradient(states, axis=axis)
+        beyond = [(int(n == axis),) * 2 for n in range(states.ndim)]
+        ends = np.pad(states, beyond, mode="edge")
+        inside = tuple(slice(low, -high or None) for low, high in beyond)
+        slope = np.gradient(ends, axis=axis)[inside]
         error += shift * slope * displacement / displacement.std()
     share = draw.random((len(states), *(1,) * (states.ndim - 1)), np.float32)
     return states + share * error
@@ -127,15 +130,20 @@ def assemble(recipe: Recipe, dataset: xr.Dataset, batches: WindowBatches) -> WDN
     turn = len(recipe.grids)
     task = recipe.task(recipe.state, recipe.control, dims)
 
-    def departures(fields: Fields) -> Fields:
-        guesses = tasks.first_guess(fields, task.targets)
-        return fields | {name: fields[name] - guess for name, guess in guesses.items()}
-
     targets, given = (
         WaveletLayout(
             quantities, dims, grid, recipe.wavelet, recipe.mode, recipe.levels
-        ).fit(departures(batches(step)) for step in range(0, 64 * turn, turn))
+        )
         for quantities in task
+    )
+
+    def seen(step: int) -> Fields:
+        fields = batches(step)
+        guesses = tasks.first_guess(fields, targets)
+        return fields | {name: fields[name] - guess for name, guess in guesses.items()}
+
+    targets, given = (
+        layout.fit(map(seen, range(0, 64 * turn, turn))) for layout in (targets, given)
     )
     network = build(
         recipe.network,

@@ -1,6 +1,5 @@
 """Closed-loop control: plan, act, observe, and plan again."""
 
-from collections.abc import Callable
 from functools import partial
 from math import inf
 
@@ -9,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import PRNGKeyArray
-from tqdm import tqdm
 
+from wdno._feedback import Turn, run
 from wdno._horizon import (
     check_same_grid,
     grid_from,
@@ -23,7 +22,7 @@ from wdno._typing import Constraint, Fields, Guidance, Objective
 from wdno.adjoint import System
 from wdno.guidance import Strength
 from wdno.operator import WDNO
-from wdno.samplers import Sampler, row_keys, row_normal
+from wdno.samplers import Sampler
 from wdno.trajectory import over_intervals, to_batch, to_dataset
 from wdno.verbs import Labelled, attributes, in_batches
 
@@ -40,6 +39,7 @@ def control_loop(
     observation_noise: float = 0.0,
     strength: float | Strength,
     frames: int | None = None,
+    horizon: int | None = None,
     samples: int | None = None,
     sampler: Sampler | None = None,
     steps: int = 50,
@@ -80,6 +80,9 @@ def control_loop(
             state, in units of the states.
         strength: as in `control`.
         frames: length of the record; the window of the model by default.
+        horizon: frames before the end at which planning begins; until then nothing
+            acts. A system that forgets gains nothing from earlier controls, and short
+            plans are the more accurate ones. The whole record by default.
         samples: plans made each time, of which the best by the planner's own judgement
             acts (`best_plan`).
         sampler: as in `control`.
@@ -120,9 +123,11 @@ def control_loop(
         polish=polish,
         system=system,
     )
-    planners = [plan_over(frames=n) for n in _planned_horizons(model, frames, every)]
+    horizon = frames if horizon is None else horizon
+    horizons = _planned_horizons(model, frames, horizon, every)
+    planners = [plan_over(frames=n) for n in horizons]
     names = planners[0].controls
-    coords = grid_from(planners[0].model, initial)
+    coords = grid_from(model, frames, initial)
     check_same_grid(system.over(frames), coords)
     arrays = read_states(planners[0].model, initial, target)
     if disturbance is not None:
@@ -134,37 +139,22 @@ def control_loop(
         planner.try_out(few)
     planners[0].try_out_solver(few)
 
-    plan = partial(_best, samples=samples, batch_size=batch_size)
-    record = _run(planners, plan, system, known, unknown, observation_noise, key)
+    best = partial(_best, samples=samples, batch_size=batch_size)
+    turns = [Turn(every, partial(best, planner)) for planner in planners]
+    if frames > horizon:
+        turns.insert(0, Turn(frames - horizon, partial(_nothing, model, names, frames - horizon)))
+    record = run(turns, system, model.state, known, unknown, observation_noise, key)
     attrs = attributes(initial, model.state)
     return to_dataset({**known, **record}, coords, model.state, names, attrs, batch)
 
 
-def _run(
-    planners: list[Planner],
-    plan: Callable[..., Fields],
-    system: System,
-    known: Fields,
-    unknown: Fields,
-    noise: float,
-    key: PRNGKeyArray,
+def _nothing(
+    model: WDNO, names: tuple[str, ...], frames: int, known: Fields, key: PRNGKeyArray
 ) -> Fields:
-    """Observe, plan and act once for each planner; the whole record."""
-    names, every = planners[0].model.state, planners[-1].model.window
-    part, pieces = system.over(every), []
-    state = {f"{name}0": known[f"{name}0"] for name in names}
-    for n, planner in enumerate(tqdm(planners, desc="closed loop", disable=None)):
-        plan_key, noise_key = jax.random.split(jax.random.fold_in(key, n))
-        observed = {**known, **_observe(state, noise, noise_key)}
-        acting = {
-            name: f[:, :every]
-            for name, f in plan(planner, observed, key=plan_key).items()
-        }
-        pushes = {name: f[:, n * every :][:, :every] for name, f in unknown.items()}
-        piece = {**_achieved(part, state, acting, pushes, names), **acting}
-        state = {f"{name}0": piece[name][:, -1] for name in names}
-        pieces.append(piece)
-    return jax.tree.map(lambda *fields: jnp.concatenate(fields, axis=1), *pieces)
+    """No control."""
+    like = known[f"{model.state[0]}0"]
+    shape = (len(like), frames, *model.targets.grid[1:])
+    return {name: jnp.zeros(shape, like.dtype) for name in names}
 
 
 def _check_noise(deviation: float) -> None:
@@ -176,41 +166,34 @@ def _check_noise(deviation: float) -> None:
         )
 
 
-def _planned_horizons(model: WDNO, frames: int, every: int) -> range:
+def _planned_horizons(model: WDNO, frames: int, horizon: int, every: int) -> range:
     """Frames that remain at each observation: M, M - every, …, every."""
-    if every < 1 or frames < 1 or frames % every:
+    if every < 1 or not 1 <= horizon <= frames or horizon % every:
         raise ValueError(
-            "The frames between observations divide the record, but got "
-            f"every={every} and frames={frames}. Choose a divisor."
+            "The frames between observations divide the horizon, and that is no longer "
+            f"than the record, but got every={every}, horizon={horizon} and "
+            f"frames={frames}. Choose a divisor."
         )
-    horizons = range(frames, 0, -every)
-    for horizon in horizons:
+    horizons = range(horizon, 0, -every)
+    for remaining in horizons:
         try:
-            on_horizon(model, horizon)
+            on_horizon(model, remaining)
         except ValueError as error:
             raise ValueError(
                 f"Plans are made for {list(horizons)} remaining frames, all of which "
-                f"the wavelet must be able to halve, but {horizon} it cannot: {error} "
-                f"Choose `every` and `frames` divisible by {2**model.targets.levels}."
+                f"the wavelet must be able to halve, but {remaining} it cannot: {error}"
+                f" Choose `every` and `horizon` divisible by {2**model.targets.levels}."
             ) from error
     return horizons
-
-
-def _observe(state: Fields, deviation: float, key: PRNGKeyArray) -> Fields:
-    """States with white noise, each row's from its own key."""
-    observed = {}
-    for n, (name, u) in enumerate(state.items()):
-        keys = row_keys(jax.random.fold_in(key, n), len(u))
-        observed[name] = u + deviation * row_normal(u.shape, u.dtype, keys)
-    return observed
 
 
 def _best(
     planner: Planner,
     known: Fields,
+    key: PRNGKeyArray,
+    *,
     samples: int | None,
     batch_size: int,
-    key: PRNGKeyArray,
 ) -> Fields:
     """Controls of each row's plan, the one of smallest objective if there are more."""
     repeated, _ = with_members(known, {}, samples)
@@ -218,24 +201,3 @@ def _best(
     values = plans["objective"].reshape(-1, samples or 1)
     best = np.arange(len(values)) * values.shape[1] + values.argmin(axis=1)
     return {name: jnp.asarray(plans[name][best]) for name in planner.controls}
-
-
-def _achieved(
-    system: System,
-    state: Fields,
-    acting: Fields,
-    pushes: Fields,
-    names: tuple[str, ...],
-) -> Fields:
-    """What controls and disturbance together do to the system."""
-    forces = {name: f + pushes[name] for name, f in acting.items() if name in pushes}
-    states = system.solve({**state, **acting, **forces})
-    for name in names:
-        good = np.isfinite(states[name]).reshape(len(states[name]), -1).all(axis=1)
-        if not good.all():
-            raise ValueError(
-                f"The solution must stay finite, but {name} diverged in row "
-                f"{int(np.argmin(good))} ({int((~good).sum())} in all). Bound the "
-                "controls by a constraint, or weaken the disturbance."
-            )
-    return {name: states[name] for name in names}

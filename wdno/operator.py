@@ -151,7 +151,7 @@ class WDNO(nnx.Module):
         The denoiser works on departures from these. They are zero for a model that is
         given no coarse states.
         """
-        guess = tasks.first_guess(known, self.targets.fields)
+        guess = tasks.first_guess(known, self.targets)
         batch = next(iter(known.values()))
         if not guess:
             grid = (*self.targets.coefficient_grid, len(self.targets.channels))

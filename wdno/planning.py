@@ -106,7 +106,7 @@ def control(
         polish=polish,
         system=system,
     )
-    coords = grid_from(planner.model, initial)
+    coords = grid_from(planner.model, planner.model.window, initial)
     known, batch = to_batch(read_states(planner.model, initial, target), coords)
     known, batch = with_members(known, batch, samples)
     few = {name: f[: max(batch_size, 1)] for name, f in known.items()}

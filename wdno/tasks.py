@@ -6,14 +6,16 @@ arXiv 2412.04833, sections 3.1 and 3.2).
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
 
 from wdno._typing import Fields
-from wdno.layout import Field
+from wdno.layout import Field, WaveletLayout
 
 Names = tuple[str, ...]
 Values = TypeVar("Values", np.ndarray, Array)
@@ -105,23 +107,23 @@ def with_conditions(
     return {**fields, **derived}
 
 
-def first_guess(known: Fields, targets: tuple[Field, ...]) -> Fields:
+def first_guess(known: Fields, layout: WaveletLayout) -> Fields:
     """What is given says of the targets by itself: coarse states, interpolated.
 
     A model generates departures from it, which are small and fade on finer grids.
 
     Args:
         known: what is given, of which coarse states and initial ones are used.
-        targets: fields to generate.
+        layout: of the targets; its modes say how fields go on beyond the ends of space.
 
     Returns:
         The targets of which there are coarse states, on their own grid.
     """
     return {
         quantity.name: prolonged(
-            known[f"{quantity.name}_coarse"], known[f"{quantity.name}0"]
+            known[f"{quantity.name}_coarse"], known[f"{quantity.name}0"], layout.mode
         )
-        for quantity in targets
+        for quantity in layout.fields
         if f"{quantity.name}_coarse" in known
     }
 
@@ -129,28 +131,33 @@ def first_guess(known: Fields, targets: tuple[Field, ...]) -> Fields:
 def prolonged(
     coarse: Float[Array, "batch coarse_frames *coarse_space"],
     before: Float[Array, "batch *space"],
+    mode: Names,
 ) -> Float[Array, "batch frames *space"]:
     """Coarse states on the grid of twice the samples, interpolated linearly.
 
     Exact for states that are linear along every axis; samples of the coarse grid keep
-    their values. What lies beyond the last position is extrapolated.
+    their values. Beyond the last position comes the first again along an axis of mode
+    "periodization", as for its wavelets, and a linear continuation along others.
 
     Args:
         coarse: states at t_2, t_4, … and x_0, x_2, … (see `with_conditions`).
         before: fine states at t_0.
+        mode: of each axis, time first.
     """
     fine = coarse
-    for axis in range(2, coarse.ndim):
-        beyond = [(0, int(n == axis)) for n in range(fine.ndim)]
-        ends = jnp.pad(fine, beyond, mode="reflect", reflect_type="odd")
+    for axis, name in enumerate(mode[1:], start=2):
+        place = partial(lax.index_in_dim, fine, axis=axis)
+        beyond = place(0) if name == "periodization" else 2 * place(-1) - place(-2)
+        ends = jnp.concatenate([fine, beyond], axis=axis)
         fine = _interleaved(fine, _midpoints(ends, axis), axis)
     record = jnp.concatenate([before[:, None], fine], axis=1)
     return _interleaved(_midpoints(record, 1), fine, 1)
 
 
 def _midpoints(u: Array, axis: int) -> Array:
-    pairs = [(slice(None),) * axis + (part,) for part in (slice(-1), slice(1, None))]
-    return (u[pairs[0]] + u[pairs[1]]) / 2
+    points = u.shape[axis]
+    lower = lax.slice_in_dim(u, 0, points - 1, axis=axis)
+    return (lower + lax.slice_in_dim(u, 1, points, axis=axis)) / 2
 
 
 def _interleaved(first: Array, second: Array, axis: int) -> Array:

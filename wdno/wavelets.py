@@ -10,7 +10,6 @@ References:
     Jensen and la Cour-Harbo (2001), Ripples in Mathematics, section 10.3.
 """
 
-import difflib
 from functools import lru_cache
 from typing import Any
 
@@ -20,19 +19,22 @@ import numpy as np
 import pywt
 from jaxtyping import Array, Float
 
+from wdno._filter_banks import MODES, filter_bank
+
+__all__ = [
+    "MODES",
+    "analysis",
+    "analysis_matrices",
+    "coefficient_length",
+    "synthesis",
+    "synthesis_matrices",
+]
+
 Coefficients = list[Any]
 """The approximation, then details by subband, coarsest first, as `pywt.wavedecn`."""
 
 Matrices = tuple[Float[np.ndarray, "row column"], ...]
 """The matrix of the approximation and that of the details."""
-
-MODES: tuple[str, ...] = (*pywt.Modes.modes, "boundary")
-"""Signal extensions of PyWavelets, and the edge-adapted ``"boundary"``.
-
-That is orthogonal, critically sampled and does not join the ends of the axis, for
-orthogonal wavelets and even lengths from the number of filter taps on. Its details lose
-*all* vanishing moments at the ends: of ones they reach 0.67 (db2), but are 0 for haar.
-"""
 
 
 def analysis(
@@ -49,7 +51,7 @@ def analysis(
 
     Args:
         x: Samples of a real field.
-        wavelet: One of ``pywt.wavelist(kind="discrete")``.
+        wavelet: One of ``pywt.wavelist(kind="discrete")``, or ``"lazy"``.
         mode: One of `MODES`, or a tuple with one for each axis.
         axes: Distinct axes of `x`.
         levels: How many times the approximation is decomposed again; 0 is identity.
@@ -146,7 +148,7 @@ def analysis_matrices(length: int, wavelet: str, mode: str) -> Matrices:
 
     In float64, read-only, of `coefficient_length` rows; errors as there.
     """
-    filters = _filters(length, wavelet, mode)
+    filters = filter_bank(length, wavelet, mode)
     if mode == "boundary":
         return _read_only(*np.split(_boundary_operator(length, filters), 2))
     return _read_only(*pywt.dwt(np.eye(length), filters, mode, axis=0))
@@ -162,11 +164,11 @@ def synthesis_matrices(length: int, wavelet: str, mode: str) -> Matrices:
     low, high = analysis_matrices(length, wavelet, mode)
     if mode == "boundary":
         return _read_only(low.T, high.T)
-    unit = np.eye(len(low))
+    unit, filters = np.eye(len(low)), filter_bank(length, wavelet, mode)
     # PyWavelets gives back one sample too many where the length is odd.
     return _read_only(
-        pywt.idwt(unit, None, wavelet, mode, axis=0)[:length],
-        pywt.idwt(None, unit, wavelet, mode, axis=0)[:length],
+        pywt.idwt(unit, None, filters, mode, axis=0)[:length],
+        pywt.idwt(None, unit, filters, mode, axis=0)[:length],
     )
 
 
@@ -220,31 +222,3 @@ def _axis_modes(
             f"{-x.ndim} to {x.ndim - 1}, and as many modes as axes."
         )
     return tuple((axis % x.ndim, name) for axis, name in zip(axes, modes, strict=True))
-
-
-def _filters(length: int, wavelet: str, mode: str) -> pywt.Wavelet:
-    """The wavelet, once it is sure that it and the mode can halve the length."""
-    names = pywt.wavelist(kind="discrete")
-    for kind, name, known in (("wavelet", wavelet, names), ("mode", mode, MODES)):
-        if name not in known:
-            near = difflib.get_close_matches(name.lower(), known, cutoff=0.5)
-            raise ValueError(
-                f"{name!r} is not a {kind} of the discrete transform. Near matches: "
-                f"{near or 'none'}. Choose one of: {', '.join(known)}."
-            )
-    filters = pywt.Wavelet(wavelet)
-    multiple, least = 1, 2 if "reflect" in mode else 1
-    if mode == "boundary":
-        multiple, least = 2, filters.dec_len
-        if not filters.orthogonal or wavelet == "dmey":
-            raise ValueError(
-                f"Mode 'boundary' needs an orthogonal wavelet, but got {wavelet!r} "
-                "(dmey is so to 2e-3 only). Use haar, dbN, symN, coifN or another mode."
-            )
-    if length % multiple or length < least:
-        raise ValueError(
-            f"Mode {mode!r} with {wavelet!r} needs {least} or more samples, a multiple "
-            f"of {multiple}, but a level got {length}. Use fewer levels (each halves "
-            "the axis), crop or pad the axis, or use another mode."
-        )
-    return filters

@@ -11,7 +11,7 @@ from scipy.interpolate import CubicSpline
 from scipy.io import loadmat
 
 from wdno.systems import Burgers
-from wdno.systems.burgers import gaussian
+from wdno.systems.forces import gaussian
 
 KEY = jax.random.key(0)
 SMALL = Burgers(points=32, frames=6, duration=0.6)
@@ -244,6 +244,23 @@ def test_samples_follow_the_papers_distribution():
         np.testing.assert_allclose(f[:, k, j].var(), variance, rtol=0.12)
 
 
+def test_forces_may_set_in_late_and_be_short():
+    usual, late = Burgers(), Burgers(latest_onset=0.5)
+    f, delayed = (draw(system, KEY, 500)["f"] for system in (usual, late))
+    acting = np.asarray(abs(delayed).max(axis=2) > 0)
+    np.testing.assert_array_equal(delayed, np.where(acting[..., None], f, 0))
+    assert not np.diff(acting.astype(int), axis=1).min() < 0  # once on, always on
+    onset = (~acting).sum(axis=1) / usual.frames
+    assert onset.max() <= 0.5 + 1 / 80
+    assert onset.mean() == pytest.approx(0.25, abs=0.03)
+    short = draw(Burgers(force_spans=(0.02, 0.03)), KEY, 500)["f"]
+
+    def roughness(f):
+        return float(jnp.square(jnp.diff(f, axis=1)).mean() / jnp.square(f).mean())
+
+    assert roughness(short) > 20 * roughness(f)
+
+
 def test_the_same_key_draws_the_same_problem_on_every_grid():
     coarse, fine = Burgers(points=30, frames=20), Burgers(points=60, frames=40)
     few, many = draw(coarse, KEY, 3), draw(fine, KEY, 3)
@@ -264,6 +281,12 @@ def test_parameters_must_be_positive(parameter):
     name = next(iter(parameter))
     with pytest.raises(ValueError, match=f"must be positive, but {name} is"):
         Burgers(**parameter)
+
+
+@pytest.mark.parametrize("onset", [-0.1, 1.0])
+def test_a_force_must_set_in_within_the_record(onset):
+    with pytest.raises(ValueError, match="from 0 to below 1"):
+        Burgers(latest_onset=onset)
 
 
 @pytest.mark.parametrize(

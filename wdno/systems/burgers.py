@@ -12,14 +12,14 @@ from scipy.interpolate import CubicSpline
 
 from wdno._typing import Fields
 from wdno.systems.base import LabelledSystem, check_inputs, check_positive
+from wdno.systems.forces import gaussian, random_forces
 
-__all__ = ["Burgers", "gaussian"]
+__all__ = ["Burgers"]
 
 # Values at all internal nodes, between the walls, and with a mirror point beyond each.
 Nodes = Float[Array, "node batch"]
 Interior = Float[Array, "interior batch"]
 Extended = Float[Array, "extended batch"]
-Bumps = Float[Array, "batch bump"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,9 @@ class Burgers(LabelledSystem):
         max_speed: Largest |u| for which the substeps are stable.
         force_spans: Range of the standard deviations in time of the random forces that
             `sample_inputs` draws, in units of ``duration``.
+        latest_onset: Random forces set in at a random time up to this share of
+            ``duration``, before which there is none. Planners learn from such records
+            that one can wait.
 
     Raises:
         ValueError: If a parameter is not positive.
@@ -71,6 +74,7 @@ class Burgers(LabelledSystem):
     refinement: int = 2
     max_speed: float = 6.0
     force_spans: tuple[float, float] = (0.1, 0.4)
+    latest_onset: float = 0.0
 
     state: ClassVar[tuple[str, ...]] = ("u",)
     control: ClassVar[tuple[str, ...]] = ("f",)
@@ -83,12 +87,14 @@ class Burgers(LabelledSystem):
 
     def __post_init__(self) -> None:
         """Refuse parameters for which the equation or the grid makes no sense."""
-        shortest, longest = self.force_spans
-        check_positive(
-            **{name: n for name, n in vars(self).items() if name != "force_spans"},
-            shortest_force_span=shortest,
-            longest_force_span=longest,
-        )
+        parameters = dict(vars(self))
+        shortest, longest = parameters.pop("force_spans")
+        if not 0 <= parameters.pop("latest_onset") < 1:
+            raise ValueError(
+                "Forces set in at a share of the duration from 0 to below 1, but "
+                f"latest_onset is {self.latest_onset}. Lower it."
+            )
+        check_positive(**parameters, shortest_span=shortest, longest_span=longest)
 
     @property
     def coords(self) -> dict[str, np.ndarray]:
@@ -112,9 +118,8 @@ class Burgers(LabelledSystem):
     def sample_inputs(self, key: PRNGKeyArray, samples: int) -> Fields:
         """Draw initial states and forces from the paper's distribution.
 
-        u0 is the sum of a positive and a negative Gaussian; f is the sum of up to
-        eight Gaussians in space and time, taken at the start of each interval
-        (WDNO, appendix F.1; positions in units of ``length``, times of ``duration``).
+        u0 is the sum of a positive and a negative Gaussian (WDNO, appendix F.1); f is
+        that of `random_forces` at the start of each interval, zero before its onset.
 
         Returns:
             ``u0`` (samples, points) and ``f`` (samples, frames, points), float32 on
@@ -126,20 +131,13 @@ class Burgers(LabelledSystem):
         drawn = low + (high - low) * draw(keys[0], (samples, 4))
         height, place = drawn[:, :2], drawn[:, 2:]
         width = draw(keys[1], (samples, 2), minval=0.05, maxval=0.15)
-        bumps = (samples, 8)
-        present = jax.random.bernoulli(keys[2], shape=bumps).at[:, 0].set(True)
-        amplitude = draw(keys[3], bumps, minval=-1.5, maxval=1.5)
-        amplitude = jnp.where(present, amplitude, 0)
-        width_in_x = draw(keys[5], bumps, minval=0.1, maxval=0.4)
-        shortest, longest = self.force_spans
-        width_in_time = draw(keys[7], bumps, minval=shortest, maxval=longest)
         time = jnp.arange(self.frames, dtype=jnp.float32) / self.frames
         x = jnp.arange(self.points, dtype=jnp.float32) / self.points
-        along_x = gaussian(x, draw(keys[4], bumps), width_in_x)
-        along_time = gaussian(time, draw(keys[6], bumps), width_in_time)
+        f = random_forces(keys[2:], samples, time, x, self.force_spans)
+        onset = draw(jax.random.fold_in(key, 8), (samples,), maxval=self.latest_onset)
         return {
             "u0": jnp.einsum("bk,bkx->bx", height, gaussian(x, place, width)),
-            "f": jnp.einsum("bk,bkt,bkx->btx", 2 * amplitude, along_time, along_x),
+            "f": jnp.where(time[None, :, None] < onset[:, None, None], 0, f),
         }
 
     def solve(self, inputs: Fields) -> Fields:
@@ -160,14 +158,6 @@ class Burgers(LabelledSystem):
         """
         check_inputs(inputs, u0=(self.points,), f=(self.frames, self.points))
         return {"u": _solve(self, inputs["u0"], inputs["f"])}
-
-
-def gaussian(
-    at: Float[Array, " point"], centre: Bumps, width: Bumps
-) -> Float[Array, "batch bump point"]:
-    """Evaluate exp(-(x - centre)² / 2 width²) at the points ``at``."""
-    deviation = (at[None, None, :] - centre[..., None]) / width[..., None]
-    return jnp.exp(-(deviation**2) / 2)
 
 
 @partial(jax.jit, static_argnums=0)
