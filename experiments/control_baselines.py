@@ -1,25 +1,26 @@
 """What do classical controllers reach on forced Burgers, and in what time?
 
-No control, a tuned PID, and the gradient of the solver with Adam and L-BFGS, on the
-same targets; each plan is judged by the solver from the true initial state.
+No control, a tuned PID, the gradient of the solver with Adam and L-BFGS (also over the
+last frames alone), and the gradient of a learned surrogate of the solver, on the same
+targets; each plan is judged by the solver from the true initial state.
 """
 
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import optax
 import tyro
-import xarray as xr
+from _control import OBJECTIVE, SYSTEM, Problems
 from _pid import pid, tune
 from _results import record
 
-from wdno import metrics
+import wdno
 from wdno._typing import Fields
 from wdno.adjoint import descend
-from wdno.guidance import energy, reach, terminal
-from wdno.systems import Burgers
+from wdno.verbs import rollout
 
 
 @dataclass(frozen=True)
@@ -27,66 +28,67 @@ class Config:
     """How many problems, and how long each method may go on."""
 
     targets: int = 50
-    energy_weight: float = 2e-5
-    lbfgs_steps: int = 60
-    adam_steps: int = 200
-    adam_rate: float = 0.03
+    lbfgs_steps: int = 30
+    horizon: int = 16
+    late_steps: int = 8
+    adam_steps: int = 60
+    adam_rate: float = 0.1
+    surrogate: str = "burgers-simulation"
+    surrogate_steps: int = 20
     seed: int = 40_000
-
-
-def bootstrap(values: jax.Array) -> tuple:
-    """Mean over the targets with its 95 % interval."""
-    return metrics.bootstrap_interval(xr.DataArray(values, dims="sample"))
 
 
 def main(config: Config) -> None:
     """Plan, judge, print and store."""
-    system, objective = Burgers(), reach(("u",), ("f",), config.energy_weight)
+    problems = Problems.draw(config.seed, config.targets)
+    results = {}
 
-    def problems(seed: int) -> Fields:
-        """States that some force has reached: true futures of unseen trajectories."""
-        truth = system.trajectories(jax.random.key(seed), config.targets)
-        u = jnp.asarray(truth.u.values)
-        return {"u0": u[:, 0], "uT": u[:, -1]}
+    def note(name: str, f: jax.Array, seconds: float, **more) -> None:
+        results[name] = problems.judged(f, seconds, **more)
+        shown = {k: v for k, v in results[name].items() if k != "curve"}
+        print(name, shown, flush=True)
+        record("control_baselines", asdict(config), **results)
 
-    known = problems(config.seed)
-    still = {"f": jnp.zeros((config.targets, system.frames, system.points))}
-
-    def judged(f: jax.Array, seconds: float, **more) -> dict:
-        u = system.solve({"u0": known["u0"], "f": f})["u"]
-        parts = {"state": terminal(u, known["uT"]), "energy": energy(f)}
-        parts["sum"] = parts["state"] + config.energy_weight * parts["energy"]
-        intervals = {
-            name: [round(float(part), 6) for part in bootstrap(value)]
-            for name, value in parts.items()
-        }
-        per_plan = round(seconds / config.targets, 4)
-        return intervals | {"seconds_per_plan": per_plan} | more
-
-    def descent(steps: int, optimizer=None) -> dict:
-        found = descend(
-            system.solve, known, still, objective, steps=steps, optimizer=optimizer
+    def descent(name: str, solve, steps: int, optimizer=None, horizon=SYSTEM.frames):
+        waiting = SYSTEM.frames - horizon
+        calm, later = problems.still[:, :waiting], problems.still[:, waiting:]
+        known = dict(problems.known)
+        if waiting:
+            free = SYSTEM.over(waiting).solve({"u0": known["u0"], "f": calm})
+            known["u0"] = free["u"][:, -1]
+        run = partial(
+            descend, solve, known, {"f": later}, OBJECTIVE, optimizer=optimizer
         )
+        run(steps=1)  # compiles
+        found = run(steps=steps)
         curve = {
-            "seconds": found.seconds.round(2).tolist(),
+            "seconds": (found.seconds / config.targets).round(3).tolist(),
             "gradients": found.gradients.mean(axis=1).round(1).tolist(),
             "values": found.values.mean(axis=1).round(6).tolist(),
         }
-        return judged(found.controls["f"], found.seconds[-1], curve=curve)
+        force = jnp.concatenate([calm, found.controls["f"]], axis=1)
+        note(name, force, found.seconds[-1], curve=curve)
 
-    tuning = problems(config.seed + 1)
-    gains = tune(system, tuning["u0"], tuning["uT"], objective)
+    note("none", problems.still, 0.0)
+    tuning = Problems.draw(config.seed + 1, config.targets).known
+    gains = tune(SYSTEM, tuning["u0"], tuning["uT"], OBJECTIVE)
+    u0, goal = problems.known["u0"], problems.known["uT"]
     begin = time.perf_counter()
-    steered = jax.block_until_ready(pid(system, known["u0"], known["uT"], gains))
-    results = {
-        "none": judged(still["f"], 0.0),
-        "pid": judged(steered, time.perf_counter() - begin, gains=gains._asdict()),
-        "adam": descent(config.adam_steps, optax.adam(config.adam_rate)),
-        "lbfgs": descent(config.lbfgs_steps),
-    }
-    for name, row in results.items():
-        print(name, {k: v for k, v in row.items() if k != "curve"})
-    print(record("control_baselines", asdict(config), **results))
+    steered = jax.block_until_ready(pid(SYSTEM, u0, goal, gains))
+    note("pid", steered, time.perf_counter() - begin, gains=gains._asdict())
+
+    surrogate = wdno.load(config.surrogate)
+
+    def forecast(inputs: Fields) -> Fields:
+        """The mean of the simulation model, which is one call a window."""
+        initial = {"u0": inputs["u0"]}
+        return rollout(surrogate, initial, {"f": inputs["f"]}, key=jax.random.key(0))
+
+    descent("lbfgs", SYSTEM.solve, config.lbfgs_steps)
+    late, steps = config.horizon, config.late_steps
+    descent("lbfgs, late", SYSTEM.over(late).solve, steps, horizon=late)
+    descent("surrogate", forecast, config.surrogate_steps)
+    descent("adam", SYSTEM.solve, config.adam_steps, optax.adam(config.adam_rate))
 
 
 if __name__ == "__main__":

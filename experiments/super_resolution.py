@@ -1,19 +1,21 @@
 """How far beyond its training grid does the refiner carry a simulation of Burgers flow?
 
-A forecast on the training grid, or a cheap run of the solver, is doubled three times,
+A forecast on the training grid, or a cheap run of the solver, is doubled three times
 and compared with the reference solution on the finest grid: everything is interpolated
-to that grid, linearly as in WDNO's table 16, and also by nearest and cubic rules.
+to that grid, linearly as in WDNO's table 16, the forecast also by nearest and cubic
+rules. Rivals: the base model run on the finer grids, and the refiner without wavelets.
 """
 
 import resource
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
+from pathlib import Path
 
 import jax
 import tyro
 import xarray as xr
+from _control import interval
 from _results import record
 from scipy.interpolate import interp1d
 
@@ -22,6 +24,8 @@ from wdno import metrics
 from wdno.systems import Burgers
 from wdno.trajectory import coarsen
 
+POINTS, FRAMES = 120, 80
+"""Of the training grid."""
 LEVELS = (1, 2, 4, 8)
 """Ratios of the grids to the training grid."""
 
@@ -32,61 +36,92 @@ class Config:
 
     base: str = "burgers-simulation"
     refiner: str = "burgers-refinement"
-    rival: str = "runs/refinement-lazy/model"
-    samples: int = 64
+    rival: Path = Path("runs/refinement-lazy/model")
+    samples: int = 32
     seed: int = 50_000
 
 
 def interpolated(u: xr.DataArray, like: xr.DataArray, kind: str) -> xr.DataArray:
-    """States on the grid of others; beyond the last point lies the wall, where u = 0."""
+    """States on the grid of others; beyond the last point is the wall, u = 0."""
     u = u.transpose("sample", "time", "x").pad(x=(0, 1), constant_values=0.0)
-    values = interp1d(like.time[:: _ratio(like, u)], u, kind, axis=1)(like.time)
-    positions = [*like.x.values[:: len(like.x) // (u.sizes["x"] - 1)], 1.0]
+    ratio = (like.sizes["time"] - 1) // (u.sizes["time"] - 1)
+    values = interp1d(like.time[::ratio], u, kind, axis=1)(like.time)
+    positions = [*like.x.values[::ratio], 1.0]
     return like.copy(data=interp1d(positions, values, kind, axis=2)(like.x))
 
 
-def _ratio(fine: xr.DataArray, coarse: xr.DataArray) -> int:
-    return (fine.sizes["time"] - 1) // (coarse.sizes["time"] - 1)
+def system(ratio: float) -> Burgers:
+    """The solver on a grid finer than that of training, or coarser."""
+    return Burgers(points=int(POINTS * ratio), frames=int(FRAMES * ratio))
 
 
 def main(config: Config) -> None:
     """Refine, compare, print and store."""
-    finest = Burgers(points=960, frames=640)
-    truth = finest.trajectories(jax.random.key(config.seed), config.samples)
-    on_grid = {level: coarsen(truth, 8 // level) for level in LEVELS}
-    inputs = {n: (part.u.isel(time=0), part.f) for n, part in on_grid.items()}
+    truth = system(8).trajectories(jax.random.key(config.seed), config.samples)
     key = jax.random.key(config.seed + 1)
+    results: dict[str, dict] = {}
 
-    def error(u: xr.DataArray, kind: str = "linear") -> list[float]:
-        whole = interpolated(u, truth.u, kind)
-        values = metrics.mse(*map(metrics.exclude_initial, (whole, truth.u)))
-        return [float(part) for part in metrics.bootstrap_interval(values)]
+    def inputs(ratio: float) -> tuple[xr.DataArray, xr.DataArray]:
+        part = coarsen(truth, int(8 / ratio))
+        return part.u.isel(time=0), part.f
 
-    def measured(states: Callable[[], xr.Dataset], kinds=("linear",)) -> dict:
+    def measure(
+        arm: str, name: str, states: Callable[[], xr.Dataset], kinds=("linear",)
+    ) -> xr.Dataset:
         """Errors on the finest grid, seconds of a second call, memory until then."""
         states()
         begin = time.perf_counter()
-        u = states().u
+        found = states()
         seconds = (time.perf_counter() - begin) / config.samples
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        row = {kind: error(u, kind) for kind in kinds}
-        row |= {"seconds_per_trajectory": seconds, "peak_memory_gib": peak}
-        print({k: v if isinstance(v, float) else v[0] for k, v in row.items()}, flush=True)
-        return row
+        row = {"seconds_per_trajectory": seconds, "peak_memory_gib": round(peak, 2)}
+        later = metrics.exclude_initial
+        for kind in kinds:
+            whole = interpolated(found.u, truth.u, kind)
+            row[kind] = interval(metrics.mse(later(whole), later(truth.u)).values)
+        results.setdefault(arm, {})[name] = row
+        print(f"{arm:26s}{name:10s}", row, flush=True)
+        record("super_resolution", asdict(config), **results)
+        return found
 
-    def refined(model: wdno.WDNO, coarse: xr.Dataset, factor: int) -> xr.Dataset:
-        level = factor * coarse.sizes["x"] // 120
-        return wdno.super_resolve(
-            model, coarse, *inputs[level], factor=factor, batch_size=16, key=key
-        )
+    def doublings(arm: str, model: wdno.WDNO, coarse: xr.Dataset, start: float) -> None:
+        """Every finer grid, from the coarse states of a grid."""
+        for level in (level for level in LEVELS if level > start):
+
+            def refined(level=level) -> xr.Dataset:
+                factor = int(level / start)
+                how = {"factor": factor, "batch_size": 16, "key": key}
+                return wdno.super_resolve(model, coarse, *inputs(level), **how)
+
+            measure(arm, f"x{level}", refined)
 
     base, refiner = wdno.load(config.base), wdno.load(config.refiner)
-    forecast = wdno.simulate(base, *inputs[1], key=key)
-    kinds = ("nearest", "linear", "cubic")
-    results = {"1": measured(lambda: wdno.simulate(base, *inputs[1], key=key), kinds)}
+    forecast = measure(
+        "base, interpolated",
+        "x1",
+        lambda: wdno.simulate(base, *inputs(1), key=key),
+        ("nearest", "linear", "cubic"),
+    )
+    doublings("base, then refiner", refiner, forecast, 1)
+    if config.rival.exists():
+        rival = wdno.load(config.rival)
+        doublings("refiner without wavelets", rival, forecast, 1)
     for level in LEVELS[1:]:
-        results[str(level)] = measured(partial(refined, refiner, forecast, level))
-    print(record("super_resolution", asdict(config), base_then_refiner=results))
+        finer = base.on((base.window, level * POINTS))
+        measure(
+            "base on the grid itself",
+            f"x{level}",
+            lambda level=level, finer=finer: wdno.simulate(
+                finer, *inputs(level), batch_size=16, key=key
+            ),
+        )
+    for ratio in (0.5, 1):
+        cheap = measure(
+            "solver alone", f"x{ratio}", lambda r=ratio: system(r).run(*inputs(r))
+        )
+        doublings(f"solver x{ratio}, then refiner", refiner, cheap, ratio)
+    for ratio in (2, 4):
+        measure("solver alone", f"x{ratio}", lambda r=ratio: system(r).run(*inputs(r)))
 
 
 if __name__ == "__main__":

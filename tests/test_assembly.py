@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from wdno import tasks
-from wdno.assembly import SHIFT_LENGTH, WindowBatches, assemble, distorted
+from wdno.assembly import ERROR_LENGTH, WindowBatches, assemble, distorted
 from wdno.networks import FourierConfig
 from wdno.recipes import RECIPES, Recipe, TrainingGrid
 from wdno.systems import Burgers
@@ -118,7 +118,7 @@ def test_conditions_that_follow_from_the_states_are_given_too():
     assert np.asarray(noisy["u_coarse"] != exact["u_coarse"]).all()
 
 
-def test_distorted_states_are_out_of_place_and_noisy():
+def test_distorted_states_are_out_of_place_and_off():
     x = np.linspace(0, 1, 400, dtype=np.float32)
     states = np.broadcast_to(x**2, (2000, 2, 400))
     draw = np.random.default_rng(0)
@@ -132,7 +132,7 @@ def test_distorted_states_are_out_of_place_and_noisy():
     assert cells.std() == pytest.approx(0.2 / np.sqrt(3), rel=0.03)
     # Neighbours move alike, instants do not.
     alike = (cells[..., 1:] * cells[..., :-1]).mean() / (cells**2).mean()
-    assert alike == pytest.approx(np.exp(-1 / (4 * SHIFT_LENGTH**2)), abs=0.01)
+    assert alike == pytest.approx(np.exp(-1 / (4 * ERROR_LENGTH**2)), abs=0.01)
     assert abs((cells[:, 0] * cells[:, 1]).mean()) < 0.02 * (cells**2).mean()
 
 

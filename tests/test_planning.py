@@ -334,6 +334,50 @@ def test_bad_horizons_are_refused(frames):
         )
 
 
+@pytest.mark.parametrize("samples", [None, 2])
+def test_a_plan_may_begin_after_a_wait(samples):
+    """Left alone, this system stays where it is; the plan sets in there, later."""
+    u0 = make_states(0)
+    how = {"strength": 0.0, "steps": 2, "samples": samples, "key": KEY}
+    late = wdno.control(
+        make_planner(), u0, effort, wait=6, simulator=make_operator(), **how
+    )
+    at_once = wdno.control(make_planner(), u0, effort, **how)
+    np.testing.assert_allclose(late.time, 2.0 + 0.25 * np.arange(11))
+    calm, acting = slice(6), slice(6, None)
+    moved = late.u.isel(time=calm) - u0.drop_vars("time")
+    np.testing.assert_allclose(moved, 0, atol=1e-9)
+    np.testing.assert_array_equal(late.f.isel(time=calm), 0)
+    assert late.u.dims == at_once.u.dims
+    for name in ("u", "f"):
+        np.testing.assert_allclose(late[name].isel(time=acting), at_once[name], 1e-9)
+    np.testing.assert_allclose(late.objective, at_once.objective, rtol=1e-9)
+
+
+def faster():
+    """A simulator of another time step."""
+    model = make_operator()
+    model.domain = Domain((0.0, 0.0), (0.5, 1 / 8))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("simulator", "came"),
+    [(lambda: None, "None"), (make_planner, r"\['u'\]"), (faster, "0.5, 0.125")],
+)
+def test_a_wait_needs_a_simulator_of_the_same_system(simulator, came):
+    with pytest.raises(ValueError, match=f"as simulator .*{came}.* do not wait"):
+        wdno.control(
+            make_planner(),
+            make_states(0),
+            effort,
+            wait=4,
+            simulator=simulator(),
+            strength=0.0,
+            key=KEY,
+        )
+
+
 def test_members_are_further_samples_of_the_same_rows():
     model, u0 = make_planner(), make_states(0)
     how = {"strength": 0.0, "steps": 3, "key": KEY}

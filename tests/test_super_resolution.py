@@ -31,9 +31,7 @@ class Refiner(Oracle):
         time_step = TIME_STEP * POINTS / grid[1]
         exact = add_up(fields["u0"], time_step * fields["f"])
         shift = blocks(fields["u_coarse"] - exact[:, 1::2, ::2], 2)
-        guess = tasks.prolonged(
-            fields["u_coarse"], fields["u0"], self.targets.mode
-        )
+        guess = tasks.prolonged(fields["u_coarse"], fields["u0"], self.targets.mode)
         mean = self.targets.on(grid).analysis({"u": exact + shift - guess})
         trust = self.spread**2 / (self.spread**2 + jnp.square(sigma))
         return mean + per_row(trust, x) * (x - mean)

@@ -1,7 +1,5 @@
 """From a recipe and data to batches of windows and a model with fresh parameters."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -77,8 +75,8 @@ class WindowBatches:
         return jax.tree.map(jnp.asarray, cut)
 
 
-SHIFT_LENGTH = 3.0
-"""Length over which `distorted` shifts neighbours alike, in cells."""
+ERROR_LENGTH = 3.0
+"""Length over which errors of `distorted` states are alike, in cells."""
 
 
 def distorted(
@@ -87,27 +85,31 @@ def distorted(
     noise: float,
     draw: np.random.Generator,
 ) -> Float[np.ndarray, "batch frames *space"]:
-    """States as a model or a coarse solver might give them: out of place, and noisy.
+    """States as a model or a coarse solver might give them: out of place, and off.
 
-    ``u + a (shift sum_i d_i h ∂_i u + noise n)`` with white noise n, displacements d_i
-    of unit variance that are smooth in space and new at every instant, the spacing h,
-    and a uniform between 0 and 1 for each row.
+    ``u + a (shift sum_i d_i h ∂_i u + noise n)`` with fields d_i and n of unit variance
+    that are smooth in space and new at every instant, the spacing h, and a uniform
+    between 0 and 1 for each row.
 
     Args:
         states: what is distorted.
         shift: standard deviation of the displacement at a = 1, in cells.
-        noise: standard deviation of the noise at a = 1, in units of the states.
+        noise: standard deviation of the rest at a = 1, in units of the states.
         draw: source of the randomness.
     """
-    normal = partial(draw.standard_normal, states.shape, np.float32)
-    error = noise * normal()
+
+    def smooth() -> np.ndarray:
+        field = draw.standard_normal(states.shape, np.float32)
+        for axis in range(2, states.ndim):
+            field = gaussian_filter1d(field, ERROR_LENGTH, axis)
+        return field / field.std()
+
+    error = noise * smooth()
     for axis in range(2, states.ndim):
-        displacement = gaussian_filter1d(normal(), SHIFT_LENGTH, axis)
         beyond = [(int(n == axis),) * 2 for n in range(states.ndim)]
         ends = np.pad(states, beyond, mode="edge")
         inside = tuple(slice(low, -high or None) for low, high in beyond)
-        slope = np.gradient(ends, axis=axis)[inside]
-        error += shift * slope * displacement / displacement.std()
+        error += shift * np.gradient(ends, axis=axis)[inside] * smooth()
     share = draw.random((len(states), *(1,) * (states.ndim - 1)), np.float32)
     return states + share * error
 

@@ -3,7 +3,6 @@
 from functools import partial
 from math import inf
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
@@ -142,7 +141,9 @@ def control_loop(
     best = partial(_best, samples=samples, batch_size=batch_size)
     turns = [Turn(every, partial(best, planner)) for planner in planners]
     if frames > horizon:
-        turns.insert(0, Turn(frames - horizon, partial(_nothing, model, names, frames - horizon)))
+        turns.insert(
+            0, Turn(frames - horizon, partial(_nothing, model, names, frames - horizon))
+        )
     record = run(turns, system, model.state, known, unknown, observation_noise, key)
     attrs = attributes(initial, model.state)
     return to_dataset({**known, **record}, coords, model.state, names, attrs, batch)

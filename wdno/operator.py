@@ -146,7 +146,7 @@ class WDNO(nnx.Module):
         )
 
     def first_guess(self, known: Fields) -> Float[Array, "batch *grid channel"]:
-        """Coefficients of what is given says of the targets: interpolated coarse states.
+        """Coefficients of `tasks.first_guess`: coarse states, interpolated.
 
         The denoiser works on departures from these. They are zero for a model that is
         given no coarse states.

@@ -7,14 +7,14 @@ import xarray as xr
 from jaxtyping import PRNGKeyArray
 
 from wdno._horizon import grid_from, read_states, with_members
-from wdno._planner import make_planner
+from wdno._planner import Planner, make_planner
 from wdno._typing import Constraint, Guidance, Objective
 from wdno.adjoint import System
 from wdno.guidance import Strength
 from wdno.operator import WDNO
 from wdno.samplers import Sampler
 from wdno.trajectory import to_batch, to_dataset
-from wdno.verbs import Labelled, attributes, in_batches
+from wdno.verbs import Labelled, attributes, in_batches, simulate
 
 
 def control(
@@ -32,6 +32,8 @@ def control(
     constraint: Constraint | None = None,
     polish: int = 0,
     system: System | None = None,
+    wait: int = 0,
+    simulator: WDNO | None = None,
     batch_size: int = 256,
     key: PRNGKeyArray,
 ) -> xr.Dataset:
@@ -73,6 +75,11 @@ def control(
             are then the solver's, and a constraint can be one of the controls only.
         system: what is controlled, on the grid of the model, e.g. `Burgers()`; needed
             to polish.
+        wait: frames before the plan in which nothing acts. A system that forgets gains
+            nothing from earlier controls, and short plans are the more accurate ones.
+            The objective sees the planned frames alone.
+        simulator: a model of the simulation task, which foresees the state at the end
+            of the wait.
         batch_size: plans sampled at once; bounds the memory and changes nothing else.
         key: one key; plan n uses ``fold_in(key, n)``.
 
@@ -85,13 +92,15 @@ def control(
         ValueError: before any sampling, if the model does not plan, the wavelet cannot
             halve the horizon, an input is missing, not finite or on another grid, the
             objective is not one finite, differentiable number a row, the constraint is
-            no projection or allows one control only, or the solver is missing or not
-            differentiable; after it, if a plan is not finite.
+            no projection or allows one control only, the solver is missing or not
+            differentiable, or there is a wait without a simulator of the same states,
+            controls and time step; after it, if a plan is not finite.
 
     Example:
         >>> reach = lambda s: terminal(s["u"], s["uT"]) + 2e-5 * energy(s["f"])
         >>> plans = wdno.control(model, u0, reach, target=goal, strength=0.1,
-        ...                      samples=16, key=jax.random.key(0))
+        ...                      wait=48, simulator=base, samples=16,
+        ...                      key=jax.random.key(0))
         >>> achieved = wdno.systems.run(system, u0, wdno.best_plan(plans).f)
     """
     planner = make_planner(
@@ -106,6 +115,11 @@ def control(
         polish=polish,
         system=system,
     )
+    free = None
+    if wait:
+        _check_simulator(simulator, planner, wait)
+        free = _foreseen(simulator, initial, wait, batch_size, key)
+        initial = free[list(model.state)].isel(time=-1)
     coords = grid_from(planner.model, planner.model.window, initial)
     known, batch = to_batch(read_states(planner.model, initial, target), coords)
     known, batch = with_members(known, batch, samples)
@@ -117,6 +131,9 @@ def control(
     labelled = to_dataset(
         {**known, **plan}, coords, model.state, planner.controls, attrs, batch
     )
+    if free is not None:
+        before = free.isel(time=slice(-1)).broadcast_like(labelled, exclude=["time"])
+        labelled = xr.concat([before.transpose(*labelled.dims), labelled], "time")
     return labelled.assign(objective=_labelled(plan["objective"], batch, polish))
 
 
@@ -142,6 +159,38 @@ def best_plan(plans: xr.Dataset) -> xr.Dataset:
             f"{sorted(map(str, plans.data_vars))}. Plan with samples=…"
         )
     return plans.isel(member=plans["objective"].argmin("member"))
+
+
+def _check_simulator(simulator: WDNO | None, planner: Planner, wait: int) -> None:
+    wanted = _kind(planner.model, planner.controls)
+    came = None if simulator is None else _kind(simulator, simulator.control)
+    if wait < 0 or came != wanted:
+        raise ValueError(
+            f"A wait of so many frames takes a simulation model of {wanted}, but got "
+            f"wait={wait} and as simulator {came}. Pass one, or do not wait."
+        )
+
+
+def _kind(model: WDNO, controls: tuple[str, ...]) -> str:
+    """Fields and spacings of a model, as one compares and prints them."""
+    spacings = ", ".join(f"{step:.6g}" for step in model.domain.spacing)
+    return f"{[*model.state, *controls]} with spacings {spacings}"
+
+
+def _foreseen(
+    simulator: WDNO,
+    initial: Labelled,
+    frames: int,
+    batch_size: int,
+    key: PRNGKeyArray,
+) -> xr.Dataset:
+    """What a model says of the next frames if nothing acts."""
+    coords = grid_from(simulator, frames, initial)
+    nothing = np.zeros([len(points) for points in coords.values()], np.float32)
+    calm = {name: (tuple(coords), nothing) for name in simulator.control}
+    return simulate(
+        simulator, initial, xr.Dataset(calm, coords), batch_size=batch_size, key=key
+    )
 
 
 def _labelled(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from wdno import tasks
-from wdno.networks import FourierConfig, NetworkConfig
+from wdno.networks import FourierConfig, LocalConfig, NetworkConfig
 from wdno.noise import NoiseDistribution, log_normal, mixture, point
 
 
@@ -60,12 +60,11 @@ class Recipe:
         window: frames that are generated at once; longer records are chained.
         task: what is generated given what, a function of `wdno.tasks`.
         more_grids: grids that training visits in turn beside the data's own.
-        coarse_noise: largest standard deviation of white noise on coarse states in
-            training, in units of the states. Noise and shift teach a refiner not to
-            trust its input blindly (conditioning augmentation: Ho et al. 2022, arXiv
-            2106.15282, section 4.1); each window has its own share of the largest.
+        coarse_noise: largest standard deviation of errors of coarse states in training,
+            in units of the states. They teach a refiner not to trust its input blindly
+            (conditioning augmentation: Ho et al. 2022, arXiv 2106.15282, section 4.1).
         coarse_shift: largest standard deviation of the distance by which coarse states
-            are out of place, in cells: errors of models and solvers are mostly those.
+            are out of place, in cells: errors of models and solvers are mostly that.
         wavelet: name of the wavelet.
         mode: boundary treatment of time and of every spatial axis.
         levels: wavelet levels.
@@ -117,19 +116,22 @@ RECIPES: dict[str, Recipe] = {
         window=16,
         task=tasks.refinement,
         more_grids=(TrainingGrid(2, 16), TrainingGrid(4, 16)),
-        coarse_noise=0.03,
+        coarse_noise=0.015,
+        coarse_shift=0.4,
+        wavelet="haar",
         levels=1,
-        network=FourierConfig((12, 20), width=48, depth=4),
+        network=LocalConfig((3, 5), width=48, depth=6),
+        noise=NoiseLevels(share_at_max=0.8, mean=0.0, std=1.5),
     ),
     "burgers-control": Recipe(
         ("u",),
         ("f",),
-        window=80,
+        window=32,
         task=tasks.reaching,
-        more_grids=tuple(TrainingGrid(1, frames) for frames in (64, 48, 32, 16)),
-        network=FourierConfig((16, 16), width=48, depth=4),
-        noise=NoiseLevels(share_at_max=0.2),
-        batch_size=16,
+        more_grids=tuple(TrainingGrid(1, frames) for frames in (24, 16, 8)),
+        wavelet="haar",
+        network=FourierConfig((12, 16), width=56, depth=4),
+        noise=NoiseLevels(share_at_max=0.3, mean=0.0, std=1.8),
     ),
 }
 """Recipes by name; `wdno.shipped` lists the models that come trained."""

@@ -1,6 +1,7 @@
 """Commands that make something: demonstrations, data, models."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,10 @@ from wdno import demo, persistence, recipes, release, systems
 from wdno.training import TrainingConfig
 from wdno.trajectory import open_trajectories
 
-SYSTEMS = {"burgers": systems.Burgers}
+SYSTEMS = {
+    "burgers": systems.Burgers,
+    "burgers-bursts": partial(systems.Burgers, force_spans=(0.02, 0.2)),
+}
 DEMOS = {"burgers": demo.burgers}
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
@@ -30,7 +34,7 @@ def duration(text: str) -> float:
 def run_demo(
     system: Positional[Literal["burgers"]], out: Path = Path("demo"), seed: int = 0
 ) -> None:
-    """Simulate unseen problems with a shipped model and compare with the solver.
+    """Simulate, refine and control unseen flows beside the reference solver.
 
     Args:
         system: physical system.
@@ -41,7 +45,7 @@ def run_demo(
 
 
 def data(
-    system: Positional[Literal["burgers"]],
+    system: Positional[Literal["burgers", "burgers-bursts"]],
     samples: int,
     out: Path,
     seed: int = 0,
@@ -50,7 +54,8 @@ def data(
     """Generate trajectories with a reference solver; an interrupted run resumes.
 
     Args:
-        system: physical system, with its default parameters.
+        system: physical system, with its default parameters; burgers-bursts is driven
+            by shorter forces, from which planners learn.
         samples: number of trajectories.
         out: NetCDF file to write.
         seed: seed of the inputs.

@@ -102,6 +102,8 @@ def control(
     strength: float = 0.1,
     members: int | None = None,
     steps: int = 50,
+    wait: int = 0,
+    simulator: str | None = None,
     seed: int = 0,
 ) -> None:
     """Plan controls from the initial states of a NetCDF file.
@@ -118,6 +120,8 @@ def control(
         strength: of the guidance by the objective.
         members: plans per initial state, of which the best by the model is kept.
         steps: denoiser calls.
+        wait: frames before the plan in which nothing acts.
+        simulator: shipped name or folder of a model that foresees them.
         seed: seed of the sampler.
     """
     planner = persistence.load(model)
@@ -133,6 +137,8 @@ def control(
         strength=strength,
         samples=members,
         steps=steps,
+        wait=wait,
+        simulator=None if simulator is None else persistence.load(simulator),
         key=jax.random.key(seed),
     )
     plan = plan if members is None else wdno.best_plan(plan)

@@ -1,11 +1,21 @@
 """Pictures of trajectories, errors and training, from labelled arrays.
 
 Pictures are `matplotlib.figure.Figure` objects and touch no global state: no display is
-needed and several threads can draw. `save` writes them; `animate` writes a film.
+needed and several threads can draw. `save` writes them; `animate` and `film` write
+films.
 """
 
-from wdno.plotting.animation import animate
+from wdno.plotting.animation import animate, film
 from wdno.plotting.figures import error_over_time, space_time, training_curve
+from wdno.plotting.snapshots import profiles
 from wdno.plotting.style import save
 
-__all__ = ["animate", "error_over_time", "save", "space_time", "training_curve"]
+__all__ = [
+    "animate",
+    "error_over_time",
+    "film",
+    "profiles",
+    "save",
+    "space_time",
+    "training_curve",
+]

@@ -48,9 +48,7 @@ class Burgers(LabelledSystem):
         max_speed: Largest |u| for which the substeps are stable.
         force_spans: Range of the standard deviations in time of the random forces that
             `sample_inputs` draws, in units of ``duration``.
-        latest_onset: Random forces set in at a random time up to this share of
-            ``duration``, before which there is none. Planners learn from such records
-            that one can wait.
+            Planners learn from short ones: what they plan has to act late.
 
     Raises:
         ValueError: If a parameter is not positive.
@@ -74,7 +72,6 @@ class Burgers(LabelledSystem):
     refinement: int = 2
     max_speed: float = 6.0
     force_spans: tuple[float, float] = (0.1, 0.4)
-    latest_onset: float = 0.0
 
     state: ClassVar[tuple[str, ...]] = ("u",)
     control: ClassVar[tuple[str, ...]] = ("f",)
@@ -89,11 +86,6 @@ class Burgers(LabelledSystem):
         """Refuse parameters for which the equation or the grid makes no sense."""
         parameters = dict(vars(self))
         shortest, longest = parameters.pop("force_spans")
-        if not 0 <= parameters.pop("latest_onset") < 1:
-            raise ValueError(
-                "Forces set in at a share of the duration from 0 to below 1, but "
-                f"latest_onset is {self.latest_onset}. Lower it."
-            )
         check_positive(**parameters, shortest_span=shortest, longest_span=longest)
 
     @property
@@ -119,7 +111,7 @@ class Burgers(LabelledSystem):
         """Draw initial states and forces from the paper's distribution.
 
         u0 is the sum of a positive and a negative Gaussian (WDNO, appendix F.1); f is
-        that of `random_forces` at the start of each interval, zero before its onset.
+        that of `random_forces` at the start of each interval.
 
         Returns:
             ``u0`` (samples, points) and ``f`` (samples, frames, points), float32 on
@@ -133,11 +125,9 @@ class Burgers(LabelledSystem):
         width = draw(keys[1], (samples, 2), minval=0.05, maxval=0.15)
         time = jnp.arange(self.frames, dtype=jnp.float32) / self.frames
         x = jnp.arange(self.points, dtype=jnp.float32) / self.points
-        f = random_forces(keys[2:], samples, time, x, self.force_spans)
-        onset = draw(jax.random.fold_in(key, 8), (samples,), maxval=self.latest_onset)
         return {
             "u0": jnp.einsum("bk,bkx->bx", height, gaussian(x, place, width)),
-            "f": jnp.where(time[None, :, None] < onset[:, None, None], 0, f),
+            "f": random_forces(keys[2:], samples, time, x, self.force_spans),
         }
 
     def solve(self, inputs: Fields) -> Fields:

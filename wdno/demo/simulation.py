@@ -1,4 +1,4 @@
-"""The demonstrations behind ``wdno demo``: a shipped model beside the solver."""
+"""Simulation: the shipped operator beside the reference solver."""
 
 import time
 from pathlib import Path
@@ -8,7 +8,7 @@ import xarray as xr
 
 from wdno import metrics, plotting, trajectory
 from wdno.persistence import load
-from wdno.report import Picture, Section, Table, metrics_table, write_report
+from wdno.report import Picture, Section, Table, metrics_table
 from wdno.samplers import ddim
 from wdno.systems import Burgers
 from wdno.verbs import simulate
@@ -24,35 +24,23 @@ SHOWN = (
 """Scores in the table on the terminal."""
 
 
-def burgers(
-    out: str | Path,
-    *,
-    samples: int = 32,
-    members: int = 8,
-    steps: int = 4,
-    seed: int = 0,
-) -> Path:
-    """Simulate unseen forced Burgers flows and compare them with the solver.
-
-    Draws initial states and forces that training has not seen, simulates an ensemble
-    with the shipped model, solves the same problems with the reference solver, prints
-    the scores and writes ``truth.nc``, ``forecast.nc``, ``forecast.png``,
-    ``error.png``, ``forecast.gif`` and ``index.html``.
+def simulation(
+    folder: Path, key: jax.Array, samples: int, members: int, steps: int
+) -> list[Section]:
+    """Simulate ensembles of unseen flows and score them against the solver's.
 
     Args:
-        out: folder for the results; created if absent.
+        folder: receives ``truth.nc``, ``forecast.nc``, ``forecast.png``, ``error.png``
+            and ``forecast.gif``.
+        key: chooses the flows and the noise.
         samples: number of flows.
-        members: size of the ensemble.
+        members: size of the ensembles.
         steps: denoiser calls per window.
-        seed: chooses the flows; training used the seeds named in the model's card.
 
     Returns:
-        Path of the HTML page.
+        What the page says of it.
     """
-    begin = time.perf_counter()
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    key_inputs, key_model = jax.random.split(jax.random.key(10_000 + seed))
+    key_inputs, key_model = jax.random.split(key)
     system, model = Burgers(), load("burgers-simulation")
 
     print(
@@ -87,9 +75,7 @@ def burgers(
     for name, seconds, compilation in speed.rows:
         rate = f"{seconds:12.5f} s per trajectory"
         print(f"{name:22s}{rate}, compiled in {compilation:.1f} s")
-    page = _write(folder, truth, forecast, scores, speed)
-    print(f"Wrote {page} ({time.perf_counter() - begin:.0f} s in all)")
-    return page
+    return _sections(folder, truth, forecast, scores, speed)
 
 
 def _timed(compute) -> tuple[xr.Dataset, float, float]:
@@ -112,14 +98,14 @@ def _text(scores: xr.Dataset) -> str:
     return "\n".join(lines)
 
 
-def _write(
+def _sections(
     folder: Path,
     truth: xr.Dataset,
     forecast: xr.Dataset,
     scores: xr.Dataset,
     speed: Table,
-) -> Path:
-    """Write data, pictures and the page that shows them."""
+) -> list[Section]:
+    """Write data and pictures, and say what they show."""
     trajectory.save(truth, folder / "truth.nc")
     trajectory.save(forecast, folder / "forecast.nc")
     panels = plotting.space_time(truth.u, forecast.u)
@@ -127,7 +113,7 @@ def _write(
     errors = plotting.error_over_time(truth.u, {"ensemble mean": forecast.u})
     plotting.save(errors, folder / "error.png")
     plotting.animate(truth.u, forecast.u, folder / "forecast.gif")
-    sections = [
+    return [
         Section(
             "Forecast and truth",
             [
@@ -150,12 +136,3 @@ def _write(
             ],
         ),
     ]
-    page = folder / "index.html"
-    lead = (
-        "Velocity u(t, x) of the forced viscous Burgers equation, simulated from an "
-        "initial state and a force by the wavelet diffusion neural operator that "
-        "ships with wdno, beside the reference solver. The model has seen none of "
-        "these flows."
-    )
-    write_report(page, "Forced Burgers flow", sections, lead=lead)
-    return page
