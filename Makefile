@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(VENV)/.installed ## simulate forced Burgers trajectories with the shipped model
+demo: $(VENV)/.installed ## simulate, refine and control forced Burgers flow with the shipped models
 	$(BIN)/wdno demo burgers --out demo
 
 test: $(VENV)/.installed-test ## the fast tests

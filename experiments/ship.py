@@ -1,22 +1,25 @@
 """Turn a finished run into a shipped model: half-size weights, a card with metrics.
 
-The one-step error is measured on trajectories whose seed no training used, from the
-rounded weights as they ship; the curve of the run goes to results and documentation.
+The error is measured on trajectories whose seed no training used, from the rounded
+weights as they ship; the curve of the run goes to results and documentation.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import tyro
+import xarray as xr
+from _control import OBJECTIVE, SYSTEM, Problems, late_plan
 from _results import record
 
 import wdno
 from wdno import metrics, plotting
-from wdno.systems import Burgers
-from wdno.validation import simulation_error
+from wdno.validation import refinement_error, simulation_error
 
 SHIPPED = Path(wdno.__file__).parent / "pretrained"
 KEPT = ("name", "recipe", "training", "data", "validation_error")
@@ -32,30 +35,58 @@ class Config:
     seed: int = 30_000
 
 
+def one_step_mse(model: wdno.WDNO, config: Config) -> xr.DataArray:
+    """Mean over t > 0 and x of the squared error of one sample."""
+    truth = SYSTEM.trajectories(jax.random.key(config.seed), config.samples)
+    return simulation_error(model, truth)
+
+
+def doubling_mse(model: wdno.WDNO, config: Config) -> xr.DataArray:
+    """Mean over t > 0 and x of the squared error of doubling exact coarse states."""
+    truth = SYSTEM.trajectories(jax.random.key(config.seed), config.samples)
+    return refinement_error(model, truth)
+
+
+def objective(model: wdno.WDNO, config: Config) -> xr.DataArray:
+    """Miss and energy of plans over the last 16 frames, judged by the solver."""
+    problems, key = Problems.draw(config.seed, config.samples), jax.random.key(0)
+    base = wdno.load("burgers-simulation")
+    how = {"strength": 0.0, "steps": 1}
+    f = late_plan(base, model, problems, 16, key, **how)
+    fields = SYSTEM.solve({"u0": problems.known["u0"], "f": f})
+    values = OBJECTIVE({**problems.known, **fields, "f": f})
+    return xr.DataArray(np.asarray(values), dims="sample")
+
+
+MEASURES: dict[str, Callable[[wdno.WDNO, Config], xr.DataArray]] = {
+    "simulation": one_step_mse,
+    "refinement": doubling_mse,
+    "reaching": objective,
+}
+"""What the card of a model promises, by the task of its recipe."""
+
+
 def main(config: Config) -> None:
     """Round, measure, write the card, draw the curve."""
-    notes = {
-        key: value
-        for key, value in wdno.read_card(config.run / "model").items()
-        if key in KEPT
-    }
+    card = wdno.read_card(config.run / "model")
+    notes = {key: value for key, value in card.items() if key in KEPT}
+    measure = MEASURES[notes["recipe"]["task"]]
     folder = SHIPPED / config.name
     wdno.save(wdno.load(config.run / "model"), folder, dtype=jnp.float16)
     model = wdno.load(folder)
-    truth = Burgers().trajectories(jax.random.key(config.seed), config.samples)
-    interval = metrics.bootstrap_interval(simulation_error(model, truth))
+    interval = metrics.bootstrap_interval(measure(model, config))
+    bounds = {part: float(value) for part, value in interval._asdict().items()}
     notes["metrics"] = {
-        "one_step_mse": {
-            part: float(value) for part, value in interval._asdict().items()
-        },
-        "convention": "mean over t > 0 and x of one sample, 95 % bootstrap interval",
+        measure.__name__: bounds,
+        "convention": f"{measure.__doc__} Mean with 95 % bootstrap interval.",
         "samples": config.samples,
         "seed": config.seed,
     }
     wdno.save(model, folder, notes=notes, dtype=jnp.float16)
     lines = [json.loads(line) for line in (config.run / "log.jsonl").open()]
     curve = [line for line in lines if "validation_error" in line]
-    picture = Path("docs/pictures/burgers_training.png")
+    stem = config.name.replace("-", "_").replace("_simulation", "")
+    picture = Path(f"docs/pictures/{stem}_training.png")
     plotting.save(plotting.training_curve(curve), picture)
     results = {
         "metrics": notes["metrics"],
@@ -63,8 +94,8 @@ def main(config: Config) -> None:
         "seconds": lines[-1]["seconds"],
         "curve": [[line["seconds"], line["validation_error"]] for line in curve],
     }
-    print(json.dumps(notes["metrics"]["one_step_mse"]))
-    print(record("burgers_training", asdict(config), **results))
+    print(json.dumps(bounds))
+    print(record(f"{stem}_training", asdict(config), **results))
 
 
 if __name__ == "__main__":

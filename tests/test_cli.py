@@ -120,6 +120,10 @@ def test_control_plans_by_a_name_or_by_a_file(files, tmp_path, capsys):
     cli.main(f"{plan} --members 2".split())
     named = xr.load_dataset(tmp_path / "plan.nc")
     assert dict(named.f.sizes) == {"sample": 6, "time": 5, "x": 16}
+    cli.main(f"{plan} --wait 4 --frames 4 --simulator {files / 'run/model'}".split())
+    late = xr.load_dataset(tmp_path / "plan.nc")
+    assert dict(late.f.sizes) == {"sample": 6, "time": 9, "x": 16}
+    assert not late.f[:, :4].any() and late.f[:, 4:].any()
     own = tmp_path / "own.py"
     own.write_text("def objective(fields):\n    return (fields['f']**2).mean((1, 2))\n")
     cli.main(f"{plan} --objective {own}".split())

@@ -1,4 +1,4 @@
-"""The main job, small: the shipped model beside the solver, with all its files."""
+"""The main job, small: the shipped models beside the solver, with all their files."""
 
 import json
 
@@ -30,13 +30,42 @@ def test_forecast_is_of_the_quality_that_the_card_states(results):
     assert float((truth.u**2).mean()) > 0.1
 
 
+def test_refined_states_are_of_the_quality_that_the_cards_state(results):
+    folder, _ = results
+    record = xr.open_dataset(folder / "refined.nc").isel(time=slice(1, None))
+    assert dict(record.u.sizes) == {"sample": 4, "time": 320, "x": 480}
+    error = float(((record.u - record.truth) ** 2).mean())
+    simulated, doubled = (
+        persistence.read_card(f"burgers-{name}")["metrics"][metric]["mean"]
+        for name, metric in (
+            ("simulation", "one_step_mse"),
+            ("refinement", "doubling_mse"),
+        )
+    )
+    assert error < 5 * (simulated + doubled)
+
+
+def test_plans_bring_the_flow_to_its_goals(results):
+    folder, _ = results
+    record = xr.open_dataset(folder / "control.nc")
+    last = record.isel(time=-1)
+    missed, left = (
+        float(((last[name] - last.goal) ** 2).mean()) for name in ("u", "uncontrolled")
+    )
+    assert missed < left / 10
+    price = 2e-5 * float((record.f**2).sum(("time", "x")).mean())
+    assert missed + price < left / 3  # the floor that any plan must meet
+    assert not record.f[:, :64].any()
+
+
 def test_page_holds_every_picture_and_the_scores(results):
     folder, page = results
     text = page.read_text()
     assert page == folder / "index.html"
-    assert text.count("data:image/png;base64") == 2
-    assert text.count("data:image/gif;base64") == 1
+    assert text.count("data:image/png;base64") == 5
+    assert text.count("data:image/gif;base64") == 2
     assert "relative_l2" in text or "relative L2" in text
+    assert "judged by the solver" in text
     assert {path.name for path in folder.iterdir()} == {
         "index.html",
         "truth.nc",
@@ -44,6 +73,12 @@ def test_page_holds_every_picture_and_the_scores(results):
         "forecast.png",
         "forecast.gif",
         "error.png",
+        "refined.nc",
+        "refined.png",
+        "refined_shock.png",
+        "control.nc",
+        "control.png",
+        "control.gif",
     }
 
 

@@ -102,6 +102,7 @@ def control(
     strength: float = 0.1,
     members: int | None = None,
     steps: int = 50,
+    frames: int | None = None,
     wait: int = 0,
     simulator: str | None = None,
     seed: int = 0,
@@ -120,6 +121,7 @@ def control(
         strength: of the guidance by the objective.
         members: plans per initial state, of which the best by the model is kept.
         steps: denoiser calls.
+        frames: length of the plan; the window of the model by default.
         wait: frames before the plan in which nothing acts.
         simulator: shipped name or folder of a model that foresees them.
         seed: seed of the sampler.
@@ -137,6 +139,7 @@ def control(
         strength=strength,
         samples=members,
         steps=steps,
+        frames=frames,
         wait=wait,
         simulator=None if simulator is None else persistence.load(simulator),
         key=jax.random.key(seed),

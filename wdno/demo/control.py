@@ -52,7 +52,8 @@ def control(folder: Path, key: jax.Array, samples: int = 16) -> Section:
     ]
     for name, *costs in rows:
         print(f"{name:28s}" + "".join(f"{cost:12.4f}" for cost in costs))
-    trajectory.save(achieved.assign(planned=plan.u), folder / "control.nc")
+    record = achieved.assign(planned=plan.u, uncontrolled=free.u, goal=goal)
+    trajectory.save(record, folder / "control.nc")
     last = {"time": -1}
     ends = plotting.profiles(
         {

@@ -51,7 +51,7 @@ def refinement(
     ]
     for name, error, _ in rows:
         print(f"{name:34s} mean squared error {error:.3g}")
-    trajectory.save(fine, folder / "refined.nc")
+    trajectory.save(fine.assign(truth=truth.u), folder / "refined.nc")
     panels = plotting.space_time(truth.u, fine.u, samples=(0, 1))
     plotting.save(panels, folder / "refined.png")
     late = {"time": system.frames * 3 // 8}
