@@ -52,10 +52,10 @@ def super_resolution() -> str:
     config = result["config"]
     lines = [
         "",
-        f"Beyond the training grid (80 × 120, time × space): MSE against the solution on "
-        f"640 × 960, to which everything is interpolated linearly, {config['samples']} "
-        "unseen trajectories; in brackets 95 % intervals. Seconds are per trajectory, "
-        "on 2 cores; memory is the peak of the process until then.",
+        "Beyond the training grid (80 × 120, time × space): MSE against the solution "
+        "on 640 × 960, to which everything is interpolated linearly, "
+        f"{config['samples']} unseen trajectories; in brackets 95 % intervals. Seconds "
+        "are per trajectory, on 2 cores; memory is the peak of the process until then.",
         "",
         "| states | grid | MSE | seconds | GiB |",
         "|---|---|---|---|---|",

@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from wdno import metrics, plotting
-from wdno.plotting.style import SIGNED
+from wdno.plotting.style import CURVES, SIGNED, TRUTH
 
 
 @pytest.fixture
@@ -175,7 +175,37 @@ def test_film_thins_long_records_and_takes_one_forecast(pair, tmp_path):
         assert film.n_frames == 6
 
 
+def test_film_of_several_curves_shows_each_in_its_colour(pair, tmp_path):
+    truth = pair[0]
+    curves = {f"{name} above": truth + name for name in (1, 2, 3)}
+    path = plotting.film(curves, tmp_path / "film.gif", reference=("goal", truth))
+    with Image.open(path) as film:
+        film.seek(10)
+        pixels = np.asarray(film.convert("RGB")).reshape(-1, 3).astype(int)
+    for colour in (*CURVES[:3], TRUTH):
+        wanted = 255 * np.array(to_rgb(colour))
+        assert (abs(pixels - wanted).max(axis=1) < 25).sum() > 50, colour
+
+
+def test_profiles_draw_every_field_on_its_own_grid(pair):
+    truth = pair[0].isel(time=-1)
+    coarse = truth.isel(x=slice(None, None, 2)) + 1
+    figure = plotting.profiles(
+        {"coarse": coarse}, reference=("truth", truth), samples=(0, 2, 9)
+    )
+    assert [axis.get_title("left") for axis in figure.axes] == ["sample 0", "sample 2"]
+    for axis, sample in zip(figure.axes, (0, 2), strict=True):
+        for line, field in zip(axis.lines, (coarse, truth), strict=True):
+            np.testing.assert_allclose(line.get_xdata(), field.x)
+            np.testing.assert_allclose(line.get_ydata(), field.isel(sample=sample))
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["coarse", "truth"]
+
+
 def test_film_refuses(pair, tmp_path):
+    for curves in ({}, {str(n): pair[0] for n in range(7)}):
+        with pytest.raises(ValueError, match=f"one to 6 curves, but got {len(curves)}"):
+            plotting.film(curves, tmp_path / "film.gif", reference=("truth", pair[0]))
     with pytest.raises(ValueError, match=".gif"):
         plotting.animate(*pair, tmp_path / "film.mp4")
     with pytest.raises(ValueError, match="from 0 to 2; got 3"):
@@ -194,6 +224,9 @@ def test_pictures_refuse_fields_they_cannot_show(pair, tmp_path):
             draw()
     with pytest.raises(ValueError, match="from 0 to 2; got \\(7,\\)"):
         plotting.space_time(*pair, samples=[7])
+    last = pair[0].isel(time=-1)
+    with pytest.raises(ValueError, match="from 0 to 2; got \\(7,\\)"):
+        plotting.profiles({"u": last}, reference=("truth", last), samples=[7])
     with pytest.raises(ValueError, match="same grid"):
         plotting.space_time(pair[0].isel(time=slice(1, None)), pair[1])
 

@@ -19,6 +19,7 @@ from wdno.plotting.style import (
     decimal_ticks,
     finish,
     new_figure,
+    present,
     space_dim,
 )
 
@@ -48,12 +49,7 @@ def space_time(
     """
     space = space_dim(truth)
     forecast, reference = matched(forecast, truth)
-    rows = [sample for sample in samples if 0 <= sample < truth.sizes["sample"]]
-    if not rows:
-        raise ValueError(
-            f"`samples` must name positions from 0 to {truth.sizes['sample'] - 1}; got "
-            f"{tuple(samples)}. Choose some of them."
-        )
+    rows = present(samples, truth)
     fields, errors = _panels(reference.isel(sample=rows), forecast.isel(sample=rows))
     columns = len(fields) + len(errors)
     figure = new_figure(3.0 * columns + 0.5, 1.7 * len(rows) + 1.3)

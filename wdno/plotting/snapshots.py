@@ -6,7 +6,15 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from wdno.metrics.labelled import label
-from wdno.plotting.style import CURVES, INK, TRUTH, finish, new_figure, space_dim
+from wdno.plotting.style import (
+    CURVES,
+    INK,
+    TRUTH,
+    finish,
+    new_figure,
+    present,
+    space_dim,
+)
 
 
 def profiles(
@@ -24,12 +32,15 @@ def profiles(
         reference: name and values of the reference, such as a truth or a goal.
         samples: positions along ``sample``; positions beyond the data are left out.
 
+    Raises:
+        ValueError: more than one axis of space, or no position inside the data.
+
     Example:
         >>> profiles({"achieved": u.isel(time=-1)}, reference=("goal", goal))
     """
     name, truth = reference
     space = space_dim(truth)
-    columns = [sample for sample in samples if sample < truth.sizes["sample"]]
+    columns = present(samples, truth)
     figure = new_figure(4.2 * len(columns), 3.4)
     axes = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
     for axis, sample in zip(axes, columns, strict=True):

@@ -1,5 +1,6 @@
 """Colours, axes and files common to all pictures."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import xarray as xr
@@ -78,6 +79,17 @@ def space_dim(truth: xr.DataArray) -> str:
             "Select a line first, such as `truth.isel(y=32)`."
         )
     return space[0]
+
+
+def present(samples: Sequence[int], truth: xr.DataArray) -> list[int]:
+    """Those positions that the data have; raises `ValueError` if there is none."""
+    found = [sample for sample in samples if 0 <= sample < truth.sizes["sample"]]
+    if not found:
+        raise ValueError(
+            f"`samples` must name positions from 0 to {truth.sizes['sample'] - 1}; got "
+            f"{tuple(samples)}. Choose some of them."
+        )
+    return found
 
 
 def new_figure(width: float, height: float) -> Figure:
