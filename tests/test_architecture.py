@@ -20,7 +20,7 @@ MAX_FUNCTION_LINES = 60
 LAYERS = (
     {"_typing", "_files"},
     {"_filter_banks", "wavelets", "trajectory", "metrics"},
-    {"packing", "layout", "tasks", "noise", "networks"},
+    {"packing", "layout", "tasks", "first_guess", "noise", "networks"},
     {"samplers", "guidance", "denoiser", "constraints", "_descent", "adjoint"},
     {
         "_feedback",

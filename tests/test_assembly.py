@@ -9,6 +9,7 @@ import xarray as xr
 
 from wdno import tasks
 from wdno.assembly import ERROR_LENGTH, WindowBatches, assemble, distorted
+from wdno.first_guess import departures, first_guess
 from wdno.networks import FourierConfig
 from wdno.recipes import RECIPES, Recipe, TrainingGrid
 from wdno.systems import Burgers
@@ -158,7 +159,9 @@ def test_a_refiner_is_scaled_to_departures_from_the_coarse_states(dataset):
         fitted[task] = np.asarray(model.targets.scale)
         if task is tasks.refinement:
             z = [
-                model.targets.analysis(batch) - model.first_guess(batch)
+                model.targets.analysis(
+                    departures(batch, first_guess(batch, model.targets))
+                )
                 for batch in map(batches, range(64))
             ]
             rms = np.sqrt(np.mean(np.square(z), axis=(0, 1, 2, 3)))

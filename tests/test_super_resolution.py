@@ -8,6 +8,7 @@ import xarray as xr
 from oracles import NAMES, Oracle, add_up, make_operator
 
 from wdno import super_resolve, tasks
+from wdno.first_guess import departures, first_guess
 from wdno.noise import per_row
 from wdno.samplers import ddim
 from wdno.trajectory import coarsen, to_dataset
@@ -31,8 +32,9 @@ class Refiner(Oracle):
         time_step = TIME_STEP * POINTS / grid[1]
         exact = add_up(fields["u0"], time_step * fields["f"])
         shift = blocks(fields["u_coarse"] - exact[:, 1::2, ::2], 2)
-        guess = tasks.prolonged(fields["u_coarse"], fields["u0"], self.targets.mode)
-        mean = self.targets.on(grid).analysis({"u": exact + shift - guess})
+        targets = self.targets.on(grid)
+        solution = {"u": exact + shift}
+        mean = targets.analysis(departures(solution, first_guess(fields, targets)))
         trust = self.spread**2 / (self.spread**2 + jnp.square(sigma))
         return mean + per_row(trust, x) * (x - mean)
 

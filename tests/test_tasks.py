@@ -1,12 +1,9 @@
 """The tasks differ in what is found and what is given, and in nothing else."""
 
-import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from wdno import tasks
 from wdno.layout import Field, WaveletLayout
-from wdno.tasks import with_conditions
 
 DIMS = ("time", "x")
 BURGERS = (("u",), ("f",), DIMS)
@@ -86,45 +83,3 @@ def test_names_are_distinct_and_grids_shared(task, system):
     assert len({q.name for q in fields}) == len(fields)
     found, known = layouts(task(*system))
     assert found.coefficient_grid == known.coefficient_grid
-
-
-@pytest.mark.parametrize("space", [(8,), (4, 6)])
-def test_interpolated_coarse_states_are_exact_where_linear(space):
-    grid = np.meshgrid(np.arange(7.0), *map(np.arange, space), indexing="ij")
-    u = 3.0 + 2 * grid[0] - grid[1] + 0.5 * grid[-1]
-    coarse = halved(u[None, 1:])
-    mode = ("zero",) * (1 + len(space))
-    fine = tasks.prolonged(coarse, jnp.asarray(u[None, 0]), mode)
-    np.testing.assert_allclose(fine[0], u[1:], rtol=1e-6)
-
-
-def test_interpolation_wraps_around_where_the_wavelets_do():
-    u = np.zeros((1, 2, 6)) + np.array([0.0, 1, 2, 3, 4, 5])
-    fine = tasks.prolonged(halved(u), jnp.asarray(u[:, 0]), ("periodization",) * 2)
-    np.testing.assert_allclose(fine[0, -1], [0, 1, 2, 3, 4, 2])
-
-
-def test_interpolation_keeps_the_coarse_samples():
-    draw = np.random.default_rng(0)
-    u, before = draw.normal(size=(2, 6, 8)), jnp.asarray(draw.normal(size=(2, 8)))
-    fine = tasks.prolonged(halved(u), before, ("zero", "periodization"))
-    np.testing.assert_allclose(fine[:, 1::2, ::2], u[:, 1::2, ::2], rtol=1e-6)
-
-
-def test_only_coarse_states_make_a_first_guess():
-    quantities = tasks.whole(("u", "v"), DIMS)
-    layout = WaveletLayout(quantities, DIMS, (2, 4), "haar", ("zero",) * 2)
-    known = {"u0": jnp.ones((1, 4)), "v0": jnp.ones((1, 4))}
-    assert tasks.first_guess(known, layout) == {}
-    known |= {"u_coarse": jnp.full((1, 1, 2), 3.0)}
-    guess = tasks.first_guess(known, layout)
-    assert list(guess) == ["u"]
-    np.testing.assert_array_equal(guess["u"], [[[2.0] * 4, [3.0] * 4]])
-
-
-def halved(u):
-    """Every second sample of states, as a refiner is given them."""
-    dims = ("time", "y", "x")[: u.ndim - 1]
-    return jnp.asarray(
-        with_conditions({"u": u}, tasks.coarse(("u",), dims))["u_coarse"]
-    )

@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter1d
 from wdno import tasks
 from wdno._typing import Fields
 from wdno.denoiser import Denoiser, Karras
+from wdno.first_guess import departures, first_guess
 from wdno.layout import WaveletLayout
 from wdno.networks import build
 from wdno.operator import WDNO, Domain
@@ -141,8 +142,7 @@ def assemble(recipe: Recipe, dataset: xr.Dataset, batches: WindowBatches) -> WDN
 
     def seen(step: int) -> Fields:
         fields = batches(step)
-        guesses = tasks.first_guess(fields, targets)
-        return fields | {name: fields[name] - guess for name, guess in guesses.items()}
+        return departures(fields, first_guess(fields, targets))
 
     targets, given = (
         layout.fit(map(seen, range(0, 64 * turn, turn))) for layout in (targets, given)

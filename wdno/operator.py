@@ -8,13 +8,15 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from wdno import tasks
 from wdno._typing import Denoise, Fields, Guidance
 from wdno.denoiser import Denoiser, denoising_loss
+from wdno.first_guess import Guess, departures, first_guess, restored
 from wdno.layout import WaveletLayout
 from wdno.noise import NoiseDistribution, karras
 from wdno.samplers import RowKeys, Sampler, sample
 from wdno.training import Loss
+
+Coefficients = Float[Array, "batch *grid channel"]
 
 
 class Domain(NamedTuple):
@@ -145,21 +147,6 @@ class WDNO(nnx.Module):
             self.sigma_range,
         )
 
-    def first_guess(self, known: Fields) -> Float[Array, "batch *grid channel"]:
-        """Coefficients of `tasks.first_guess`: coarse states, interpolated.
-
-        The denoiser works on departures from these. They are zero for a model that is
-        given no coarse states.
-        """
-        guess = tasks.first_guess(known, self.targets)
-        batch = next(iter(known.values()))
-        if not guess:
-            grid = (*self.targets.coefficient_grid, len(self.targets.channels))
-            return jnp.zeros((len(batch), *grid), batch.dtype)
-        extents = (len(batch), *self.targets.grid)
-        nothing = {q.name: jnp.zeros(extents, batch.dtype) for q in self.targets.fields}
-        return self.targets.analysis(nothing | guess)
-
     def schedule(self, steps: int) -> Float[Array, " levels"]:
         """Noise levels of a sampling run with that many denoiser calls.
 
@@ -183,7 +170,8 @@ def training_loss(noise: NoiseDistribution) -> Loss[WDNO]:
 
     def loss(model: WDNO, batch: Fields, key: PRNGKeyArray) -> Float[Array, ""]:
         model = model.on(batch[model.targets.fields[0].name].shape[1:])
-        x0 = model.targets.analysis(batch) - model.first_guess(batch)
+        guesses = first_guess(batch, model.targets)
+        x0 = model.targets.analysis(departures(batch, guesses))
         cond = model.given.analysis(batch)
         weight = jnp.asarray(model.targets.energy_share)
         return denoising_loss(model.denoiser, x0, cond, noise, weight, key)
@@ -210,14 +198,30 @@ def generate(
         guidance: denoiser -> denoiser, e.g. ``guide(objective, model.targets, 0.1)``.
     """
     cond = model.given.analysis(known)
-    guess = model.first_guess(known)
+    guesses = first_guess(known, model.targets)
     denoise = model.denoiser.given(cond)
-    if guidance is not None:  # it sees whole fields
-        denoise = _moved(guidance(_moved(denoise, guess)), -guess)
-    departure = sample(sampler, denoise, guess.shape, sigmas.astype(cond.dtype), key)
-    return model.targets.synthesis(guess + departure)
+    if guidance is not None:
+        denoise = _on_departures(guidance, model.targets, guesses)(denoise)
+    shape = (len(cond), *model.targets.coefficient_grid, len(model.targets.channels))
+    z = sample(sampler, denoise, shape, sigmas.astype(cond.dtype), key)
+    return restored(model.targets.synthesis(z), guesses)
 
 
-def _moved(denoise: Denoise, origin: Float[Array, "batch *grid channel"]) -> Denoise:
-    """The same denoiser for samples that are counted from `origin` no more."""
-    return lambda x, sigma: origin + denoise(x - origin, sigma)
+def _on_departures(
+    guidance: Guidance, layout: WaveletLayout, guesses: dict[str, Guess]
+) -> Guidance:
+    """Guidance of whole fields for a denoiser that works on departures from guesses."""
+    if not guesses:
+        return guidance
+
+    def whole(z: Coefficients) -> Coefficients:
+        return layout.analysis(restored(layout.synthesis(z), guesses))
+
+    def departure(z: Coefficients) -> Coefficients:
+        return layout.analysis(departures(layout.synthesis(z), guesses))
+
+    def guided(denoise: Denoise) -> Denoise:
+        of_whole = guidance(lambda z, sigma: whole(denoise(departure(z), sigma)))
+        return lambda z, sigma: departure(of_whole(whole(z), sigma))
+
+    return guided

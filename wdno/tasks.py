@@ -6,16 +6,12 @@ arXiv 2412.04833, sections 3.1 and 3.2).
 """
 
 from collections.abc import Mapping
-from functools import partial
 from typing import NamedTuple, TypeVar
 
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from wdno._typing import Fields
-from wdno.layout import Field, WaveletLayout
+from wdno.layout import Field
 
 Names = tuple[str, ...]
 Values = TypeVar("Values", np.ndarray, Array)
@@ -105,63 +101,3 @@ def with_conditions(
         elif state is not None:
             derived[quantity.name] = state[:, -1]
     return {**fields, **derived}
-
-
-def first_guess(known: Fields, layout: WaveletLayout) -> Fields:
-    """What is given says of the targets by itself: coarse states, interpolated.
-
-    A model generates departures from it, which are small and fade on finer grids.
-
-    Args:
-        known: what is given, of which coarse states and initial ones are used.
-        layout: of the targets; its modes say how fields go on beyond the ends of space.
-
-    Returns:
-        The targets of which there are coarse states, on their own grid.
-    """
-    return {
-        quantity.name: prolonged(
-            known[f"{quantity.name}_coarse"], known[f"{quantity.name}0"], layout.mode
-        )
-        for quantity in layout.fields
-        if f"{quantity.name}_coarse" in known
-    }
-
-
-def prolonged(
-    coarse: Float[Array, "batch coarse_frames *coarse_space"],
-    before: Float[Array, "batch *space"],
-    mode: Names,
-) -> Float[Array, "batch frames *space"]:
-    """Coarse states on the grid of twice the samples, interpolated linearly.
-
-    Exact for states that are linear along every axis; samples of the coarse grid keep
-    their values. Beyond the last position comes the first again along an axis of mode
-    "periodization", as for its wavelets, and a linear continuation along others.
-
-    Args:
-        coarse: states at t_2, t_4, … and x_0, x_2, … (see `with_conditions`).
-        before: fine states at t_0.
-        mode: of each axis, time first.
-    """
-    fine = coarse
-    for axis, name in enumerate(mode[1:], start=2):
-        place = partial(lax.index_in_dim, fine, axis=axis)
-        beyond = place(0) if name == "periodization" else 2 * place(-1) - place(-2)
-        ends = jnp.concatenate([fine, beyond], axis=axis)
-        fine = _interleaved(fine, _midpoints(ends, axis), axis)
-    record = jnp.concatenate([before[:, None], fine], axis=1)
-    return _interleaved(_midpoints(record, 1), fine, 1)
-
-
-def _midpoints(u: Array, axis: int) -> Array:
-    points = u.shape[axis]
-    lower = lax.slice_in_dim(u, 0, points - 1, axis=axis)
-    return (lower + lax.slice_in_dim(u, 1, points, axis=axis)) / 2
-
-
-def _interleaved(first: Array, second: Array, axis: int) -> Array:
-    """Samples of the two in turn along an axis."""
-    extents = list(first.shape)
-    extents[axis] *= 2
-    return jnp.stack([first, second], axis=axis + 1).reshape(extents)
