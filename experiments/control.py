@@ -32,11 +32,11 @@ class Config:
     rival: Path = Path("runs/control-lazy/model")
     targets: int = 50
     horizon: int = 16
-    steps: int = 20
+    steps: int = 6
     strength: float = 100.0
     samples: int = 8
-    polish: tuple[int, ...] = (1, 2, 4, 8)
-    descent_steps: int = 30
+    polish: tuple[int, ...] = (1, 3, 5, 8)
+    descent_steps: int = 20
     seed: int = 40_000
 
 

@@ -28,13 +28,13 @@ class Config:
     """How many problems, and how long each method may go on."""
 
     targets: int = 50
-    lbfgs_steps: int = 30
+    lbfgs_steps: int = 25
     horizon: int = 16
     late_steps: int = 8
-    adam_steps: int = 60
+    adam_steps: int = 40
     adam_rate: float = 0.1
     surrogate: str = "burgers-simulation"
-    surrogate_steps: int = 20
+    surrogate_steps: int = 15
     seed: int = 40_000
 
 

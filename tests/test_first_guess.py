@@ -8,7 +8,9 @@ import pytest
 from wdno import tasks
 from wdno.first_guess import (
     SMALLEST,
+    Guess,
     departures,
+    energy_share,
     first_guess,
     prolonged,
     restored,
@@ -114,3 +116,25 @@ def test_only_coarse_states_make_a_first_guess():
     guesses = first_guess(known, layout)
     assert list(guesses) == ["u"]
     np.testing.assert_array_equal(guesses["u"].states, [[[2.0] * 4, [3.0] * 4]])
+
+
+def test_errors_of_departures_count_by_the_square_of_their_unit():
+    """Parseval, where the unit is the same all over a block of coefficients."""
+    draw = np.random.default_rng(0)
+    mode = ("periodization",) * 2
+    layout = WaveletLayout(
+        tasks.whole(("u", "v"), DIMS), DIMS, (8, 8), "haar", mode, levels=2
+    ).fit([{name: jnp.asarray(draw.normal(size=(2, 8, 8))) for name in "uv"}])
+    assert energy_share(layout, {}).shape == (len(layout.channels),)
+    unit = jnp.asarray(draw.uniform(0.1, 3, size=(2, 2, 2)))
+    unit = unit.repeat(4, axis=1).repeat(4, axis=2)
+    guesses = {"u": Guess(jnp.zeros((2, 8, 8)), unit)}
+    weight = energy_share(layout, guesses)
+    assert float(weight.mean()) == pytest.approx(1)
+    sizes = []
+    for _ in range(3):
+        error = jnp.asarray(draw.normal(size=(2, 2, 2, len(layout.channels))))
+        fields = layout.synthesis(error)
+        physical = jnp.square(unit * fields["u"]) + jnp.square(fields["v"])
+        sizes.append(float((weight * jnp.square(error)).sum() / physical.sum()))
+    np.testing.assert_allclose(sizes, sizes[0], rtol=1e-6)

@@ -109,7 +109,7 @@ def denoising_loss(
     x0: Coefficients,
     cond: Condition,
     noise: NoiseDistribution,
-    weight: Float[Array, " channel"],
+    weight: Float[Array, "*where channel"],
     key: PRNGKeyArray,
 ) -> Float[Array, ""]:
     """Weighted squared error of the denoiser at random noise levels.
@@ -125,13 +125,15 @@ def denoising_loss(
         x0: clean coefficients of unit variance.
         cond: conditions on the same grid; no gradient reaches them.
         noise: distribution of training noise levels, ``noise(key, shape)``.
-        weight: share of each channel, e.g. `WaveletLayout.energy_share`.
+        weight: share of each channel, e.g. `WaveletLayout.energy_share`, or of each
+            coefficient of each row.
         key: randomness of noise levels and noise.
     """
     key_sigma, key_noise = jax.random.split(key)
     sigma = noise(key_sigma, (len(x0),)).astype(x0.dtype)
     x = x0 + per_row(sigma, x0) * jax.random.normal(key_noise, x0.shape, x0.dtype)
     error = denoiser(x, sigma, jax.lax.stop_gradient(cond)) - x0
-    per_channel = jnp.mean(jnp.square(error), axis=tuple(range(1, x0.ndim - 1)))
+    weighted = jnp.square(error) * jnp.broadcast_to(weight.astype(x0.dtype), x0.shape)
+    mean = weighted.mean(axis=tuple(range(1, x0.ndim)))
     balance = jnp.minimum(1 + 1 / jnp.square(sigma), LARGEST_WEIGHT)
-    return jnp.mean(balance * (per_channel @ weight.astype(x0.dtype)) / len(weight))
+    return jnp.mean(balance * mean)

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from wdno._typing import Fields
 from wdno.layout import WaveletLayout
+from wdno.packing import Packing
 
 Coarse = Float[Array, "batch coarse_frames *coarse_space"]
 Before = Float[Array, "batch *space"]
@@ -61,6 +62,30 @@ def restored(fields: Fields, guesses: dict[str, Guess]) -> Fields:
         name: guess.states + guess.spread * fields[name]
         for name, guess in guesses.items()
     }
+
+
+def energy_share(
+    layout: WaveletLayout, guesses: dict[str, Guess]
+) -> Float[Array, "*where channel"]:
+    """What an error of each coefficient counts in physical space, 1 on average.
+
+    That of `WaveletLayout.energy_share`, times the square of the local spread where
+    coefficients are those of a departure.
+    """
+    share = jnp.asarray(layout.energy_share)
+    if not guesses:
+        return share
+    packing = Packing(layout.grid, layout.wavelet, layout.mode, layout.levels)
+    squares = {
+        name: packing.means(jnp.square(guess.spread))[..., None]
+        for name, guess in guesses.items()
+    }
+    like = next(iter(squares.values()))
+    names = [channel.split(":")[0] for channel in layout.channels]
+    units = [squares.get(name, jnp.ones_like(like)) for name in names]
+    weight = jnp.concatenate(units, axis=-1)
+    weight = weight * jnp.broadcast_to(share.astype(weight.dtype), weight.shape)
+    return weight / weight.mean()
 
 
 def prolonged(coarse: Coarse, before: Before, mode: tuple[str, ...]) -> Fine:

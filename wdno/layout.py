@@ -119,8 +119,8 @@ class WaveletLayout:
     def energy_share(self) -> Float[np.ndarray, " channel"]:
         """Squared scale of each channel over the mean of all: its part in an L2 norm.
 
-        For an orthogonal wavelet, squared errors of coefficients weighted by this
-        are proportional to squared errors of the fields (Parseval).
+        Squared errors weighted by it add up to those of the fields, up to a factor, for
+        an orthogonal wavelet (Parseval).
         """
         square = np.square(self._divisor)
         return square / square.mean()
@@ -146,7 +146,7 @@ class WaveletLayout:
     def synthesis(self, z: Float[Array, "batch *grid channel"]) -> Fields:
         """Fields of the coefficients `z`; the inverse of `analysis`.
 
-        A quantity that lacks an axis is the mean over that axis of its channels.
+        A quantity that lacks an axis is the mean over it of its channels.
         """
         expected = (*self.coefficient_grid, len(self.channels))
         if z.shape[1:] != expected:
@@ -169,8 +169,7 @@ class WaveletLayout:
     def fit(self, batches: Iterable[Fields]) -> "WaveletLayout":
         """The same layout with scales fitted: root mean square of each channel.
 
-        Channels that are zero throughout, up to the rounding errors of their field's
-        largest channel, keep scale 1.
+        Channels that are zero, up to rounding of their field's largest, keep scale 1.
         """
         plain = dataclasses.replace(self, scale=())
         total, count = np.zeros(len(self.channels)), 0

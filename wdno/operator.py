@@ -3,14 +3,19 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from wdno._typing import Denoise, Fields, Guidance
 from wdno.denoiser import Denoiser, denoising_loss
-from wdno.first_guess import Guess, departures, first_guess, restored
+from wdno.first_guess import (
+    Guess,
+    departures,
+    energy_share,
+    first_guess,
+    restored,
+)
 from wdno.layout import WaveletLayout
 from wdno.noise import NoiseDistribution, karras
 from wdno.samplers import RowKeys, Sampler, sample
@@ -173,7 +178,7 @@ def training_loss(noise: NoiseDistribution) -> Loss[WDNO]:
         guesses = first_guess(batch, model.targets)
         x0 = model.targets.analysis(departures(batch, guesses))
         cond = model.given.analysis(batch)
-        weight = jnp.asarray(model.targets.energy_share)
+        weight = energy_share(model.targets, guesses)
         return denoising_loss(model.denoiser, x0, cond, noise, weight, key)
 
     return loss

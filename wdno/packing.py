@@ -83,6 +83,12 @@ class Packing:
             ]
         return jnp.concatenate(parts, axis=-1)
 
+    def means(self, x: Float[Array, "batch *extent"]) -> Float[Array, "batch *grid"]:
+        """Local means on the coarsest grid: approximations of x over those of one."""
+        of_one = self.pack(jnp.ones((1, *self.extents), x.dtype))
+        approximation = self.pack(x)[..., 0]
+        return approximation / jnp.broadcast_to(of_one[..., 0], approximation.shape)
+
     def unpack(
         self, z: Float[Array, "batch *grid channel"]
     ) -> Float[Array, "batch *extent"]:
