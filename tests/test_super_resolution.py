@@ -1,5 +1,7 @@
 """Super-resolution with a refiner that knows how errors travel between grids."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ from oracles import NAMES, Oracle, add_up, make_operator
 from wdno import super_resolve, tasks
 from wdno.first_guess import departures, first_guess
 from wdno.noise import per_row
+from wdno.operator import generate
 from wdno.samplers import ddim
 from wdno.trajectory import coarsen, to_dataset
 
@@ -92,6 +95,22 @@ def test_each_member_keeps_its_own_coarse_states():
     later = error.transpose(*fine.u.dims).values[:, :, 1:]
     expected[:, :, 1:] += blocks(later, factor)
     np.testing.assert_allclose(fine.u, expected, atol=1e-10)
+
+
+def test_guidance_of_a_refiner_sees_whole_states():
+    """Not the departures from the coarse ones that its denoiser works on."""
+    grid = (4, 2 * POINTS)
+    model, draw = make_refiner(spread=0.1).on(grid), np.random.default_rng(3)
+    shapes = {"u0": grid[1:], "f": grid, "u_coarse": (2, POINTS)}
+    known = {n: jnp.asarray(draw.normal(size=(2, *s))) for n, s in shapes.items()}
+    wish = jnp.asarray(draw.normal(size=(2, *grid)))
+    run = partial(generate, model, known, ddim(), model.schedule(1), KEY)
+    shift = model.targets.analysis({"u": wish})
+
+    def wishing(denoise):
+        return lambda x, sigma: denoise(x, sigma) + shift
+
+    np.testing.assert_allclose(run(wishing)["u"], run()["u"] + wish, atol=1e-9)
 
 
 def test_two_doublings_are_two_refinements():
