@@ -8,6 +8,7 @@ import numpy as np
 
 from wdno import WDNO, Domain, WaveletLayout, tasks
 from wdno.denoiser import Denoiser
+from wdno.first_guess import departures, first_guess
 from wdno.noise import per_row
 
 NAMES = ("u",), ("f",)
@@ -34,7 +35,9 @@ class Oracle(Denoiser):
     def __call__(self, x, sigma, cond):
         Oracle.traces += 1
         fields = self.known.synthesis(cond)
-        mean = self.targets.analysis({"u": add_up(fields["u0"], fields["f"])})
+        solution = {"u": add_up(fields["u0"], fields["f"])}
+        guesses = first_guess(fields, self.targets)
+        mean = self.targets.analysis(departures(solution, guesses))
         trust = self.spread**2 / (self.spread**2 + jnp.square(sigma))
         return mean + per_row(trust, x) * (x - mean)
 

@@ -125,8 +125,7 @@ def control_loop(
     horizon = frames if horizon is None else horizon
     horizons = _planned_horizons(model, frames, horizon, every)
     planners = [plan_over(frames=n) for n in horizons]
-    names = planners[0].controls
-    coords = grid_from(model, frames, initial)
+    names, coords = planners[0].controls, grid_from(model, frames, initial)
     check_same_grid(system.over(frames), coords)
     arrays = read_states(planners[0].model, initial, target)
     if disturbance is not None:

@@ -54,6 +54,18 @@ def control(folder: Path, key: jax.Array, samples: int = 16) -> Section:
         print(f"{name:28s}" + "".join(f"{cost:12.4f}" for cost in costs))
     record = achieved.assign(planned=plan.u, uncontrolled=free.u, goal=goal)
     trajectory.save(record, folder / "control.nc")
+    _draw(folder, free, plan, achieved, goal)
+    return _section(folder, rows, system.frames)
+
+
+def _draw(
+    folder: Path,
+    free: xr.Dataset,
+    plan: xr.Dataset,
+    achieved: xr.Dataset,
+    goal: xr.DataArray,
+) -> None:
+    """The final states as a picture, the way there as a film."""
     last = {"time": -1}
     ends = plotting.profiles(
         {
@@ -69,11 +81,17 @@ def control(folder: Path, key: jax.Array, samples: int = 16) -> Section:
         folder / "control.gif",
         reference=("goal", goal.broadcast_like(free.u).transpose(*free.u.dims)),
     )
+
+
+def _section(
+    folder: Path, rows: list[tuple[str, float, float, float]], frames: int
+) -> Section:
+    """What the page says of it."""
     return Section(
         "Controlled flow",
         [
             "A planner samples states and forces together, given where the flow is and "
-            f"where it should be. It waits {system.frames - HORIZON} frames, since the "
+            f"where it should be. It waits {frames - HORIZON} frames, since the "
             f"flow forgets what acts early, and plans the last {HORIZON}.",
             Table(
                 ("", "miss", "energy", "sum"),

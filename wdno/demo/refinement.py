@@ -63,6 +63,13 @@ def refinement(
         reference=("truth", truth.u.isel(late)),
     )
     plotting.save(shock, folder / "refined_shock.png")
+    return _section(folder, rows, grids, samples)
+
+
+def _section(
+    folder: Path, rows: list[tuple[str, float, str]], grids: list[str], samples: int
+) -> Section:
+    """What the page says of it."""
     return Section(
         f"Refined from {grids[0]} to {grids[1]} (time × space)",
         [
