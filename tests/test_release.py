@@ -85,6 +85,31 @@ def test_start_continues_from_a_given_model(released, dataset, tmp_path):
         np.testing.assert_allclose(a, b, atol=1e-9)
 
 
+def test_the_card_tells_the_recipe_followed_and_the_clock(dataset, tmp_path):
+    other = replace(TINY, wavelet="lazy")
+    ticks = iter(range(100))
+
+    def metronome():
+        return float(next(ticks))
+
+    config = TrainingConfig(budget=2.0)
+    model = release.run(
+        "tiny",
+        dataset,
+        config,
+        tmp_path,
+        recipe=other,
+        clock=metronome,
+        validation_samples=2,
+    )
+    assert model.targets.wavelet == "lazy"
+    card = persistence.read_card(tmp_path / "model")
+    assert card["recipe"]["wavelet"] == "lazy" and card["name"] == "tiny"
+    assert card["training"]["clock"] == "metronome"
+    steps = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").open()]
+    assert max(steps) == 2  # of one tick each
+
+
 def test_holding_back_everything_is_refused(dataset, tmp_path, monkeypatch):
     monkeypatch.setitem(recipes.RECIPES, "tiny", TINY)
     with pytest.raises(ValueError, match="6 of 6 were asked for. Hold back fewer"):

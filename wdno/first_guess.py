@@ -124,11 +124,10 @@ def spread(coarse: Coarse, before: Before, mode: tuple[str, ...]) -> Fine:
     """
     subsampled = (slice(None), *(slice(None, None, 2),) * (before.ndim - 1))
     record = jnp.concatenate([before[subsampled][:, None], coarse], axis=1)
-    second = _continued(record, 1, "linear")
-    power = jnp.square(_curvature(second, 1))[:, 1:]
+    power = jnp.square(_curvature(_extrapolated(record, 1), 1))[:, 1:]
     for axis in range(2, coarse.ndim):
-        second = _continued(coarse, axis, mode[axis - 1])
-        power += jnp.square(_curvature(second, axis))
+        ends = _continued(coarse, axis, mode[axis - 1])
+        power += jnp.square(_curvature(ends, axis))
     for axis in range(1, coarse.ndim):
         ends = jnp.concatenate(
             [_cut(power, axis, 0, 1), power, _cut(power, axis, -1, None)], axis=axis
@@ -149,14 +148,22 @@ def _curvature(ends: Array, axis: int) -> Array:
 
 
 def _continued(u: Array, axis: int, mode: str) -> Array:
-    """Samples with one more at either end of an axis."""
+    """Samples with one more at either end of an axis, as its wavelets continue them."""
+    if mode != "periodization":
+        return _extrapolated(u, axis)
+    last, first = _cut(u, axis, -1, None), _cut(u, axis, 0, 1)
+    return jnp.concatenate([last, u, first], axis=axis)
+
+
+def _extrapolated(u: Array, axis: int) -> Array:
+    """Samples with one more at either end of an axis, on the line through two of them.
+
+    A single sample is continued by itself.
+    """
+    last = u.shape[axis] - 1
     place = partial(lax.index_in_dim, u, axis=axis)
-    if mode == "periodization":
-        below, beyond = place(-1), place(0)
-    elif u.shape[axis] == 1:
-        below = beyond = u
-    else:
-        below, beyond = 2 * place(0) - place(1), 2 * place(-1) - place(-2)
+    below = 2 * place(0) - place(min(1, last))
+    beyond = 2 * place(last) - place(max(last - 1, 0))
     return jnp.concatenate([below, u, beyond], axis=axis)
 
 

@@ -59,19 +59,32 @@ def run(
     config: TrainingConfig,
     directory: str | Path,
     *,
+    recipe: Recipe | None = None,
     validation_samples: int = 128,
     start: WDNO | None = None,
     resume: bool = False,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> WDNO:
     """Train a shipped recipe, hold trajectories back for validation, save the model.
 
     The folder ``model`` in `directory` receives weights and a card with the data's
     recipe and checksum, the training configuration and the validation error.
 
+    Args:
+        name: of the recipe, and of the model on its card.
+        dataset: trajectories; the last ones are held back.
+        config: length of the run, learning rate, seed.
+        directory: folder of the run.
+        recipe: one to follow in place of the shipped recipe of that name.
+        validation_samples: number of trajectories held back.
+        start: trained model to go on from; a fresh one by default.
+        resume: continue from the last checkpoint.
+        clock: what a budget counts.
+
     Raises:
         ValueError: too few trajectories to hold some back.
     """
-    recipe = RECIPES[name]
+    recipe = recipe or RECIPES[name]
     if not 0 < validation_samples < dataset.sizes["sample"]:
         raise ValueError(
             "Some trajectories are held back for validation, but "
@@ -92,11 +105,13 @@ def run(
         validate=validate,
         start=start,
         resume=resume,
+        clock=clock,
     )
     notes = {
         "name": name,
         "recipe": recipe.notes(),
-        "training": dataclasses.asdict(config),
+        "training": dataclasses.asdict(config)
+        | {"clock": getattr(clock, "__name__", repr(clock))},
         "data": {key: str(value) for key, value in dataset.attrs.items()},
         **validate(model),
     }

@@ -42,7 +42,7 @@ def refinement(
         key=key,
     )
     grids = [f"{part.sizes['time'] - 1} × {part.sizes['x']}" for part in (coarse, fine)]
-    whole = _spread(forecast.u, truth.u)
+    whole = _interpolated(forecast.u, truth.u)
     rows = [
         ("simulated, interpolated linearly", *_error(whole, truth)),
         ("refined", *_error(fine.u, truth)),
@@ -92,7 +92,7 @@ def _section(
     )
 
 
-def _spread(u: xr.DataArray, like: xr.DataArray) -> xr.DataArray:
+def _interpolated(u: xr.DataArray, like: xr.DataArray) -> xr.DataArray:
     """Linear interpolation to the grid of another field."""
     beyond = {"fill_value": "extrapolate"}
     return u.interp(time=like.time, x=like.x, kwargs=beyond).transpose(*like.dims)
