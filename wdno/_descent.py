@@ -108,7 +108,12 @@ def advance(
 
 @cache  # made on the first call, since importing makes no arrays
 def lbfgs() -> optax.GradientTransformation:
-    return optax.lbfgs()
+    # The first step knows no scale of the problem, and each trial costs a gradient of
+    # the solver: lengthen in great strides, and let the interpolation shorten again.
+    search = optax.scale_by_zoom_linesearch(
+        max_linesearch_steps=20, initial_guess_strategy="one", increase_factor=16.0
+    )
+    return optax.lbfgs(linesearch=search)
 
 
 def _each(run: Callable, rows: tuple, batch_size: int) -> Any:

@@ -89,7 +89,8 @@ def descend(
         controls: where to start, "f" (batch, M, *space).
         objective: one number a row, small is good, from known fields, states, controls.
         steps: steps of the optimiser.
-        optimizer: of optax, such as ``optax.adam(0.1)``; ``optax.lbfgs()`` by default.
+        optimizer: of optax, such as ``optax.adam(0.1)``. By default ``optax.lbfgs()``
+            whose line search lengthens a step by 16 at a time.
         constraint: a projection of the controls; it is given nothing else.
         batch_size: rows that advance together; changes speed and memory only. By
             default one on a CPU, where together each would wait for the longest line
