@@ -7,6 +7,8 @@ from flax import nnx
 from wdno.networks.fourier import Fourier, FourierConfig
 from wdno.networks.local import Local, LocalConfig
 from wdno.networks.transformer import Transformer, TransformerConfig
+from wdno.networks.unet import UNet, UNetConfig
+from wdno.networks.video_unet import VideoUNet, VideoUNetConfig
 
 __all__ = [
     "NETWORKS",
@@ -17,16 +19,22 @@ __all__ = [
     "NetworkConfig",
     "Transformer",
     "TransformerConfig",
+    "UNet",
+    "UNetConfig",
+    "VideoUNet",
+    "VideoUNetConfig",
     "build",
 ]
 
-NetworkConfig = FourierConfig | LocalConfig | TransformerConfig
+NetworkConfig = FourierConfig | LocalConfig | TransformerConfig | UNetConfig
 """Shape of a backbone, which is what a model card stores of it."""
 
 NETWORKS: dict[type, Callable[..., nnx.Module]] = {
     FourierConfig: Fourier,
     LocalConfig: Local,
     TransformerConfig: Transformer,
+    UNetConfig: UNet,
+    VideoUNetConfig: VideoUNet,
 }
 """The backbone that belongs to each configuration."""
 
