@@ -1,0 +1,102 @@
+"""The systems of the official code: what its arrays hold, its constants, its networks.
+
+Facts: WDNO (arXiv 2412.04833), appendices A, F and H, and the released configurations.
+"""
+
+from dataclasses import dataclass
+
+from wdno.layout import Field
+from wdno.networks import NetworkConfig, UNetConfig, VideoUNetConfig
+from wdno.noise import Cosine, Sigmoid
+from wdno.operator import Domain
+from wdno.slots import Bands, CoarseSubbands, Subbands
+from wdno.tiling import Geometry, Record, Tiling
+
+TIME_X = ("time", "x")
+TIME_Y_X = ("time", "y", "x")
+
+U = Record("u", TIME_X, before=1)
+F = Record("f", TIME_X, after=1, mode="constant")
+ENDS_1D = Bands("time", (Record("u0", ("x",)), Record("uT", ("x",))))
+SCALE_1D = (10.0, 3.0, 3.0, 1.0, 21.0, 5.0, 5.0, 1.0)
+ENDS_SCALE_1D = 10.0
+
+DENSITY, VX, VY = (Record(name, TIME_Y_X, before=1) for name in ("density", "vx", "vy"))
+CX, CY = (Record(name, TIME_Y_X, after=1) for name in ("cx", "cy"))
+DENSITY0 = Bands("time", (Record("density0", ("y", "x")),))
+SMOKE = Bands("y", (Record("smoke", ("time",), before=1),))
+SCALE_2D = (
+    *(4.0, 2.0, 2.0, 2.0, 2.0, 2.0, 1.0, 1.0),
+    *(37.0, 12.0, 15.0, 11.0, 19.0, 6.0, 11.0, 5.0),
+    *(44.0, 24.0, 9.0, 10.0, 16.0, 9.0, 6.0, 6.0),
+    *(37.0, 10.0, 15.0, 8.0, 19.0, 5.0, 11.0, 5.0),
+    *(43.0, 24.0, 9.0, 10.0, 16.0, 9.0, 5.0, 5.0),
+)
+DENSITY0_SCALE, SMOKE_SCALE = 3.0, 2.0
+
+
+def burgers_tiling(
+    instants: int = 81, points: int = 120, padded: tuple[int, int] = (64, 64)
+) -> Tiling:
+    """u and f, then initial and final state in four bands: 9 channels."""
+    return Tiling(
+        Geometry(TIME_X, (instants, points), padded, "bior2.4", "periodization"),
+        (Subbands(U), Subbands(F), ENDS_1D),
+        (*SCALE_1D, ENDS_SCALE_1D),
+    )
+
+
+def burgers_refinement_tiling(
+    instants: int = 81, points: int = 120, padded: tuple[int, int] = (64, 64)
+) -> Tiling:
+    """u and f with a repeated last row, both on the coarser grid, ends: 17 channels."""
+    last_row = ((0, 1), (0, 0))
+    return Tiling(
+        Geometry(TIME_X, (instants, points), padded, "bior2.4", "periodization"),
+        (
+            Subbands(U, last_row),
+            Subbands(F, last_row),
+            CoarseSubbands(U, (2, 2)),
+            CoarseSubbands(F, (2, 2)),
+            ENDS_1D,
+        ),
+        (*SCALE_1D, *SCALE_1D, ENDS_SCALE_1D),
+    )
+
+
+def smoke_tiling(
+    instants: int = 32, points: int = 64, padded: tuple[int, int, int] = (24, 40, 40)
+) -> Tiling:
+    """Density, velocities, controls, initial density, smoke at the exit: 42 channels."""
+    fields = tuple(map(Subbands, (DENSITY, VX, VY, CX, CY)))
+    extents = (instants, points, points)
+    return Tiling(
+        Geometry(TIME_Y_X, extents, padded, "bior1.3", "zero"),
+        (*fields, DENSITY0, SMOKE),
+        (*SCALE_2D, DENSITY0_SCALE, SMOKE_SCALE),
+    )
+
+
+def smoke_refinement_tiling(
+    ratio: tuple[int, int, int],
+    ends: tuple[tuple[int, int], ...],
+    instants: int = 32,
+    points: int = 64,
+    padded: tuple[int, int, int] = (24, 40, 40),
+) -> Tiling:
+    """Fields with repeated ends, the same on the coarser grid, conditions: 82 channels.
+
+    Refined are either two axes of space, ratio (1, 2, 2), or time, ratio (2, 1, 1).
+    """
+    records = (DENSITY, VX, VY, CX, CY)
+    extents = (instants, points, points)
+    return Tiling(
+        Geometry(TIME_Y_X, extents, padded, "bior1.3", "zero"),
+        (
+            *(Subbands(record, ends) for record in records),
+            *(CoarseSubbands(record, ratio) for record in records),
+            DENSITY0,
+            SMOKE,
+        ),
+        (*SCALE_2D, *SCALE_2D, DENSITY0_SCALE, SMOKE_SCALE),
+    )
