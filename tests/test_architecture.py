@@ -18,9 +18,20 @@ MAX_FUNCTION_LINES = 60
 # From the bottom to the top. A module imports from layers below its own, and from its
 # neighbours as long as no cycle arises. A folder counts as one module here.
 LAYERS = (
-    {"_typing", "_files"},
+    {"_typing", "_files", "_tagged"},
     {"_filter_banks", "wavelets", "trajectory", "metrics"},
-    {"packing", "layout", "tasks", "first_guess", "noise", "networks"},
+    {
+        "first_guess",
+        "layout",
+        "networks",
+        "noise",
+        "packing",
+        "schedules",
+        "slots",
+        "tasks",
+        "tiled_layout",
+        "tiling",
+    },
     {"samplers", "guidance", "denoiser", "constraints", "_descent", "adjoint"},
     {
         "_feedback",
@@ -29,6 +40,7 @@ LAYERS = (
         "_record",
         "assembly",
         "closed_loop",
+        "official",
         "operator",
         "persistence",
         "planning",

@@ -176,7 +176,7 @@ def test_a_model_knows_where_its_data_lie(dataset):
     assert model.targets.grid == model.given.grid == (4, 16)
     np.testing.assert_allclose(model.domain.start, (2.0, 0.5))
     np.testing.assert_allclose(model.domain.spacing, (0.1, 1 / 16))
-    assert model.sigma_range == (TINY.noise.sigma_min, TINY.noise.sigma_max)
+    assert model.schedule.sigma_range == (TINY.noise.sigma_min, TINY.noise.sigma_max)
     assert (model.state, model.control) == (("u",), ("f",))
 
 

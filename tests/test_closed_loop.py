@@ -15,6 +15,7 @@ from wdno import WDNO, Domain, tasks
 from wdno.constraints import bounds
 from wdno.denoiser import Denoiser
 from wdno.noise import per_row
+from wdno.schedules import KarrasSchedule
 
 KEY = jax.random.key(0)
 FRAMES, POINTS = 8, 8
@@ -48,7 +49,7 @@ def make_planner(spread=0.0):
     targets, given = make_layouts((FRAMES, POINTS), task=tasks.reaching)
     denoiser = Exact(targets, given, spread)
     domain = Domain((0.0, 0.0), (STEP, 1 / POINTS))
-    return WDNO(targets, given, denoiser, domain, (0.01, 9.0))
+    return WDNO(targets, given, denoiser, domain, KarrasSchedule(0.01, 9.0))
 
 
 def make_states(seed, batch=3):

@@ -10,6 +10,7 @@ from oracles import DIMS, Oracle, Uncertain, make_fields, make_layouts, make_ope
 import wdno
 from wdno import WDNO, Domain, samplers, tasks, training_loss
 from wdno.noise import point
+from wdno.schedules import KarrasSchedule
 
 SAMPLERS = [samplers.ddim(), samplers.ddim(1.0), samplers.heun(), samplers.dpmpp_2m()]
 KEY = jax.random.key(0)
@@ -84,7 +85,7 @@ def test_layouts_of_different_grids_are_refused():
     (targets, _), (_, given) = make_layouts((4, 8)), make_layouts((4, 16))
     message = r"\(2, 4\) and \(2, 8\).*same grid"
     with pytest.raises(ValueError, match=message):
-        WDNO(targets, given, Oracle(targets, given), Domain((0,), (1,)), (0.1, 1.0))
+        WDNO(targets, given, Oracle(targets, given), Domain((0,), (1,)), KarrasSchedule(0.1, 1.0))
 
 
 @pytest.mark.parametrize(
@@ -135,8 +136,8 @@ def test_the_loss_is_proportional_to_the_error_in_physical_space():
     """Parseval: Haar is orthogonal, and channels count by their squared scale."""
     model, fields = make_operator(Biased), make_fields()
     found = generate(model, fields, SAMPLERS[0], model.schedule(1), KEY)["u"]
-    balance = 1 + 1 / model.sigma_range[1] ** 2
-    loss = training_loss(point(model.sigma_range[1]))(model, fields, KEY)
+    balance = 1 + 1 / model.schedule.sigma_range[1] ** 2
+    loss = training_loss(point(model.schedule.sigma_range[1]))(model, fields, KEY)
     np.testing.assert_allclose(
         jnp.mean(jnp.square(found - fields["u"])),
         loss / balance * np.mean(np.square(model.targets.scale)),

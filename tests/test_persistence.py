@@ -19,6 +19,7 @@ from safetensors.flax import load_file, save_file
 import wdno
 from wdno.denoiser import Denoiser, Karras, VariancePreserving
 from wdno.networks import FourierConfig, TransformerConfig, build
+from wdno.schedules import KarrasSchedule
 
 FOURIER = FourierConfig((2, 2), width=12, depth=1)
 TRANSFORMER = TransformerConfig((1, 2), width=8, depth=1, heads=2)
@@ -37,7 +38,7 @@ def make_model(network=FOURIER, preconditioning=Karras(), seed=0):  # noqa: B008
     )
     domain = wdno.Domain((1.0, 0.5), (0.25, 0.125))
     denoiser = Denoiser(backbone, preconditioning)
-    return wdno.WDNO(targets, given, denoiser, domain, (0.002, 20.0))
+    return wdno.WDNO(targets, given, denoiser, domain, KarrasSchedule(0.002, 20.0))
 
 
 def weights(model):
@@ -91,7 +92,7 @@ def test_a_loaded_model_is_the_saved_one(tmp_path, network, preconditioning):
     model = make_model(network, preconditioning)
     wdno.save(model, tmp_path / "new" / "model")
     found = wdno.load(tmp_path / "new" / "model")
-    for name in ("targets", "given", "domain", "sigma_range"):
+    for name in ("targets", "given", "domain", "schedule"):
         assert getattr(found, name) == getattr(model, name)
     assert found.denoiser.preconditioning == preconditioning
     assert found.denoiser.backbone.config == network
@@ -227,7 +228,7 @@ def test_a_card_of_another_format_is_refused(folder, text):
 
 @pytest.mark.parametrize(
     "entry",
-    ["targets", "given", "network", "preconditioning", "domain", "sigma_range"],
+    ["targets", "given", "network", "preconditioning", "domain", "schedule"],
 )
 def test_a_card_is_complete(folder, entry):
     edit_card(folder, lambda card: card.pop(entry))

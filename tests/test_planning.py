@@ -19,6 +19,7 @@ from wdno.denoiser import Denoiser
 from wdno.guidance import clip, energy, terminal
 from wdno.noise import per_row
 from wdno.samplers import ddim, row_keys
+from wdno.schedules import KarrasSchedule
 
 KEY = jax.random.key(0)
 generate = nnx.jit(wdno.generate, static_argnames=("sampler", "guidance"))
@@ -95,7 +96,11 @@ def make_planner(mean=rest, std=STD, task=tasks.control, scaled=False):
         targets = dataclasses.replace(targets, scale=())
     denoiser = Gaussian(targets, given, mean, std)
     return WDNO(
-        targets, given, denoiser, Domain((0.0, 0.0), (0.25, 1 / 8)), (0.01, 9.0)
+        targets,
+        given,
+        denoiser,
+        Domain((0.0, 0.0), (0.25, 1 / 8)),
+        KarrasSchedule(0.01, 9.0),
     )
 
 
@@ -172,7 +177,7 @@ def test_plans_have_the_moments_of_the_posterior():
 def test_a_number_as_strength_is_a_step_of_sigma_lambda():
     """J = sum f has one gradient everywhere: along the approximation of f."""
     model, u0 = make_planner(scaled=True), make_states(0)
-    strength, sigma = 0.3, model.sigma_range[1]
+    strength, sigma = 0.3, model.schedule.sigma_range[1]
     plan = wdno.control(
         model, u0, lambda s: s["f"].sum((1, 2)), strength=strength, steps=1, key=KEY
     )

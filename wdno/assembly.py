@@ -16,6 +16,7 @@ from wdno.layout import WaveletLayout
 from wdno.networks import build
 from wdno.operator import WDNO, Domain
 from wdno.recipes import Recipe
+from wdno.schedules import KarrasSchedule
 from wdno.trajectory import coarsen, to_arrays, windows
 
 
@@ -160,7 +161,7 @@ def assemble(recipe: Recipe, dataset: xr.Dataset, batches: WindowBatches) -> WDN
         given,
         Denoiser(network, Karras()),
         Domain.of({dim: dataset[dim].values for dim in dims}),
-        (noise.sigma_min, noise.sigma_max),
+        KarrasSchedule(noise.sigma_min, noise.sigma_max),
     )
 
 

@@ -3,6 +3,7 @@
 Everything is in σ-space: x = x0 + σ n with n ~ N(0, I), one σ per batch row.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -13,6 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from wdno._typing import Denoise
 from wdno.noise import NoiseDistribution, per_row
+from wdno.schedules import CosineSchedule, DiscreteSchedule
 
 Coefficients = Float[Array, "batch *grid channel"]
 Condition = Float[Array, "batch *grid given"]
@@ -72,24 +74,49 @@ class VariancePreserving:
         return jnp.ones_like(sigma), -sigma, c_in, jnp.log(sigma) / 4
 
 
+@dataclass(frozen=True)
+class DiscreteVariancePreserving:
+    """`VariancePreserving` for a network that is told the step of a discrete schedule.
+
+    Attributes:
+        schedule: whose step, counted from 0, is c_noise.
+    """
+
+    schedule: DiscreteSchedule = CosineSchedule()
+
+    def __call__(self, sigma: Sigma) -> tuple[Sigma, Sigma, Sigma, Sigma]:
+        """Return c_skip, c_out, c_in and c_noise."""
+        c_skip, c_out, c_in, _ = VariancePreserving()(sigma)
+        return c_skip, c_out, c_in, self.schedule.step(sigma)
+
+
 class Denoiser(nnx.Module):
     """A backbone with preconditioning: ``denoiser(x, sigma, cond)`` ≈ E[x0 | x, cond].
 
     Args:
         backbone: network with the signature of `Backbone`; any will do.
         preconditioning: c_skip, c_out, c_in, c_noise as functions of σ.
+        bound: largest magnitude of coefficients, to which estimates are clipped. An
+            estimate of the noise needs one: at high σ its error counts σ-fold.
     """
 
-    def __init__(self, backbone: nnx.Module, preconditioning: Preconditioning) -> None:
-        """Keep the two; only the backbone has parameters."""
+    def __init__(
+        self,
+        backbone: nnx.Module,
+        preconditioning: Preconditioning,
+        bound: float = math.inf,
+    ) -> None:
+        """Keep the three; only the backbone has parameters."""
         self.backbone = backbone
         self.preconditioning = preconditioning
+        self.bound = bound
 
     def __call__(self, x: Coefficients, sigma: Sigma, cond: Condition) -> Coefficients:
         """D(x; σ) = c_skip x + c_out F(c_in x; c_noise) (Karras et al., eq. 7)."""
         c_skip, c_out, c_in, c_noise = self.preconditioning(sigma)
         output = self.backbone(per_row(c_in, x) * x, c_noise, cond)
-        return per_row(c_skip, x) * x + per_row(c_out, x) * output
+        x0 = per_row(c_skip, x) * x + per_row(c_out, x) * output
+        return jnp.clip(x0, -self.bound, self.bound) if self.bound < math.inf else x0
 
     def given(self, cond: Condition) -> Denoise:
         """The denoiser under a condition, as a function of x and σ alone.

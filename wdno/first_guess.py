@@ -16,10 +16,13 @@ from jaxtyping import Array, Float
 from wdno._typing import Fields
 from wdno.layout import WaveletLayout
 from wdno.packing import Packing
+from wdno.tiled_layout import TiledTargets
 
 Coarse = Float[Array, "batch coarse_frames *coarse_space"]
 Before = Float[Array, "batch *space"]
 Fine = Float[Array, "batch frames *space"]
+
+Targets = WaveletLayout | TiledTargets
 
 SMALLEST = 0.05
 """Least spread, as a share of its root mean square over a window."""
@@ -32,7 +35,7 @@ class Guess(NamedTuple):
     spread: Fine
 
 
-def first_guess(known: Fields, layout: WaveletLayout) -> dict[str, Guess]:
+def first_guess(known: Fields, layout: Targets) -> dict[str, Guess]:
     """Guesses for the targets of which coarse states are given, by name.
 
     Args:
@@ -65,7 +68,7 @@ def restored(fields: Fields, guesses: dict[str, Guess]) -> Fields:
 
 
 def energy_share(
-    layout: WaveletLayout, guesses: dict[str, Guess]
+    layout: Targets, guesses: dict[str, Guess]
 ) -> Float[Array, "*where channel"]:
     """What an error of each coefficient counts in physical space, 1 on average.
 

@@ -53,8 +53,7 @@ def cosine(steps: int, timesteps: int = 1000) -> Float[Array, " {steps}+1"]:
     Raises:
         ValueError: if not ``1 <= steps <= timesteps``.
     """
-    time = np.arange(timesteps + 1) / timesteps
-    return _subsample(np.cos((time + 0.008) / 1.008 * np.pi / 2) ** 2, steps)
+    return _subsample(cosine_table(timesteps), steps)
 
 
 def sigmoid(steps: int, timesteps: int = 1000) -> Float[Array, " {steps}+1"]:
@@ -66,8 +65,19 @@ def sigmoid(steps: int, timesteps: int = 1000) -> Float[Array, " {steps}+1"]:
     Raises:
         ValueError: if not ``1 <= steps <= timesteps``.
     """
+    return _subsample(sigmoid_table(timesteps), steps)
+
+
+def cosine_table(timesteps: int) -> Float[np.ndarray, " {timesteps}"]:
+    """Noise level of each step of `cosine`, increasing, in double precision."""
+    time = np.arange(timesteps + 1) / timesteps
+    return _table(np.cos((time + 0.008) / 1.008 * np.pi / 2) ** 2)
+
+
+def sigmoid_table(timesteps: int) -> Float[np.ndarray, " {timesteps}"]:
+    """Noise level of each step of `sigmoid`, increasing, in double precision."""
     curve = 1 / (1 + np.exp(-np.linspace(-3.0, 3.0, timesteps + 1)))
-    return _subsample(curve[-1] - curve, steps)
+    return _table(curve[-1] - curve)
 
 
 def log_normal(mean: float, std: float) -> NoiseDistribution:
@@ -138,22 +148,27 @@ def mixture(
     return draw
 
 
-def _subsample(curve: np.ndarray, steps: int) -> Float[Array, " {steps}+1"]:
+def _table(curve: np.ndarray) -> np.ndarray:
+    """Noise levels where ``curve`` is proportional to abar before beta is clipped."""
+    beta = np.clip(1 - curve[1:] / curve[:-1], 0.0, 0.999)
+    abar = np.cumprod(1 - beta)
+    return np.sqrt((1 - abar) / abar)
+
+
+def _subsample(table: np.ndarray, steps: int) -> Float[Array, " {steps}+1"]:
     """Levels at times ``int(linspace(-1, timesteps-1, steps+1))``, largest first.
 
-    Time -1 is sigma = 0; ``curve`` is proportional to abar before beta is clipped.
+    Time -1 is sigma = 0.
     """
-    timesteps = len(curve) - 1
+    timesteps = len(table)
     _require(
         1 <= steps <= timesteps,
         f"`steps` must be between 1 and timesteps={timesteps} but is {steps}. "
         "Take fewer steps or a longer table.",
     )
-    beta = np.clip(1 - curve[1:] / curve[:-1], 0.0, 0.999)
-    abar = np.append(1.0, np.cumprod(1 - beta))  # abar[0] belongs to time -1
     # linspace(-1, T-1, S+1)_i = iT/S - 1; in integers no rounding can move a time.
-    picked = abar[np.arange(steps, -1, -1) * timesteps // steps]
-    return jnp.asarray(np.sqrt((1 - picked) / picked))
+    picked = np.arange(steps, -1, -1) * timesteps // steps
+    return jnp.asarray(np.append(0.0, table)[picked])
 
 
 def _require_range(sigma_min: float, sigma_max: float) -> None:

@@ -17,8 +17,10 @@ from wdno.first_guess import (
     restored,
 )
 from wdno.layout import WaveletLayout
-from wdno.noise import NoiseDistribution, karras
+from wdno.noise import NoiseDistribution
 from wdno.samplers import RowKeys, Sampler, sample
+from wdno.schedules import Schedule
+from wdno.tiled_layout import TiledConditions, TiledTargets
 from wdno.training import Loss
 
 Coefficients = Float[Array, "batch *grid channel"]
@@ -73,16 +75,16 @@ class WDNO(nnx.Module):
         given: layout of the fields to condition on, on the same coefficient grid.
         denoiser: E[z_targets | noisy z_targets, z_given].
         domain: physical position of the grid.
-        sigma_range: smallest and largest noise level of its sampling schedules.
+        schedule: noise levels of sampling by the number of denoiser calls.
     """
 
     def __init__(
         self,
-        targets: WaveletLayout,
-        given: WaveletLayout,
+        targets: WaveletLayout | TiledTargets,
+        given: WaveletLayout | TiledConditions,
         denoiser: Denoiser,
         domain: Domain,
-        sigma_range: tuple[float, float],
+        schedule: Schedule,
     ) -> None:
         """Put the parts together."""
         if targets.coefficient_grid != given.coefficient_grid:
@@ -95,7 +97,7 @@ class WDNO(nnx.Module):
         self.given = given
         self.denoiser = denoiser
         self.domain = domain
-        self.sigma_range = sigma_range
+        self.schedule = schedule
 
     @property
     def window(self) -> int:
@@ -149,16 +151,8 @@ class WDNO(nnx.Module):
             self.domain._replace(
                 spacing=tuple(ratio * step for step in self.domain.spacing)
             ),
-            self.sigma_range,
+            self.schedule,
         )
-
-    def schedule(self, steps: int) -> Float[Array, " levels"]:
-        """Noise levels of a sampling run with that many denoiser calls.
-
-        One step is the denoiser's estimate from pure noise; more follow Karras et al.
-        2022, eq. 5, over the model's range.
-        """
-        return karras(steps, *self.sigma_range)
 
     def _given_over_time(self, level: int) -> tuple[str, ...]:
         quantities = [q for q in self.given.fields if q.dims == self.given.dims]
@@ -213,7 +207,7 @@ def generate(
 
 
 def _on_departures(
-    guidance: Guidance, layout: WaveletLayout, guesses: dict[str, Guess]
+    guidance: Guidance, layout: WaveletLayout | TiledTargets, guesses: dict[str, Guess]
 ) -> Guidance:
     """Guidance of whole fields for a denoiser that works on departures from guesses."""
     if not guesses:

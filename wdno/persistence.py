@@ -6,9 +6,9 @@ network, preconditioning, noise range, domain, the checksum of the weights, and 
 its maker recorded (data, training, metrics with confidence intervals).
 """
 
-import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -22,17 +22,39 @@ from safetensors import SafetensorError
 from safetensors.flax import load as load_weights
 from safetensors.flax import save as dump_weights
 
-from wdno import denoiser, networks
+from wdno import denoiser, networks, schedules, slots, tiled_layout, tiling
 from wdno._files import replacing
+from wdno._tagged import from_json, to_json
 from wdno.layout import Field, WaveletLayout
 from wdno.operator import WDNO, Domain
 
 FORMAT = 1
 """Version of the card's structure."""
 
-_PRECONDITIONINGS = {
-    kind.__name__: kind for kind in (denoiser.Karras, denoiser.VariancePreserving)
-}
+_SCHEDULES = (
+    schedules.KarrasSchedule,
+    schedules.CosineSchedule,
+    schedules.SigmoidSchedule,
+)
+_PRECONDITIONINGS = (
+    denoiser.Karras,
+    denoiser.VariancePreserving,
+    denoiser.DiscreteVariancePreserving,
+    *_SCHEDULES,
+)
+_LAYOUTS = (
+    WaveletLayout,
+    tiled_layout.TiledTargets,
+    tiled_layout.TiledConditions,
+    Field,
+    tiling.Tiling,
+    tiling.Geometry,
+    tiling.Record,
+    slots.Subbands,
+    slots.CoarseSubbands,
+    slots.Bands,
+)
+"""What may stand on a card, by its name."""
 
 
 def save(
@@ -64,12 +86,13 @@ def save(
         temporary.write_bytes(data)
     card = {
         "format": FORMAT,
-        "targets": dataclasses.asdict(model.targets),
-        "given": dataclasses.asdict(model.given),
-        "network": _tagged(_network_config(model)),
-        "preconditioning": _tagged(model.denoiser.preconditioning),
+        "targets": to_json(model.targets),
+        "given": to_json(model.given),
+        "network": to_json(_network_config(model)),
+        "preconditioning": to_json(model.denoiser.preconditioning),
+        "bound": None if model.denoiser.bound == math.inf else model.denoiser.bound,
         "domain": model.domain._asdict(),
-        "sigma_range": model.sigma_range,
+        "schedule": to_json(model.schedule),
         "parameters": sum(value.size for value in weights.values()),
         "weights_sha256": hashlib.sha256(data).hexdigest(),
         **(notes or {}),
@@ -181,50 +204,30 @@ def _network_config(model: WDNO) -> Any:
     return config
 
 
-def _tagged(config: Any) -> dict[str, Any]:
-    return {"kind": type(config).__name__, **dataclasses.asdict(config)}
-
-
-def _untagged(entry: Mapping[str, Any], kinds: Mapping[str, type]) -> Any:
-    values = {name: _tuples(value) for name, value in entry.items()}
-    return kinds[values.pop("kind")](**values)
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
-
-
-def _layout(entry: Mapping[str, Any]) -> WaveletLayout:
-    values = {name: _tuples(value) for name, value in entry.items() if name != "fields"}
-    fields = tuple(
-        Field(item["name"], tuple(item["dims"]), item["level"])
-        for item in entry["fields"]
-    )
-    return WaveletLayout(fields=fields, **values)
-
-
 def _rebuild(card: Mapping[str, Any]) -> WDNO:
     """The model of a card with parameters that are yet to be filled in."""
     try:
-        targets, given = _layout(card["targets"]), _layout(card["given"])
+        targets, given = (
+            from_json(card[side], _LAYOUTS) for side in ("targets", "given")
+        )
         network = networks.build(
-            _untagged(card["network"], {k.__name__: k for k in networks.NETWORKS}),
+            from_json(card["network"], networks.NETWORKS),
             len(targets.dims),
             len(targets.channels),
             len(given.channels),
             rngs=nnx.Rngs(0),
         )
-        preconditioning = _untagged(card["preconditioning"], _PRECONDITIONINGS)
-        domain = Domain(**{n: _tuples(v) for n, v in card["domain"].items()})
-        low, high = card["sigma_range"]
+        preconditioning = from_json(card["preconditioning"], _PRECONDITIONINGS)
+        domain = Domain(**{n: tuple(v) for n, v in card["domain"].items()})
+        schedule = from_json(card["schedule"], _SCHEDULES)
+        bound = math.inf if card["bound"] is None else card["bound"]
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(
             "A model card describes layouts, network, preconditioning, domain and "
             f"noise range, but an entry is missing or wrong: {error}. Copy it again."
         ) from error
-    return WDNO(
-        targets, given, denoiser.Denoiser(network, preconditioning), domain, (low, high)
-    )
+    whole = denoiser.Denoiser(network, preconditioning, bound)
+    return WDNO(targets, given, whole, domain, schedule)
 
 
 def _fill(model: WDNO, weights: Mapping[str, jax.Array], path: Path) -> None:

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
@@ -84,6 +84,7 @@ class Record:
         return {self.name: frames} | first
 
 
+@runtime_checkable
 class Slot(Protocol):
     """One or more channels of an array."""
 

@@ -68,7 +68,7 @@ def denoising_error(model: WDNO, truth: xr.Dataset) -> xr.DataArray:
     controls = model.control or tuple(n for n in generated if n not in model.state)
     first = truth.isel(time=slice(model.window + 1))
     fields = tasks.with_conditions(to_fields(first, model.state, controls), given)
-    loss = nnx.jit(training_loss(log_uniform(*model.sigma_range)))
+    loss = nnx.jit(training_loss(log_uniform(*model.schedule.sigma_range)))
     return xr.DataArray(loss(model, fields, jax.random.key(0)))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from flax import nnx
 
 from wdno.networks.fourier import Fourier, FourierConfig
+from wdno.networks.inpainting import Inpainting, InpaintingConfig
 from wdno.networks.local import Local, LocalConfig
 from wdno.networks.transformer import Transformer, TransformerConfig
 from wdno.networks.unet import UNet, UNetConfig
@@ -14,6 +15,8 @@ __all__ = [
     "NETWORKS",
     "Fourier",
     "FourierConfig",
+    "Inpainting",
+    "InpaintingConfig",
     "Local",
     "LocalConfig",
     "NetworkConfig",
@@ -26,11 +29,14 @@ __all__ = [
     "build",
 ]
 
-NetworkConfig = FourierConfig | LocalConfig | TransformerConfig | UNetConfig
+NetworkConfig = (
+    FourierConfig | InpaintingConfig | LocalConfig | TransformerConfig | UNetConfig
+)
 """Shape of a backbone, which is what a model card stores of it."""
 
 NETWORKS: dict[type, Callable[..., nnx.Module]] = {
     FourierConfig: Fourier,
+    InpaintingConfig: Inpainting,
     LocalConfig: Local,
     TransformerConfig: Transformer,
     UNetConfig: UNet,

@@ -3,12 +3,7 @@
 Facts: WDNO (arXiv 2412.04833), appendices A, F and H, and the released configurations.
 """
 
-from dataclasses import dataclass
 
-from wdno.layout import Field
-from wdno.networks import NetworkConfig, UNetConfig, VideoUNetConfig
-from wdno.noise import Cosine, Sigmoid
-from wdno.operator import Domain
 from wdno.slots import Bands, CoarseSubbands, Subbands
 from wdno.tiling import Geometry, Record, Tiling
 
