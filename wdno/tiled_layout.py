@@ -66,7 +66,7 @@ class TiledTargets:
         return self.tiling.pack(_records(self.tiling, fields))
 
     def synthesis(self, z: Packed) -> Fields:
-        """Generated fields, and as "<name>_first" their own initial instants."""
+        """Generated fields; see `Record.fields` for what comes beside the frames."""
         records, found = self.tiling.unpack(z), {}
         for quantity in self.fields:
             record = self.tiling.record(quantity.name)

@@ -78,10 +78,11 @@ class Record:
         return jnp.pad(frames, ends[: frames.ndim], mode=self.mode)
 
     def fields(self, record: Array) -> dict[str, Array]:
-        """Frames, and the instant before them as "<name>_first"."""
+        """Frames, and the instants beside them as "<name>_first" and "<name>_last"."""
         frames = record[:, self.before : record.shape[1] - self.after]
         first = {f"{self.name}_first": record[:, 0]} if self.before else {}
-        return {self.name: frames} | first
+        last = {f"{self.name}_last": record[:, -1]} if self.after else {}
+        return {self.name: frames} | first | last
 
 
 @runtime_checkable

@@ -3,7 +3,12 @@
 Facts: WDNO (arXiv 2412.04833), appendices A, F and H, and the released configurations.
 """
 
+from dataclasses import dataclass
 
+from wdno.layout import Field
+from wdno.networks import UNetConfig, VideoUNetConfig
+from wdno.operator import Domain
+from wdno.schedules import CosineSchedule, DiscreteSchedule, SigmoidSchedule
 from wdno.slots import Bands, CoarseSubbands, Subbands
 from wdno.tiling import Geometry, Record, Tiling
 
@@ -62,7 +67,7 @@ def burgers_refinement_tiling(
 def smoke_tiling(
     instants: int = 32, points: int = 64, padded: tuple[int, int, int] = (24, 40, 40)
 ) -> Tiling:
-    """Density, velocities, controls, initial density, smoke at the exit: 42 channels."""
+    """Density, velocities, controls, initial density, smoke in the exit: 42."""
     fields = tuple(map(Subbands, (DENSITY, VX, VY, CX, CY)))
     extents = (instants, points, points)
     return Tiling(
@@ -95,3 +100,63 @@ def smoke_refinement_tiling(
         ),
         (*SCALE_2D, *SCALE_2D, DENSITY0_SCALE, SMOKE_SCALE),
     )
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One of the released models.
+
+    Attributes:
+        tiling: the array that it denoises.
+        generated: fields in it to sample.
+        given: fields in it that are known.
+        network: shape of its U-Net.
+        schedule: its noise levels.
+        domain: where its data lie.
+    """
+
+    tiling: Tiling
+    generated: tuple[Field, ...]
+    given: tuple[Field, ...]
+    network: UNetConfig
+    schedule: DiscreteSchedule
+    domain: Domain
+
+
+def _fields(*records: Record) -> tuple[Field, ...]:
+    return tuple(Field(record.name, record.dims) for record in records)
+
+
+def _burgers(generated: tuple[Record, ...], given: tuple[Record, ...]) -> Kind:
+    return Kind(
+        burgers_tiling(),
+        _fields(*generated),
+        _fields(*given),
+        UNetConfig(),
+        CosineSchedule(),
+        Domain((0.0, 1 / 1921), (0.1, 16 / 1921)),  # every 16th of 1,920 inner points
+    )
+
+
+def _smoke(generated: tuple[Record, ...], given: tuple[Record, ...]) -> Kind:
+    return Kind(
+        smoke_tiling(),
+        _fields(*generated),
+        _fields(*given),
+        VideoUNetConfig(),
+        SigmoidSchedule(),
+        Domain((0.0, 0.5, 0.5), (8.0, 2.0, 2.0)),  # every second of 128 cells
+    )
+
+
+KINDS: dict[str, Kind] = {
+    "burgers-simulation": _burgers((U,), (ENDS_1D.records[0], F)),
+    "burgers-control": _burgers((U, F), ENDS_1D.records),
+    "smoke-simulation": _smoke(
+        (DENSITY, VX, VY, SMOKE.records[0]), (*DENSITY0.records, CX, CY)
+    ),
+    "smoke-control": _smoke(
+        (DENSITY, VX, VY, SMOKE.records[0], CX, CY), DENSITY0.records
+    ),
+}
+"""The released models by name."""
