@@ -62,7 +62,8 @@ def make_operator(denoiser=Oracle, start=(0.0, 0.0), **layout):
     """An operator on the unit interval, with instants a quarter apart."""
     targets, given = make_layouts(**layout)
     domain = Domain(start, (0.25, 1 / targets.grid[1]))
-    return WDNO(targets, given, denoiser(targets, given), domain, KarrasSchedule(0.01, 10.0))
+    schedule = KarrasSchedule(0.01, 10.0)
+    return WDNO(targets, given, denoiser(targets, given), domain, schedule)
 
 
 def make_fields(batch=3, frames=4, points=8, seed=0):

@@ -14,6 +14,7 @@ from wdno.schedules import KarrasSchedule
 
 SAMPLERS = [samplers.ddim(), samplers.ddim(1.0), samplers.heun(), samplers.dpmpp_2m()]
 KEY = jax.random.key(0)
+SCHEDULE = KarrasSchedule(0.1, 1.0)
 generate = nnx.jit(wdno.generate, static_argnames=("sampler", "guidance"))
 
 
@@ -85,7 +86,7 @@ def test_layouts_of_different_grids_are_refused():
     (targets, _), (_, given) = make_layouts((4, 8)), make_layouts((4, 16))
     message = r"\(2, 4\) and \(2, 8\).*same grid"
     with pytest.raises(ValueError, match=message):
-        WDNO(targets, given, Oracle(targets, given), Domain((0,), (1,)), KarrasSchedule(0.1, 1.0))
+        WDNO(targets, given, Oracle(targets, given), Domain((0,), (1,)), SCHEDULE)
 
 
 @pytest.mark.parametrize(

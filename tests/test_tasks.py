@@ -22,7 +22,7 @@ def layouts(task, levels=1):
 
 
 def test_burgers_fields():
-    u, f, u0 = Field("u", DIMS), Field("f", DIMS), Field("u0", ("x",))
+    u, f, u0 = Field("u", DIMS), Field("f", DIMS, held=True), Field("u0", ("x",))
     coarse = Field("u_coarse", DIMS, level=1)
     assert tasks.simulation(*BURGERS) == ((u,), (u0, f))
     assert tasks.refinement(*BURGERS) == ((u,), (u0, f, coarse))
@@ -60,7 +60,7 @@ def test_refinement_is_simulation_given_the_coarse_state_too(system):
 def test_control_is_simulation_with_the_control_to_be_found(system):
     _, control, dims = system
     simulation, planning = tasks.simulation(*system), tasks.control(*system)
-    moved = tasks.whole(control, dims)
+    moved = tasks.held(control, dims)
     assert planning.targets == simulation.targets + moved
     assert planning.given + moved == simulation.given
 

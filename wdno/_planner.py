@@ -40,11 +40,6 @@ class Planner:
     polish: int
     solve: Solve | None
 
-    @property
-    def controls(self) -> tuple[str, ...]:
-        generated = (quantity.name for quantity in self.model.targets.fields)
-        return tuple(name for name in generated if name not in self.model.state)
-
     def try_out(self, few: Fields) -> None:
         """Raise ValueError where objective or constraint could not work."""
         like, layout = next(iter(few.values())), self.model.targets
@@ -52,7 +47,7 @@ class Planner:
         check_objective(wish, layout, self._draw(len(like), like.dtype))
         if self.constraint is not None:
             fields = layout.synthesis(self._draw(2, like.dtype))
-            check_constraint(self.constraint, fields, self.controls)
+            check_constraint(self.constraint, fields, self.model.planned)
 
     def try_out_solver(self, few: Fields) -> None:
         """Raise ValueError where polishing, if there is any, could not work."""
@@ -60,9 +55,9 @@ class Planner:
             return
         dtype = next(iter(few.values())).dtype
         fields = self.model.targets.synthesis(self._draw(2, dtype))
-        controls = {name: fields[name] for name in self.controls}
+        controls = {name: fields[name] for name in self.model.planned}
         if self.constraint is not None:
-            check_constraint(self.constraint, controls, self.controls)
+            check_constraint(self.constraint, controls, self.model.planned)
         check_solver(self.solve, few, controls)
 
     def __call__(self, known: Fields, keys: RowKeys) -> Fields:
@@ -85,7 +80,7 @@ class Planner:
         found = descend(
             solve,
             known,
-            {name: plan[name] for name in self.controls},
+            {name: plan[name] for name in self.model.planned},
             self.objective,
             steps=self.polish,
             constraint=self.constraint,
@@ -188,11 +183,11 @@ def _informed(objective: Objective, known: Fields) -> Objective:
 
 def _require_planner(model: WDNO) -> None:
     given = {quantity.name for quantity in model.given.fields}
-    generated = [quantity.name for quantity in model.targets.fields]
     understood = {f"{name}{end}" for name in model.state for end in "0T"}
-    if not model.state or set(generated) <= set(model.state) or not given <= understood:
+    if not model.state or not model.planned or not given <= understood:
         raise ValueError(
             "Planning takes a model of the control task, which generates states and "
             "controls given initial (and final) states, but this one generates "
-            f"{generated} given {sorted(given)}. Load a planner."
+            f"{[q.name for q in model.targets.fields]} given {sorted(given)}. Load a "
+            "planner."
         )

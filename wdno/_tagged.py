@@ -8,8 +8,9 @@ from typing import Any
 def to_json(value: Any) -> Any:
     """Objects for dataclasses, with those inside them; tuples become lists."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        entries = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        return {"kind": type(value).__name__} | {n: to_json(v) for n, v in entries.items()}
+        names = (field.name for field in dataclasses.fields(value))
+        entries = {name: to_json(getattr(value, name)) for name in names}
+        return {"kind": type(value).__name__} | entries
     if isinstance(value, tuple | list):
         return [to_json(item) for item in value]
     return value

@@ -125,7 +125,7 @@ def control_loop(
     horizon = frames if horizon is None else horizon
     horizons = _planned_horizons(model, frames, horizon, every)
     planners = [plan_over(frames=n) for n in horizons]
-    names, coords = planners[0].controls, grid_from(model, frames, initial)
+    names, coords = planners[0].model.planned, grid_from(model, frames, initial)
     check_same_grid(system.over(frames), coords)
     arrays = read_states(planners[0].model, initial, target)
     if disturbance is not None:
@@ -200,4 +200,4 @@ def _best(
     plans = in_batches(planner, repeated, batch_size, key)
     values = plans["objective"].reshape(-1, samples or 1)
     best = np.arange(len(values)) * values.shape[1] + values.argmin(axis=1)
-    return {name: jnp.asarray(plans[name][best]) for name in planner.controls}
+    return {name: jnp.asarray(plans[name][best]) for name in planner.model.planned}

@@ -43,6 +43,8 @@ def first_guess(known: Fields, layout: Targets) -> dict[str, Guess]:
         layout: of the targets; its modes say how fields go on beyond the ends of space.
     """
     guesses = {}
+    if not isinstance(layout, WaveletLayout):  # coarse states are in the array itself
+        return guesses
     for quantity in layout.fields:
         name = quantity.name
         if f"{name}_coarse" in known:
@@ -76,7 +78,7 @@ def energy_share(
     coefficients are those of a departure.
     """
     share = jnp.asarray(layout.energy_share)
-    if not guesses:
+    if not guesses or not isinstance(layout, WaveletLayout):
         return share
     packing = Packing(layout.grid, layout.wavelet, layout.mode, layout.levels)
     squares = {

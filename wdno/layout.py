@@ -29,14 +29,15 @@ class Field:
     Attributes:
         name: key of the array in `Fields`.
         dims: the layout's axes that the quantity has, in the layout's order; it is
-            constant along the others (an initial state lacks "time", a viscosity
-            has no axis at all).
+            constant along the others (an initial state lacks "time", a scalar all).
         level: the quantity is given on a grid coarser by 2^level along its axes.
+        held: values act until the next instant, as those of controls do.
     """
 
     name: str
     dims: tuple[str, ...]
     level: int = 0
+    held: bool = False
 
 
 @dataclass(frozen=True)

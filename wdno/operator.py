@@ -111,6 +111,17 @@ class WDNO(nnx.Module):
         return tuple(q.name for q in self.targets.fields if f"{q.name}0" in known)
 
     @property
+    def planned(self) -> tuple[str, ...]:
+        """Controls that are generated."""
+        return tuple(q.name for q in self.targets.fields if q.held)
+
+    @property
+    def accompanying(self) -> tuple[str, ...]:
+        """Other fields that are generated, with no initial value that is given."""
+        known = (*self.state, *self.planned)
+        return tuple(q.name for q in self.targets.fields if q.name not in known)
+
+    @property
     def control(self) -> tuple[str, ...]:
         """Fields over time that are given."""
         return self._given_over_time(level=0)

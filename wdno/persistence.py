@@ -22,38 +22,24 @@ from safetensors import SafetensorError
 from safetensors.flax import load as load_weights
 from safetensors.flax import save as dump_weights
 
-from wdno import denoiser, networks, schedules, slots, tiled_layout, tiling
+from wdno import denoiser, networks
 from wdno._files import replacing
 from wdno._tagged import from_json, to_json
 from wdno.layout import Field, WaveletLayout
 from wdno.operator import WDNO, Domain
+from wdno.schedules import SCHEDULES
+from wdno.tiled_layout import PARTS, TiledConditions, TiledTargets
 
 FORMAT = 1
 """Version of the card's structure."""
 
-_SCHEDULES = (
-    schedules.KarrasSchedule,
-    schedules.CosineSchedule,
-    schedules.SigmoidSchedule,
-)
 _PRECONDITIONINGS = (
     denoiser.Karras,
     denoiser.VariancePreserving,
     denoiser.DiscreteVariancePreserving,
-    *_SCHEDULES,
+    *SCHEDULES,
 )
-_LAYOUTS = (
-    WaveletLayout,
-    tiled_layout.TiledTargets,
-    tiled_layout.TiledConditions,
-    Field,
-    tiling.Tiling,
-    tiling.Geometry,
-    tiling.Record,
-    slots.Subbands,
-    slots.CoarseSubbands,
-    slots.Bands,
-)
+_LAYOUTS = (WaveletLayout, Field, TiledTargets, TiledConditions, *PARTS)
 """What may stand on a card, by its name."""
 
 
@@ -219,7 +205,7 @@ def _rebuild(card: Mapping[str, Any]) -> WDNO:
         )
         preconditioning = from_json(card["preconditioning"], _PRECONDITIONINGS)
         domain = Domain(**{n: tuple(v) for n, v in card["domain"].items()})
-        schedule = from_json(card["schedule"], _SCHEDULES)
+        schedule = from_json(card["schedule"], SCHEDULES)
         bound = math.inf if card["bound"] is None else card["bound"]
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(

@@ -129,7 +129,7 @@ def control(
     plan = in_batches(planner, known, batch_size, key)
     attrs = attributes(initial, model.state)
     labelled = to_dataset(
-        {**known, **plan}, coords, model.state, planner.controls, attrs, batch
+        {**known, **plan}, coords, model.state, planner.model.planned, attrs, batch
     )
     if free is not None:
         before = free.isel(time=slice(-1)).broadcast_like(labelled, exclude=["time"])
@@ -162,7 +162,7 @@ def best_plan(plans: xr.Dataset) -> xr.Dataset:
 
 
 def _check_simulator(simulator: WDNO | None, planner: Planner, wait: int) -> None:
-    wanted = _kind(planner.model, planner.controls)
+    wanted = _kind(planner.model, planner.model.planned)
     came = None if simulator is None else _kind(simulator, simulator.control)
     if wait < 0 or came != wanted:
         raise ValueError(

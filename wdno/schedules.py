@@ -109,3 +109,7 @@ class SigmoidSchedule(DiscreteSchedule):
     def __call__(self, steps: int) -> Levels:
         """Every (timesteps/steps)-th level of the table, then 0."""
         return sigmoid(steps, self.timesteps)
+
+
+SCHEDULES = (KarrasSchedule, CosineSchedule, SigmoidSchedule)
+"""All that a model card may name."""

@@ -25,8 +25,13 @@ class Task(NamedTuple):
 
 
 def whole(names: Names, dims: Names) -> tuple[Field, ...]:
-    """Each quantity over all axes, time included."""
+    """Each state over all axes, time included."""
     return tuple(Field(name, dims) for name in names)
+
+
+def held(names: Names, dims: Names) -> tuple[Field, ...]:
+    """Each control over all axes; its values act over intervals of time."""
+    return tuple(Field(name, dims, held=True) for name in names)
 
 
 def initial(names: Names, dims: Names) -> tuple[Field, ...]:
@@ -52,24 +57,24 @@ def simulation(state: Names, control: Names, dims: Names) -> Task:
         control: names of the forcing or control variables, e.g. ("f",).
         dims: axes, time first, e.g. ("time", "x").
     """
-    return Task(whole(state, dims), initial(state, dims) + whole(control, dims))
+    return Task(whole(state, dims), initial(state, dims) + held(control, dims))
 
 
 def refinement(state: Names, control: Names, dims: Names) -> Task:
     """p(state | initial state, control, coarse state): doubles the resolution."""
-    given = initial(state, dims) + whole(control, dims) + coarse(state, dims)
+    given = initial(state, dims) + held(control, dims) + coarse(state, dims)
     return Task(whole(state, dims), given)
 
 
 def control(state: Names, control: Names, dims: Names) -> Task:
     """p(state, control | initial state): what guidance turns into a plan."""
-    return Task(whole(state + control, dims), initial(state, dims))
+    return Task(whole(state, dims) + held(control, dims), initial(state, dims))
 
 
 def reaching(state: Names, control: Names, dims: Names) -> Task:
     """p(state, control | initial state, final state): plans that end where wished."""
     given = initial(state, dims) + final(state, dims)
-    return Task(whole(state + control, dims), given)
+    return Task(whole(state, dims) + held(control, dims), given)
 
 
 def with_conditions(

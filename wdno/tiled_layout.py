@@ -15,7 +15,8 @@ from jaxtyping import Array, Float
 
 from wdno._typing import Fields
 from wdno.layout import Field
-from wdno.tiling import Packed, Tiling
+from wdno.slots import Bands, CoarseSubbands, Subbands
+from wdno.tiling import Geometry, Packed, Record, Tiling
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class TiledTargets:
         """Frames, then points along each axis of space."""
         instants, *points = self.tiling.geometry.extents
         return (instants - 1, *points)
+
+    @property
+    def levels(self) -> int:
+        """Number of transform levels."""
+        return 1
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -130,3 +136,7 @@ def _records(tiling: Tiling, fields: Fields) -> dict[str, Array]:
     """Every record of the tiling whose field is there."""
     named = {name: tiling.record(name) for name in fields}
     return {name: r.of(fields) for name, r in named.items() if r is not None}
+
+
+PARTS = (Tiling, Geometry, Record, Subbands, CoarseSubbands, Bands)
+"""What a tiled layout is made of."""

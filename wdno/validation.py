@@ -63,9 +63,8 @@ def denoising_error(model: WDNO, truth: xr.Dataset) -> xr.DataArray:
         model: a model of any task.
         truth: reference trajectories; their first window is used.
     """
-    generated = [quantity.name for quantity in model.targets.fields]
     given = model.given.fields
-    controls = model.control or tuple(n for n in generated if n not in model.state)
+    controls = model.control or model.planned
     first = truth.isel(time=slice(model.window + 1))
     fields = tasks.with_conditions(to_fields(first, model.state, controls), given)
     loss = nnx.jit(training_loss(log_uniform(*model.schedule.sigma_range)))

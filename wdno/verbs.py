@@ -1,6 +1,6 @@
 """What one does with an operator: chain windows, simulate labelled data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +44,8 @@ def rollout(
         key: one key, or one per row: a row's draws do not depend on the others.
 
     Returns:
-        States after each frame, e.g. ``{"u": (batch, frames, x)}``.
+        States after each frame, e.g. ``{"u": (batch, frames, x)}``, and what the model
+        generates beside them.
     """
     strides = dict.fromkeys(model.control, 1) | dict.fromkeys(model.coarse, 2)
     if missing := [name for name in strides if name not in control]:
@@ -74,7 +75,7 @@ def rollout(
         known |= {f"{name}0": window[name][:, -1] for name in model.state}
     return {
         name: jnp.concatenate([piece[name] for piece in pieces], axis=1)[:, :frames]
-        for name in model.state
+        for name in (*model.state, *model.accompanying)
     }
 
 
@@ -109,7 +110,7 @@ def simulate(
 
     Returns:
         States and controls on (sample[, member], time, *space), with the initial state
-        at the first instant.
+        at the first instant. What the model generates beside them has NaN there.
 
     Raises:
         ValueError: an input is missing, not finite or on another grid than the model.
@@ -138,9 +139,29 @@ def simulate(
 
     states = in_batches(run, fields, batch_size, key)
     attrs = attributes(initial, model.state) | attributes(control, model.control)
-    return to_dataset(
+    labelled = to_dataset(
         {**fields, **states}, coords, model.state, model.control, attrs, batch
     )
+    return labelled.assign(_accompanying(model, states, coords, batch))
+
+
+def _accompanying(
+    model: WDNO,
+    found: Fields,
+    coords: dict[str, np.ndarray],
+    batch: Mapping[str, int],
+) -> dict[str, tuple]:
+    """Variables of generated fields that nothing is known of at the first instant."""
+    variables = {}
+    for quantity in model.targets.fields:
+        if quantity.name in model.accompanying:
+            values = np.asarray(found[quantity.name])
+            ends = [(0, 0), (1, 0)] + [(0, 0)] * (values.ndim - 2)
+            values = np.pad(values, ends, constant_values=np.nan)
+            shape = (*batch.values(), *(len(coords[dim]) for dim in quantity.dims))
+            dims = (*batch, *quantity.dims)
+            variables[quantity.name] = (dims, values.reshape(shape))
+    return variables
 
 
 def in_batches(

@@ -9,6 +9,7 @@ from wdno.cli import making, using
 COMMANDS = {
     "demo": making.run_demo,
     "data": making.data,
+    "import-official": making.import_official,
     "train": making.train,
     "simulate": using.simulate,
     "refine": using.refine,

@@ -1,5 +1,6 @@
 """Commands that make something: demonstrations, data, models."""
 
+import dataclasses
 import re
 from functools import partial
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from wdno import demo, persistence, recipes, release, systems
+from wdno import demo, io, official, persistence, recipes, release, systems
 from wdno.training import TrainingConfig
 from wdno.trajectory import open_trajectories
 
@@ -63,6 +64,39 @@ def data(
     """
     systems.generate(SYSTEMS[system](), out, samples, seed=seed, chunk=chunk)
     print(f"Wrote {samples} trajectories to {out}, checksum {systems.verify(out)}")
+
+
+def import_official(
+    checkpoint: Positional[Path],
+    kind: Literal["burgers", "smoke"],
+    out: Path,
+    task: Literal["simulation", "control"] = "simulation",
+    width: int | None = None,
+    groups: int | None = None,
+    weights: Literal["model", "ema"] = "model",
+) -> None:
+    """Make an ordinary model of a checkpoint of the official WDNO code.
+
+    Args:
+        checkpoint: file that the official trainer wrote, or a bare state dict.
+        kind: which system it is of.
+        out: folder of the model.
+        task: what it was trained for.
+        width: features on the finest grid, if not those of the official configuration.
+        groups: groups of normalised features, likewise (the paper has 8 for Burgers,
+            the code 1; no checkpoint tells).
+        weights: those that the official evaluation uses, or their moving average.
+    """
+    model_kind = official.KINDS[f"{kind}-{task}"]
+    chosen = {"width": width, "groups": groups}
+    network = dataclasses.replace(
+        model_kind.network, **{n: v for n, v in chosen.items() if v is not None}
+    )
+    tensors = io.read_state_dict(checkpoint, weights)
+    model = official.assemble(dataclasses.replace(model_kind, network=network), tensors)
+    origin = {"file": checkpoint.name, "weights": weights, "kind": kind, "task": task}
+    persistence.save(model, out, notes={"name": out.name, "origin": origin})
+    print(f"Wrote {out}: a model of {len(tensors)} tensors; wdno info {out} shows it")
 
 
 def train(

@@ -152,9 +152,7 @@ def control(
 def _objective(name: str, model: wdno.WDNO, energy_weight: float) -> Objective:
     """The named objective, or the one that a Python file defines."""
     if name == "reach":
-        generated = [quantity.name for quantity in model.targets.fields]
-        controls = tuple(n for n in generated if n not in model.state)
-        return reach(model.state, controls, energy_weight)
+        return reach(model.state, model.planned, energy_weight)
     if not Path(name).is_file():
         raise FileNotFoundError(
             f"An objective is 'reach' or a Python file, but there is no file {name!r}. "
@@ -212,5 +210,5 @@ def info(what: Positional[str]) -> None:
         return
     card = persistence.read_card(what)
     for layout in ("targets", "given"):
-        card[layout].pop("scale")
+        card[layout].get("tiling", card[layout]).pop("scale")
     print(json.dumps(card, indent=1))

@@ -16,7 +16,7 @@ Mix = Callable[[Heads, Heads, Heads], Heads]
 
 
 class Attention(nnx.Module):
-    """Residual multi-head attention: ``x + out(mix(queries, keys, values of norm(x)))``.
+    """Residual attention: ``x + out(mix(queries, keys, values of norm(x)))``.
 
     Args:
         width: channels of the tokens.
@@ -95,8 +95,8 @@ def rotated(x: Heads) -> Heads:
     tokens, features = x.shape[1], x.shape[-1]
     speed = 10000.0 ** (-np.arange(0, features, 2) / features)
     angle = np.outer(np.arange(tokens), speed)[:, None].astype(x.dtype)
-    cos, sin = (jnp.broadcast_to(f(angle), x[..., 0::2].shape) for f in (np.cos, np.sin))
     a, b = x[..., 0::2], x[..., 1::2]
+    cos, sin = (jnp.broadcast_to(f(angle), a.shape) for f in (np.cos, np.sin))
     pairs = jnp.stack([a * cos - b * sin, b * cos + a * sin], axis=-1)
     return pairs.reshape(x.shape)
 

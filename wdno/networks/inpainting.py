@@ -23,7 +23,7 @@ class InpaintingConfig:
 
 
 class Inpainting(nnx.Module):
-    """``network(where(known, values, x), c_noise)``, values and mask from the condition.
+    """``network(where(known, values, x), c_noise)`` of a condition (values, known).
 
     The condition has two channels for each of x: values, then 1 where they are known
     (`wdno.tiled_layout.TiledConditions`).

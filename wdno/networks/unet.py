@@ -6,6 +6,7 @@ Both take noise levels as steps of a discrete schedule, embedded like positions.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
@@ -122,6 +123,21 @@ def unmodulated(x: Features, embedding: Embedding) -> Features:
     return x
 
 
+def residual_block(
+    config: UNetConfig,
+    axes: int,
+    width_in: int,
+    width: int,
+    modulation: Callable[[Features, Embedding], Features] | None = None,
+    *,
+    rngs: nnx.Rngs,
+) -> ResidualBlock:
+    """A block of a U-Net, by default modulated by the noise level."""
+    if modulation is None:
+        modulation = Modulation(4 * config.width, width, rngs=rngs)
+    return ResidualBlock(axes, width_in, width, config.groups, modulation, rngs=rngs)
+
+
 class UNet(nnx.Module):
     """U-Net on any number of grid axes, all alike: ``unet(x, c_noise, cond)``.
 
@@ -144,11 +160,7 @@ class UNet(nnx.Module):
         pairs = list(zip(widths[:-1], widths[1:], strict=True))
         finest, mid = widths[0], widths[-1]
 
-        def block(width_in: int, width: int) -> ResidualBlock:
-            modulation = Modulation(4 * config.width, width, rngs=rngs)
-            return ResidualBlock(
-                axes, width_in, width, config.groups, modulation, rngs=rngs
-            )
+        block = partial(residual_block, config, axes, rngs=rngs)
 
         def attend(width: int, *after: nnx.Module) -> Attention:
             inner = config.heads * config.head_width

@@ -11,13 +11,13 @@ from jaxtyping import Array, Float
 from wdno.networks import attention
 from wdno.networks.attention import Attention, Mix, RelativePositionBias
 from wdno.networks.convolution import Convolution
-from wdno.networks.layers import Condition, Features, Modulation
+from wdno.networks.layers import Condition, Features
 from wdno.networks.unet import (
-    ResidualBlock,
     TimestepEmbedding,
     UNetConfig,
     check_extents,
     over_space,
+    residual_block,
     unmodulated,
 )
 
@@ -59,13 +59,7 @@ class VideoUNet(nnx.Module):
         pairs = list(zip(widths[:-1], widths[1:], strict=True))
         finest, mid = widths[0], widths[-1]
 
-        def block(
-            width_in: int, width: int, modulation: Callable | None = None
-        ) -> ResidualBlock:
-            modulation = modulation or Modulation(4 * config.width, width, rngs=rngs)
-            return ResidualBlock(
-                axes, width_in, width, config.groups, modulation, rngs=rngs
-            )
+        block = partial(residual_block, config, axes, rngs=rngs)
 
         def attend(width: int, *, use_bias: bool) -> Attention:
             inner = config.heads * config.head_width
@@ -80,7 +74,7 @@ class VideoUNet(nnx.Module):
                 over_time=attend(width, use_bias=False),
             )
 
-        def resampling(kind: type[nnx.Module], width: int) -> nnx.Module:
+        def resampling(kind: Callable[..., nnx.Module], width: int) -> nnx.Module:
             ends = "SAME"  # of a span of four: one point beyond either end
             return kind(width, width, (4, 4), strides=2, padding=ends, rngs=rngs)
 

@@ -6,7 +6,7 @@ import numpy as np
 from flax import nnx
 
 from wdno.denoiser import Denoiser, DiscreteVariancePreserving
-from wdno.networks import InpaintingConfig, build
+from wdno.networks import Inpainting, InpaintingConfig
 from wdno.official.kinds import KINDS, Kind
 from wdno.official.sampling import BOUND, burgers_guidance, smoke_guidance, unbounded
 from wdno.official.weights import convert
@@ -36,7 +36,7 @@ def assemble(kind: Kind, tensors: Mapping[str, np.ndarray] | None = None) -> WDN
     """
     targets = TiledTargets(kind.tiling, kind.generated)
     given = TiledConditions(kind.tiling, kind.given)
-    backbone = build(
+    backbone = Inpainting(
         InpaintingConfig(kind.network),
         len(targets.dims),
         len(targets.channels),

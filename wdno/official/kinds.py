@@ -124,7 +124,9 @@ class Kind:
 
 
 def _fields(*records: Record) -> tuple[Field, ...]:
-    return tuple(Field(record.name, record.dims) for record in records)
+    return tuple(
+        Field(record.name, record.dims, held=bool(record.after)) for record in records
+    )
 
 
 def _burgers(generated: tuple[Record, ...], given: tuple[Record, ...]) -> Kind:

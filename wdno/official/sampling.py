@@ -60,7 +60,7 @@ def burgers_guidance(
     known: Fields,
     state_weight: float = 120_000.0,
     energy_weight: float = 2e-5,
-    schedule: DiscreteSchedule = CosineSchedule(),
+    schedule: DiscreteSchedule | None = None,
 ) -> Guidance:
     """Guidance of the control of Burgers flow.
 
@@ -73,17 +73,17 @@ def burgers_guidance(
         known: "u0", "uT" of each row.
         state_weight: lambda of the paper's table 18.
         energy_weight: price of the energy.
-        schedule: whose beta it is.
+        schedule: whose beta it is; the cosine schedule by default.
     """
+    beta = (schedule or CosineSchedule()).beta
 
     def objective(fields: Fields) -> Rows:
         start = jnp.square(fields["u_first"] - known["u0"]).mean(axis=-1)
-        return start + terminal(fields["u"], known["uT"]) + energy_weight * energy(
-            fields["f"]
-        )
+        miss = start + terminal(fields["u"], known["uT"])
+        return miss + energy_weight * energy(fields["f"])
 
     def weight(sigma: Rows) -> Rows:
-        return state_weight * schedule.beta(sigma) * sigma
+        return state_weight * beta(sigma) * sigma
 
     return compose(guide(objective, Clipped(layout), weight), clip(BOUND))
 

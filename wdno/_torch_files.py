@@ -1,0 +1,184 @@
+"""Files of ``torch.save`` without PyTorch, and without running what they contain.
+
+Such a file is a zip archive: a pickle of the structure and, beside it, the raw numbers
+of every tensor. The pickle may name a few known constructors only; anything else is
+refused. Tensors are read as memory maps, so that opening costs nothing.
+"""
+
+import pickle
+import struct
+import zipfile
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from wdno._files import replacing
+
+_STORAGES: dict[str, Any] = {
+    "FloatStorage": np.float32,
+    "DoubleStorage": np.float64,
+    "HalfStorage": np.float16,
+    "BFloat16Storage": ml_dtypes.bfloat16,
+    "LongStorage": np.int64,
+    "IntStorage": np.int32,
+    "ShortStorage": np.int16,
+    "CharStorage": np.int8,
+    "ByteStorage": np.uint8,
+    "BoolStorage": np.bool_,
+}
+
+
+def read(path: str | Path) -> Any:
+    """What ``torch.save`` wrote, tensors as read-only NumPy arrays.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no such archive, is truncated, or contains more than numbers,
+            text, containers and plain tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"Tensors are read from an existing file, but there is none at {path}. "
+            "Check the path."
+        )
+    try:
+        archive = zipfile.ZipFile(path)
+        (name,) = (n for n in archive.namelist() if n.split("/")[1:] == ["data.pkl"])
+    except (zipfile.BadZipFile, ValueError) as error:
+        raise ValueError(
+            f"A file of torch.save is a zip archive with data.pkl, but {path} is not "
+            f"({error}). Is it complete? Files from before PyTorch 1.6 need one "
+            "torch.save(torch.load(file), file) by a newer version."
+        ) from error
+    with archive:
+        return _Unpickler(archive, path, name.split("/")[0]).load()
+
+
+def write(tensors: Mapping[str, np.ndarray], path: str | Path) -> None:
+    """A dictionary of arrays as ``torch.load`` reads it, also with ``weights_only``.
+
+    Raises:
+        ValueError: an array is of a type that PyTorch has no storage for.
+    """
+    names = {np.dtype(dtype): name for name, dtype in _STORAGES.items()}
+    arrays = {key: np.ascontiguousarray(array) for key, array in tensors.items()}
+    if unknown := [key for key, array in arrays.items() if array.dtype not in names]:
+        raise ValueError(
+            f"Tensors are of the types {sorted(map(str, names))}, but {unknown} are "
+            f"{[str(arrays[key].dtype) for key in unknown]}. Cast them."
+        )
+    entries = b"".join(
+        _text(key) + _tensor(str(n), names[array.dtype], array)
+        for n, (key, array) in enumerate(arrays.items())
+    )
+    program = pickle.PROTO + b"\2" + pickle.EMPTY_DICT + pickle.MARK + entries
+    program += pickle.SETITEMS + pickle.STOP
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        archive.writestr("archive/data.pkl", program)
+        for n, array in enumerate(arrays.values()):
+            with archive.open(f"archive/data/{n}", "w", force_zip64=True) as file:
+                file.write(array.data)
+        archive.writestr("archive/version", "3\n")
+
+
+class _Unpickler(pickle.Unpickler):
+    """Builds containers and arrays, and refuses every other object."""
+
+    def __init__(self, archive: zipfile.ZipFile, path: Path, root: str) -> None:
+        super().__init__(archive.open(f"{root}/data.pkl"))
+        self._archive, self._path, self._root = archive, path, root
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module == "torch" and name in _STORAGES:
+            return _STORAGES[name]
+        known = {
+            ("collections", "OrderedDict"): OrderedDict,
+            ("torch", "Size"): tuple,
+            ("torch._utils", "_rebuild_tensor_v2"): self._rebuilt,
+            ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
+        }
+        if (module, name) not in known:
+            raise ValueError(
+                "Tensors and plain containers are read without PyTorch, but "
+                f"{self._path} also holds a {module}.{name}, which could run code. If "
+                "you trust its origin, load it with PyTorch and save a dictionary of "
+                "tensors."
+            )
+        return known[module, name]
+
+    def persistent_load(self, pid: Any) -> np.ndarray:
+        """The numbers of a storage: ("storage", type, name, device, count)."""
+        _, dtype, name, _, count = pid
+        entry = self._archive.getinfo(f"{self._root}/data/{name}")
+        dtype = np.dtype(dtype)
+        if entry.file_size != count * dtype.itemsize:
+            raise ValueError(
+                f"A storage of {count} {dtype} has {count * dtype.itemsize} bytes, but "
+                f"{entry.filename} in {self._path} has {entry.file_size}. The file is "
+                "damaged: copy it again."
+            )
+        if not count:
+            return np.empty(0, dtype)
+        if entry.compress_type != zipfile.ZIP_STORED:
+            return np.frombuffer(self._archive.read(entry), dtype)
+        with self._path.open("rb") as file:
+            file.seek(entry.header_offset + 26)
+            lengths = struct.unpack("<HH", file.read(4))
+        start = entry.header_offset + 30 + sum(lengths)
+        return np.memmap(self._path, dtype, "r", start, (count,))
+
+    def _rebuilt(
+        self,
+        storage: np.ndarray,
+        offset: int,
+        shape: tuple[int, ...],
+        strides: tuple[int, ...],
+        *_: Any,
+    ) -> np.ndarray:
+        reach = sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+        if 0 not in shape and not 0 <= offset + reach < storage.size:
+            raise ValueError(
+                f"A tensor lies within its storage, but one of {self._path} of shape "
+                f"{shape}, strides {strides} at {offset} leaves {storage.size} numbers."
+                " The file is damaged: copy it again."
+            )
+        return np.lib.stride_tricks.as_strided(
+            storage[offset:],
+            shape,
+            [s * storage.itemsize for s in strides],
+            writeable=False,
+        )
+
+
+def _text(text: str) -> bytes:
+    data = text.encode()
+    return pickle.BINUNICODE + struct.pack("<I", len(data)) + data
+
+
+def _integers(*numbers: int) -> bytes:
+    items = (pickle.LONG1 + b"\x08" + struct.pack("<q", n) for n in numbers)
+    return pickle.MARK + b"".join(items) + pickle.TUPLE
+
+
+def _called(name: str, arguments: bytes) -> bytes:
+    return pickle.GLOBAL + name.encode() + arguments + pickle.REDUCE
+
+
+def _tensor(name: str, storage: str, array: np.ndarray) -> bytes:
+    """The instructions that rebuild a tensor from the numbers under `name`."""
+    count = _integers(array.size)[1:-1]
+    kind = pickle.GLOBAL + f"torch\n{storage}\n".encode()
+    address = _text("storage") + kind + _text(name) + _text("cpu") + count
+    numbers = pickle.MARK + address + pickle.TUPLE + pickle.BINPERSID
+    strides = _integers(*(step // array.itemsize for step in array.strides))
+    hooks = _called("collections\nOrderedDict\n", pickle.EMPTY_TUPLE)
+    arguments = numbers + _integers(0)[1:-1] + _integers(*array.shape) + strides
+    arguments += pickle.NEWFALSE + hooks
+    return _called(
+        "torch._utils\n_rebuild_tensor_v2\n", pickle.MARK + arguments + pickle.TUPLE
+    )

@@ -1,0 +1,227 @@
+"""Data files of the official WDNO code.
+
+Burgers: ``torch.save({"u": (N, M + 1, points), "f": (N, M, points)})``. Smoke: a folder
+``sim_000000`` for each scene with four NumPy files. Both become datasets on
+(sample, time, *space) without reading the values.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from wdno._files import replacing
+from wdno._torch_files import read, write
+from wdno.io.base import lazy
+
+__all__ = [
+    "open_burgers",
+    "open_burgers_coefficients",
+    "open_smoke",
+    "save_burgers",
+    "save_smoke",
+]
+
+DURATION = 8.0
+"""Of a Burgers record."""
+FINEST_POINTS = 1920
+"""Interior points of the grid that Burgers records were solved on."""
+STEPS_PER_FRAME = 8.0
+"""Time steps between two frames of smoke."""
+_SCENE = re.compile(r"sim_\d{6}")
+_SUBBANDS = ("aa", "da", "ad", "dd")
+_SMOKE_FILES = {
+    "Density": ("density",),
+    "Velocity": ("vx", "vy"),
+    "Control": ("cx", "cy"),
+}
+"""Names of the components of each file, which has the axes y, x, component, time."""
+
+
+def open_burgers(path: str | Path) -> xr.Dataset:
+    """Trajectories "u" and forces "f" on (sample, time, x), lazily.
+
+    A force acts from its instant to the next; the closing instant, which the file does
+    not have, gets zero. Position j is ``(1 + r j) / 1921``, every r-th of 1,920 inner
+    points, and the record lasts 8 units of time.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it holds no such arrays, or is damaged (`wdno._torch_files.read`).
+    """
+    content = read(path)
+    u, f = (_array(content, name, 3, path) for name in ("u", "f"))
+    samples, instants, points = u.shape
+    if f.shape != (samples, instants - 1, points):
+        raise ValueError(
+            "Forces have one row fewer than states, but in "
+            f"{path} u has the shape {u.shape} and f {f.shape}. Is it of this layout?"
+        )
+
+    def force(sample: int) -> np.ndarray:
+        return np.pad(f[sample], ((0, 1), (0, 0)))
+
+    coords = {
+        "time": np.linspace(0.0, DURATION, instants),
+        "x": (1 + FINEST_POINTS // points * np.arange(points)) / (FINEST_POINTS + 1),
+    }
+    variables = {
+        "u": lazy(lambda n: u[n], samples, ("time", "x")),
+        "f": lazy(force, samples, ("time", "x")),
+    }
+    return xr.Dataset(variables, coords, {"source": str(Path(path).name)})
+
+
+def save_burgers(dataset: xr.Dataset, path: str | Path) -> None:
+    """Write "u" and "f" as the official code reads them; see `open_burgers`.
+
+    Raises:
+        ValueError: a variable is missing, or has other axes.
+    """
+    u, f = (_on(dataset, name, ("sample", "time", "x")) for name in ("u", "f"))
+    write({"u": u.astype(np.float32), "f": f[:, :-1].astype(np.float32)}, path)
+
+
+def open_burgers_coefficients(path: str | Path, level: int = 0) -> xr.Dataset:
+    """Cached wavelet coefficients on (sample, field, subband, time, x), lazily.
+
+    Args:
+        path: file such as ``coef_bior2.4_periodization_super``.
+        level: 0 for the grid of the data, n for the one coarser by 2^n.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it holds no coefficients, or none of this level.
+    """
+    content = read(path)
+    levels = content.get("coef") if isinstance(content, dict) else None
+    if not isinstance(levels, list) or not 0 <= level < len(levels):
+        count = len(levels) if isinstance(levels, list) else 0
+        raise ValueError(
+            f"A cache lists coefficients by level, but {path} has {count} levels and "
+            f"level {level} was asked for. Is it of this layout?"
+        )
+    z = levels[level]
+    dims = ("field", "subband", "time", "x")
+    coords = {"field": ["u", "f"], "subband": list(_SUBBANDS)}
+    return xr.Dataset({"z": lazy(lambda n: z[n], len(z), dims)}, coords)
+
+
+def open_smoke(folder: str | Path) -> xr.Dataset:
+    """Scenes of smoke on (sample, time, y, x), lazily: a scene is read when needed.
+
+    Density, velocity (vx, vy) and imposed velocity (cx, cy) at 33 frames; "buckets"
+    (sample, time, bucket) holds the smoke that went through each of seven exits, and
+    what is left; "smoke" is the share through the second one, the target. Of vy the
+    first frame repeats vx: so the files were written.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or a scene lacks a file.
+        ValueError: it has no scenes, or they are of another shape.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"Scenes lie in a folder of folders sim_000000 …, but there is no {folder}."
+            " Check the path."
+        )
+    scenes = sorted(p for p in folder.iterdir() if _SCENE.fullmatch(p.name))
+    if not scenes:
+        raise ValueError(
+            "Scenes are folders named sim_000000, sim_000001 …, but there is none in "
+            f"{folder}. Is it the right level, such as data/2d/train?"
+        )
+    variables: dict[str, xr.Variable] = {}
+    for file, names in _SMOKE_FILES.items():
+        for part, name in enumerate(names):
+
+            def load(n: int, file: str = file, part: int = part) -> np.ndarray:
+                return _scene(scenes[n], file, 4)[:, :, part].transpose(2, 0, 1)
+
+            variables[name] = lazy(load, len(scenes), ("time", "y", "x"))
+    variables["buckets"] = lazy(
+        lambda n: _scene(scenes[n], "Smoke", 2), len(scenes), ("time", "bucket")
+    )
+
+    def share(n: int) -> np.ndarray:
+        counts = _scene(scenes[n], "Smoke", 2)
+        return (counts[:, 1] / counts.sum(axis=1)).astype(np.float32)
+
+    variables["smoke"] = lazy(share, len(scenes), ("time",))
+    _, frames, *points = variables["density"].shape
+    spacing = 128 / points[0]
+    coords = {"time": STEPS_PER_FRAME * np.arange(frames)} | {
+        dim: 0.5 + spacing * np.arange(n) for dim, n in zip("yx", points, strict=True)
+    }
+    coords["scene"] = ("sample", [int(scene.name[4:]) for scene in scenes])
+    return xr.Dataset(variables, coords)
+
+
+def save_smoke(dataset: xr.Dataset, folder: str | Path) -> None:
+    """Write scenes as the official code reads them; see `open_smoke`.
+
+    An interrupted run leaves whole files only, and a second run replaces them.
+
+    Raises:
+        ValueError: a variable is missing, or has other axes.
+    """
+    dims = ("sample", "time", "y", "x")
+    numbers = dataset.get("scene", xr.DataArray(np.arange(dataset.sizes["sample"])))
+    for row, number in enumerate(numbers.values):
+        scene = dataset.isel(sample=slice(row, row + 1))
+        target = Path(folder) / f"sim_{int(number):06d}"
+        target.mkdir(parents=True, exist_ok=True)
+        arrays = {
+            file: np.stack([_on(scene, n, dims)[0] for n in names], axis=1)
+            for file, names in _SMOKE_FILES.items()
+        }
+        arrays = {file: a.transpose(2, 3, 1, 0) for file, a in arrays.items()}
+        arrays["Smoke"] = _on(scene, "buckets", ("sample", "time", "bucket"))[0]
+        for file, array in arrays.items():
+            with replacing(target / f"{file}.npy") as temporary:
+                np.save(temporary, array.astype(np.float32))
+
+
+def _array(content: Any, name: str, axes: int, path: str | Path) -> np.ndarray:
+    found = content.get(name) if isinstance(content, Mapping) else None
+    if not isinstance(found, np.ndarray) or found.ndim != axes:
+        held = list(content) if isinstance(content, Mapping) else type(content).__name__
+        raise ValueError(
+            f"This layout has an array {name!r} with {axes} axes, but {path} holds "
+            f"{held}. Is it of this layout?"
+        )
+    return found
+
+
+def _scene(scene: Path, name: str, axes: int) -> np.ndarray:
+    path = scene / f"{name}.npy"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"A scene has {', '.join([*_SMOKE_FILES, 'Smoke'])}, but {path} is "
+            "missing. Copy the scene again."
+        )
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(
+            f"A scene consists of NumPy files, but {path} cannot be read ({error}). "
+            "Copy it again."
+        ) from error
+    if array.ndim != axes:
+        raise ValueError(
+            f"{name} has {axes} axes, but {path} has the shape {array.shape}. Is it of "
+            "this layout?"
+        )
+    return array
+
+
+def _on(dataset: xr.Dataset, name: str, dims: tuple[str, ...]) -> np.ndarray:
+    if name not in dataset or set(dataset[name].dims) != set(dims):
+        found = dataset[name].dims if name in dataset else sorted(dataset.data_vars)
+        raise ValueError(
+            f"This layout writes {name!r} on {dims}, but got {found}. Rename or add it."
+        )
+    return dataset[name].transpose(*dims).values
