@@ -8,7 +8,8 @@ from wdno.networks.fourier import Fourier, FourierConfig
 from wdno.networks.inpainting import Inpainting, InpaintingConfig
 from wdno.networks.local import Local, LocalConfig
 from wdno.networks.transformer import Transformer, TransformerConfig
-from wdno.networks.unet import UNet, UNetConfig
+from wdno.networks.unet import UNet
+from wdno.networks.unet_blocks import UNetConfig
 from wdno.networks.video_unet import VideoUNet, VideoUNetConfig
 
 __all__ = [

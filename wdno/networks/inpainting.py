@@ -7,7 +7,8 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from wdno.networks.layers import Condition, Features
-from wdno.networks.unet import UNet, UNetConfig
+from wdno.networks.unet import UNet
+from wdno.networks.unet_blocks import UNetConfig
 from wdno.networks.video_unet import VideoUNet, VideoUNetConfig
 
 

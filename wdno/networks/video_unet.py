@@ -12,7 +12,7 @@ from wdno.networks import attention
 from wdno.networks.attention import Attention, Mix, RelativePositionBias
 from wdno.networks.convolution import Convolution
 from wdno.networks.layers import Condition, Features
-from wdno.networks.unet import (
+from wdno.networks.unet_blocks import (
     TimestepEmbedding,
     UNetConfig,
     check_extents,
