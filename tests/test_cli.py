@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from wdno import cli, recipes, tasks
+import wdno
+from wdno import _torch_files, cli, io, recipes, samplers, tasks
 from wdno.cli.making import duration
 from wdno.networks import FourierConfig
 from wdno.recipes import Recipe
@@ -176,3 +177,71 @@ def test_wrong_input_is_told_what_to_do(files, tmp_path, capsys):
         "--validation-samples 6",
     )
     assert "held back" in again
+
+
+# Official checkpoints -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def imported(shared, tmp_path_factory):
+    """A folder with an official checkpoint of width 8 and the model made of it."""
+    folder = tmp_path_factory.mktemp("official")
+    with np.load(shared / "golden" / "unet2d.npz") as golden:
+        tensors = {n[6:]: golden[n] for n in golden.files if n.startswith("param/")}
+    stored = {f"model.{name}": tensor for name, tensor in tensors.items()}
+    stored["betas"] = np.linspace(0, 1, 1000)
+    _torch_files.write(stored, folder / "model-1.pt")
+    halves = {name: tensor[: -(-len(tensor) // 2)] for name, tensor in tensors.items()}
+    halves["extra.bias"] = halves.pop("final_conv.bias")
+    _torch_files.write(halves, folder / "other.pt")
+    jax.config.update("jax_disable_most_optimizations", True)  # they take half a minute
+    command = f"import-official {folder / 'model-1.pt'} --kind burgers --width 8"
+    cli.main(f"{command} --out {folder / 'model'}".split())
+    yield folder
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.mark.shared
+def test_imported_models_simulate_official_data(imported, tmp_path):
+    smooth = np.sin(np.pi * np.arange(1, 121) / 121).astype(np.float32)
+    u = np.tile(smooth, (2, 81, 1)) * np.array([1, -0.5], np.float32)[:, None, None]
+    _torch_files.write({"u": u, "f": 0.1 * u[:, 1:]}, tmp_path / "test")
+    truth = io.open_burgers(tmp_path / "test")
+    forecast = wdno.simulate(
+        wdno.load(imported / "model"),
+        truth.u.isel(time=0),
+        truth.f,
+        sampler=samplers.ddim(1.0),
+        steps=2,
+        key=jax.random.key(0),
+    )
+    assert dict(forecast.u.sizes) == {"sample": 2, "time": 81, "x": 120}
+    np.testing.assert_array_equal(forecast.u.isel(time=0), truth.u.isel(time=0))
+    np.testing.assert_array_equal(forecast.f, truth.f)
+    assert np.isfinite(forecast.u).all() and forecast.u[:, 1:].std() > 0.01
+
+
+@pytest.mark.shared
+def test_imported_models_tell_their_origin(imported, capsys):
+    cli.main(["info", str(imported / "model")])
+    card = json.loads(capsys.readouterr().out)
+    assert card["name"] == "model" and card["parameters"] == 677113
+    assert card["origin"] == {
+        "file": "model-1.pt",
+        "weights": "model",
+        "kind": "burgers",
+        "task": "simulation",
+    }
+
+
+@pytest.mark.shared
+def test_checkpoints_that_do_not_fit_are_refused(imported, tmp_path, capsys):
+    command = f"import-official {imported}/%s --kind burgers --out {tmp_path / 'm'} "
+    other = refused(capsys, command % "other.pt" + "--width 8")
+    assert "1 are missing ['head.bias'], 1 surplus ['extra.bias']" in other
+    assert "downs.0.0.block1.norm.bias (4,) instead of (8,)" in other
+    average = refused(capsys, command % "other.pt" + "--width 8 --weights ema")
+    assert "no 'ema' among" in average and "Take the part 'model'" in average
+    absent = refused(capsys, command % "absent.pt")
+    assert "there is none at" in absent and "absent.pt" in absent
+    assert not (tmp_path / "m").exists()

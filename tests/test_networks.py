@@ -9,14 +9,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from scipy import ndimage
 
 from wdno.networks import (
     NETWORKS,
     FourierConfig,
+    InpaintingConfig,
     LocalConfig,
     TransformerConfig,
+    UNet,
+    UNetConfig,
+    VideoUNet,
+    VideoUNetConfig,
+    attention,
     build,
+    convolution,
 )
+from wdno.networks.convolution import Convolution
 from wdno.networks.fourier import SpectralConvolution
 from wdno.networks.layers import (
     Modulation,
@@ -26,17 +35,30 @@ from wdno.networks.layers import (
     pad_to_multiple,
 )
 from wdno.networks.transformer import position_encoding
+from wdno.networks.unet_blocks import (
+    ResidualBlock,
+    TimestepEmbedding,
+    doubled,
+    space_to_depth,
+    unmodulated,
+)
+from wdno.networks.video_unet import on_frames, over_time
 
 CHANNELS, CONDITION = 3, 2
 SINGLE = np.dtype(np.float32)
 KINDS = ["transformer", "fourier", "local"]
+UNETS = ["unet", "video"]
 each_kind = pytest.mark.parametrize("kind", KINDS)
+each_kind_and_unet = pytest.mark.parametrize("kind", KINDS + UNETS)
 
 
 def config(kind, axes=2, depth=1):
     """A tiny network that still has every part."""
     if kind == "fourier":
         return FourierConfig((4, 6, 4)[:axes], width=8, depth=depth)
+    if kind in UNETS:
+        shape = UNetConfig if kind == "unet" else VideoUNetConfig
+        return shape(8, (1, 2), groups=2, heads=2, head_width=4)
     if kind == "local":
         return LocalConfig((3, 5, 3)[:axes], width=8, depth=depth)
     return TransformerConfig((2, 3, 2)[:axes], width=8, depth=depth, heads=2)
@@ -65,8 +87,13 @@ def filled(make):
 
 @cache
 def busy(kind):
-    """A network for two axes with all branches active."""
-    return filled(lambda: fresh(kind))
+    """A network for two axes, or for three of a video, with all branches active."""
+    return filled(lambda: fresh(kind, len(small(kind))))
+
+
+def small(kind):
+    """A grid for it."""
+    return (3, 4, 2) if kind == "video" else (4, 6)
 
 
 @nnx.jit
@@ -185,32 +212,33 @@ def test_untrained_head_gives_zero_whatever_it_sees(kind):
     np.testing.assert_array_equal(call(network, *inputs(4, 6)), 0.0)
 
 
-@each_kind
+@each_kind_and_unet
 def test_every_input_matters(kind):
-    x, c_noise, cond = inputs(4, 6)
+    x, c_noise, cond = inputs(*small(kind))
     out = call(busy(kind), x, c_noise, cond)
     changed = [(x, c_noise + 0.1, cond)]
     changed += [(x.at[..., i].add(1.0), c_noise, cond) for i in range(CHANNELS)]
     changed += [(x, c_noise, cond.at[..., i].add(1.0)) for i in range(CONDITION)]
     for other in changed:
-        rows = abs(call(busy(kind), *other) - out).max(axis=(1, 2, 3))
+        rows = abs(call(busy(kind), *other) - out).max(axis=range(1, x.ndim))
         assert float(rows.min()) > 1e-3
 
 
-@each_kind
+@each_kind_and_unet
 def test_rows_of_a_batch_are_independent(kind):
-    arguments = inputs(4, 6)
+    arguments = inputs(*small(kind))
     together = call(busy(kind), *arguments)
     for i in range(3):
         alone = call(busy(kind), *(a[i : i + 1] for a in arguments))
         np.testing.assert_allclose(together[i : i + 1], alone, 1e-4, 1e-5)
 
 
-@each_kind
+@each_kind_and_unet
 def test_gradient_is_finite_and_reaches_every_parameter(kind):
-    wish = random(3, 4, 6, CHANNELS, seed=9)
+    wish = random(3, *small(kind), CHANNELS, seed=9)
     slope = nnx.jit(nnx.grad(lambda n, *inputs: jnp.vdot(wish, n(*inputs))))
-    for path, leaf in jax.tree.leaves_with_path(slope(busy(kind), *inputs(4, 6))):
+    slopes = slope(busy(kind), *inputs(*small(kind)))
+    for path, leaf in jax.tree.leaves_with_path(slopes):
         gradient = np.asarray(leaf)
         assert np.isfinite(gradient).all(), path
         assert abs(gradient).max() > 1e-6, f"{path} has no effect"
@@ -219,9 +247,9 @@ def test_gradient_is_finite_and_reaches_every_parameter(kind):
 # --- construction ---------------------------------------------------------------------
 
 
-@each_kind
+@each_kind_and_unet
 def test_the_configuration_chooses_the_network(kind):
-    network = nnx.eval_shape(lambda: fresh(kind))
+    network = nnx.eval_shape(lambda: fresh(kind, len(small(kind))))
     assert type(network) is NETWORKS[type(config(kind))]
     assert network.config == config(kind)
 

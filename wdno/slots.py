@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from wdno.packing import Packing, subband_keys
 from wdno.tiling import Geometry, Known, Packed, Record, Records
+
+Coefficients = Float[Array, "batch *grid channel"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Subbands:
         known[tuple(inside)] = self.record.name in names
         return known
 
-    def _extended(self, z: Packed) -> Packed:
+    def _extended(self, z: Coefficients) -> Float[Array, "batch *extended channel"]:
         if not self.ends:
             return z
         return jnp.pad(z, [(0, 0), *self.ends, (0, 0)], mode="edge")
@@ -183,12 +185,12 @@ def _keys(axes: int) -> tuple[str, ...]:
     return ("aa", "da", "ad", "dd") if axes == 2 else subband_keys(axes)
 
 
-def _transformed(packing: Packing, record: Array) -> Packed:
+def _transformed(packing: Packing, record: Array) -> Coefficients:
     keys = _keys(len(packing.extents))
     return packing.pack(record)[..., np.array([packing.names.index(k) for k in keys])]
 
 
-def _restored(packing: Packing, z: Packed) -> Array:
+def _restored(packing: Packing, z: Coefficients) -> Array:
     keys = _keys(len(packing.extents))
     return packing.unpack(z[..., np.array([keys.index(k) for k in packing.names])])
 
@@ -197,7 +199,7 @@ def _lacking(on: Geometry, record: Record) -> tuple[int, ...]:
     return tuple(1 + i for i, dim in enumerate(on.dims) if dim not in record.dims)
 
 
-def _padded(z: Packed, extents: Sequence[int]) -> Packed:
+def _padded(z: Coefficients, extents: Sequence[int]) -> Packed:
     ends = [(0, to - n) for n, to in zip(z.shape[1:-1], extents, strict=True)]
     return jnp.pad(z, [(0, 0), *ends, (0, 0)])
 

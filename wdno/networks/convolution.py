@@ -16,6 +16,9 @@ from jaxtyping import Array, Float
 
 from wdno.networks.layers import Features
 
+Kernel = Float[Array, "*span in out"]
+Convolved = Float[Array, "batch *grid out"]
+
 FEW_POINTS = 64
 """Grids of at most so many points a row are convolved as one product of patches."""
 
@@ -39,13 +42,13 @@ class Convolution(nnx.Module):
         self.kernel = nnx.Param(initial(rngs.params(), shape, jnp.float32))
         self.bias = nnx.Param(jnp.zeros(width_out, jnp.float32))
 
-    def __call__(self, x: Features) -> Features:
+    def __call__(self, x: Features) -> Convolved:
         """Convolve."""
         y = convolve(x, self.kernel[...])
         return y + jnp.broadcast_to(self.bias[...], y.shape)
 
 
-def convolve(x: Features, kernel: Float[Array, "*span in out"]) -> Features:
+def convolve(x: Features, kernel: Kernel) -> Convolved:
     """``y[n] = sum_m x[n + m - span // 2] kernel[m]`` with zeros beyond the ends."""
     grid, span = x.shape[1:-1], kernel.shape[:-2]
     if math.prod(span) == 1:
@@ -61,7 +64,7 @@ def convolve(x: Features, kernel: Float[Array, "*span in out"]) -> Features:
     )
 
 
-def _patches(x: Features, span: tuple[int, ...]) -> Features:
+def _patches(x: Features, span: tuple[int, ...]) -> Convolved:
     """The neighbourhood of each point, offsets and channels in one axis."""
     around = [(m // 2, m // 2) for m in span]
     padded = jnp.pad(x, [(0, 0), *around, (0, 0)])
@@ -73,7 +76,7 @@ def _patches(x: Features, span: tuple[int, ...]) -> Features:
     return jnp.concatenate(shifted, axis=-1)
 
 
-def _slice_by_slice(x: Features, kernel: Float[Array, "*span in out"]) -> Features:
+def _slice_by_slice(x: Features, kernel: Kernel) -> Convolved:
     """The first axis by a sum over offsets, its slices as rows of a batch."""
     depth, reach = x.shape[1], kernel.shape[0]
     ends = [(0, 0)] * x.ndim

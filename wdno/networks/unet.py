@@ -1,6 +1,7 @@
 """U-Net that treats all grid axes alike (Ho et al. 2020, arXiv 2006.11239)."""
 
 from functools import partial
+from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
@@ -50,7 +51,7 @@ class UNet(nnx.Module):
             out = nnx.Sequential(nnx.Linear(inner, width, rngs=rngs), *after)
             return Attention(width, config.heads, config.head_width, out, rngs=rngs)
 
-        def level(width_in: int, width: int, closing: nnx.Module) -> nnx.Dict:
+        def level(width_in: int, width: int, closing: nnx.Module) -> Any:
             return nnx.Dict(
                 first=block(width_in, width),
                 second=block(width_in, width),

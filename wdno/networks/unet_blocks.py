@@ -12,7 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from wdno.networks.attention import Mix
-from wdno.networks.convolution import Convolution
+from wdno.networks.convolution import Convolution, Convolved
 from wdno.networks.layers import Embedding, Features, Modulation
 
 
@@ -69,7 +69,7 @@ class ConvolutionBlock(nnx.Module):
         self.convolution = Convolution((3,) * axes, width_in, width, rngs=rngs)
         self.norm = nnx.GroupNorm(width, groups, epsilon=1e-5, rngs=rngs)
 
-    def __call__(self, x: Features) -> Features:
+    def __call__(self, x: Features) -> Convolved:
         """Return normalised features."""
         return self.norm(self.convolution(x))
 
@@ -103,7 +103,7 @@ class ResidualBlock(nnx.Module):
         same = width_in == width
         self.skip = unchanged if same else nnx.Linear(width_in, width, rngs=rngs)
 
-    def __call__(self, x: Features, embedding: Embedding) -> Features:
+    def __call__(self, x: Features, embedding: Embedding) -> Convolved:
         """Return the refined features."""
         h = nnx.silu(self.modulation(self.inner(x), embedding))
         h = nnx.silu(self.outer(h))
@@ -140,7 +140,7 @@ def over_space(attend: Callable, x: Features, mix: Mix) -> Features:
     return attend(x.reshape(len(x), -1, x.shape[-1]), mix).reshape(x.shape)
 
 
-def space_to_depth(x: Features) -> Features:
+def space_to_depth(x: Features) -> Float[Array, "batch *half block"]:
     """Halve every grid axis: blocks of two points an axis become channels."""
     axes, halves = x.ndim - 2, [n // 2 for n in x.shape[1:-1]]
     pairs = [extent for n in halves for extent in (n, 2)]
@@ -149,7 +149,7 @@ def space_to_depth(x: Features) -> Features:
     return blocks.reshape(len(x), *halves, -1)
 
 
-def doubled(x: Features) -> Features:
+def doubled(x: Features) -> Float[Array, "batch *double channel"]:
     """Repeat every grid point along every axis."""
     for axis in range(1, x.ndim - 1):
         x = jnp.repeat(x, 2, axis=axis)

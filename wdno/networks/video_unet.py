@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
@@ -66,7 +67,7 @@ class VideoUNet(nnx.Module):
             out = nnx.Linear(inner, width, use_bias=use_bias, rngs=rngs)
             return Attention(width, config.heads, config.head_width, out, rngs=rngs)
 
-        def level(width_in: int, width: int) -> nnx.Dict:
+        def level(width_in: int, width: int) -> Any:
             return nnx.Dict(
                 first=block(width_in, width),
                 second=block(width, width),
@@ -107,7 +108,9 @@ class VideoUNet(nnx.Module):
         embedding = self.embedding(c_noise)
         in_order = attention.ordered(self.position_bias(x.shape[1]))
 
-        def refined(level: nnx.Dict, x: Features) -> Features:
+        def refined(
+            level: Any, x: Features
+        ) -> Float[Array, "batch *grid refined"]:
             x = level.second(level.first(x, embedding), embedding)
             x = on_frames(partial(over_space, level.attention, mix=attention.linear), x)
             return over_time(level.over_time, x, in_order)
@@ -131,7 +134,9 @@ class VideoUNet(nnx.Module):
         return self.head(self.final(jnp.concatenate([x, lifted], axis=-1), embedding))
 
 
-def on_frames(layer: Callable[[Features], Features], x: Features) -> Features:
+def on_frames(
+    layer: Callable[[Features], Features], x: Features
+) -> Float[Array, "batch frame *rest"]:
     """Apply a layer to each frame by itself."""
     y = layer(x.reshape(-1, *x.shape[2:]))
     return y.reshape(*x.shape[:2], *y.shape[1:])
