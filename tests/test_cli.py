@@ -183,7 +183,15 @@ def test_wrong_input_is_told_what_to_do(files, tmp_path, capsys):
 
 
 @pytest.fixture(scope="module")
-def imported(shared, tmp_path_factory):
+def hasty():
+    """Compile without optimisation, which takes a U-Net half a minute."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module")
+def imported(shared, hasty, tmp_path_factory):
     """A folder with an official checkpoint of width 8 and the model made of it."""
     folder = tmp_path_factory.mktemp("official")
     with np.load(shared / "golden" / "unet2d.npz") as golden:
@@ -194,11 +202,9 @@ def imported(shared, tmp_path_factory):
     halves = {name: tensor[: -(-len(tensor) // 2)] for name, tensor in tensors.items()}
     halves["extra.bias"] = halves.pop("final_conv.bias")
     _torch_files.write(halves, folder / "other.pt")
-    jax.config.update("jax_disable_most_optimizations", True)  # they take half a minute
     command = f"import-official {folder / 'model-1.pt'} --kind burgers --width 8"
     cli.main(f"{command} --out {folder / 'model'}".split())
-    yield folder
-    jax.config.update("jax_disable_most_optimizations", False)
+    return folder
 
 
 @pytest.mark.shared
