@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from scipy import ndimage
+from scipy import ndimage, special
 
 from wdno.networks import (
     NETWORKS,
@@ -21,11 +21,20 @@ from wdno.networks import (
     UNetConfig,
     VideoUNet,
     VideoUNetConfig,
-    attention,
     build,
-    convolution,
+    unet_blocks,
+)
+from wdno.networks.attention import (
+    Attention,
+    RelativePositionBias,
+    distance_classes,
+    full,
+    linear,
+    ordered,
+    rotated,
 )
 from wdno.networks.convolution import Convolution
+from wdno.networks.convolution import convolve as convolved
 from wdno.networks.fourier import SpectralConvolution
 from wdno.networks.layers import (
     Modulation,
@@ -38,7 +47,6 @@ from wdno.networks.transformer import position_encoding
 from wdno.networks.unet_blocks import (
     ResidualBlock,
     TimestepEmbedding,
-    doubled,
     space_to_depth,
     unmodulated,
 )
@@ -47,20 +55,21 @@ from wdno.networks.video_unet import on_frames, over_time
 CHANNELS, CONDITION = 3, 2
 SINGLE = np.dtype(np.float32)
 KINDS = ["transformer", "fourier", "local"]
-UNETS = ["unet", "video"]
+UNETS = {"unet": (8, 10), "video": (2, 8, 10)}
+"""U-Nets, and a grid for each."""
 each_kind = pytest.mark.parametrize("kind", KINDS)
-each_kind_and_unet = pytest.mark.parametrize("kind", KINDS + UNETS)
+each_unet = pytest.mark.parametrize("kind", UNETS)
 
 
 def config(kind, axes=2, depth=1):
     """A tiny network that still has every part."""
     if kind == "fourier":
         return FourierConfig((4, 6, 4)[:axes], width=8, depth=depth)
+    if kind == "local":
+        return LocalConfig((3, 5, 3)[:axes], width=8, depth=depth)
     if kind in UNETS:
         shape = UNetConfig if kind == "unet" else VideoUNetConfig
         return shape(8, (1, 2), groups=2, heads=2, head_width=4)
-    if kind == "local":
-        return LocalConfig((3, 5, 3)[:axes], width=8, depth=depth)
     return TransformerConfig((2, 3, 2)[:axes], width=8, depth=depth, heads=2)
 
 
@@ -74,26 +83,21 @@ def random(*shape, seed=0, scale=1.0):
     return jnp.asarray(draw, jnp.float32)
 
 
-def filled(make):
+def filled(make, scale=0.4):
     """The module that `make` returns with random numbers in place of all parameters.
 
     None is at its initial zero, so that no branch is silent.
     """
     graph, parameters = nnx.split(nnx.eval_shape(make))
     leaves, structure = jax.tree.flatten(parameters)
-    values = [random(*p.shape, seed=i, scale=0.4) for i, p in enumerate(leaves)]
+    values = [random(*p.shape, seed=i, scale=scale) for i, p in enumerate(leaves)]
     return nnx.merge(graph, jax.tree.unflatten(structure, values))
 
 
 @cache
 def busy(kind):
-    """A network for two axes, or for three of a video, with all branches active."""
-    return filled(lambda: fresh(kind, len(small(kind))))
-
-
-def small(kind):
-    """A grid for it."""
-    return (3, 4, 2) if kind == "video" else (4, 6)
+    """A network for two axes with all branches active."""
+    return filled(lambda: fresh(kind))
 
 
 @nnx.jit
@@ -212,33 +216,32 @@ def test_untrained_head_gives_zero_whatever_it_sees(kind):
     np.testing.assert_array_equal(call(network, *inputs(4, 6)), 0.0)
 
 
-@each_kind_and_unet
+@each_kind
 def test_every_input_matters(kind):
-    x, c_noise, cond = inputs(*small(kind))
+    x, c_noise, cond = inputs(4, 6)
     out = call(busy(kind), x, c_noise, cond)
     changed = [(x, c_noise + 0.1, cond)]
     changed += [(x.at[..., i].add(1.0), c_noise, cond) for i in range(CHANNELS)]
     changed += [(x, c_noise, cond.at[..., i].add(1.0)) for i in range(CONDITION)]
     for other in changed:
-        rows = abs(call(busy(kind), *other) - out).max(axis=range(1, x.ndim))
+        rows = abs(call(busy(kind), *other) - out).max(axis=(1, 2, 3))
         assert float(rows.min()) > 1e-3
 
 
-@each_kind_and_unet
+@each_kind
 def test_rows_of_a_batch_are_independent(kind):
-    arguments = inputs(*small(kind))
+    arguments = inputs(4, 6)
     together = call(busy(kind), *arguments)
     for i in range(3):
         alone = call(busy(kind), *(a[i : i + 1] for a in arguments))
         np.testing.assert_allclose(together[i : i + 1], alone, 1e-4, 1e-5)
 
 
-@each_kind_and_unet
+@each_kind
 def test_gradient_is_finite_and_reaches_every_parameter(kind):
-    wish = random(3, *small(kind), CHANNELS, seed=9)
+    wish = random(3, 4, 6, CHANNELS, seed=9)
     slope = nnx.jit(nnx.grad(lambda n, *inputs: jnp.vdot(wish, n(*inputs))))
-    slopes = slope(busy(kind), *inputs(*small(kind)))
-    for path, leaf in jax.tree.leaves_with_path(slopes):
+    for path, leaf in jax.tree.leaves_with_path(slope(busy(kind), *inputs(4, 6))):
         gradient = np.asarray(leaf)
         assert np.isfinite(gradient).all(), path
         assert abs(gradient).max() > 1e-6, f"{path} has no effect"
@@ -247,9 +250,9 @@ def test_gradient_is_finite_and_reaches_every_parameter(kind):
 # --- construction ---------------------------------------------------------------------
 
 
-@each_kind_and_unet
+@each_kind
 def test_the_configuration_chooses_the_network(kind):
-    network = nnx.eval_shape(lambda: fresh(kind, len(small(kind))))
+    network = nnx.eval_shape(lambda: fresh(kind))
     assert type(network) is NETWORKS[type(config(kind))]
     assert network.config == config(kind)
 
@@ -341,3 +344,369 @@ def test_padding_goes_to_the_end_and_is_cut_off_again():
     assert padded.shape == (2, 8, 6, 3)
     np.testing.assert_array_equal(padded[:, 5:], 0.0)
     np.testing.assert_array_equal(crop(padded, (5, 6)), x)
+
+
+# --- U-Nets ---------------------------------------------------------------------------
+
+
+@cache
+def busy_unet(kind):
+    """Parameters of a U-Net, all active, and its output as a function of them."""
+    graph, parameters = nnx.split(filled(lambda: fresh(kind, len(UNETS[kind])), 0.2))
+    run = jax.jit(
+        lambda parameters, *inputs: nnx.merge(graph, parameters)(*inputs),
+        # a third of the time, most of which is spent on compilation
+        compiler_options={"xla_backend_optimization_level": 0},
+    )
+    return parameters, run
+
+
+@pytest.mark.parametrize(
+    ("kind", "grid"),
+    [("unet", grid) for grid in [(8,), (2, 12), (8, 10), (4, 2, 6)]]
+    + [("video", grid) for grid in [(1, 2, 2), (3, 4, 10)]],
+)
+def test_output_of_a_unet_has_the_shape_and_dtype_of_its_input(kind, grid):
+    out = nnx.eval_shape(lambda: fresh(kind, len(grid))(*inputs(*grid)))
+    assert out.shape == (3, *grid, CHANNELS) and out.dtype == np.float32
+
+
+@each_unet
+def test_every_input_of_a_unet_matters(kind):
+    parameters, run = busy_unet(kind)
+    x, c_noise, cond = inputs(*UNETS[kind])
+    out = run(parameters, x, c_noise, cond)
+    changed = [(x, c_noise + 0.1, cond)]
+    changed += [(x.at[..., i].add(1.0), c_noise, cond) for i in range(CHANNELS)]
+    changed += [(x, c_noise, cond.at[..., i].add(1.0)) for i in range(CONDITION)]
+    for other in changed:
+        gaps = abs(run(parameters, *other) - out)
+        assert float(gaps.reshape(3, -1).max(axis=1).min()) > 1e-3
+
+
+@each_unet
+def test_every_parameter_of_a_unet_matters(kind):
+    parameters, run = busy_unet(kind)
+    arguments = inputs(*UNETS[kind])
+    out = run(parameters, *arguments)
+    assert bool(jnp.isfinite(out).all())
+    leaves, structure = jax.tree.flatten_with_path(parameters)
+    values = [leaf for _, leaf in leaves]
+    for i, (path, leaf) in enumerate(leaves):
+        moved = leaf + random(*leaf.shape, seed=(i, 1), scale=10.0)
+        other = jax.tree.unflatten(structure, [*values[:i], moved, *values[i + 1 :]])
+        gap = abs(run(other, *arguments) - out).max()
+        assert float(gap) > 1e-3, f"{path} has no effect"
+
+
+@each_unet
+def test_rows_of_a_unet_are_independent(kind):
+    parameters, run = busy_unet(kind)
+    one, other = (inputs(*UNETS[kind], seed=seed) for seed in (0, 1))
+    out = run(parameters, *one)
+    for row in range(3):
+        mixed = [b.at[row].set(a[row]) for a, b in zip(one, other, strict=True)]
+        came = run(parameters, *mixed)[row]
+        np.testing.assert_allclose(came, out[row], 1e-4, 1e-5)
+
+
+@each_unet
+def test_the_configuration_chooses_the_unet(kind):
+    network = nnx.eval_shape(lambda: fresh(kind, len(UNETS[kind])))
+    assert type(network) is {"unet": UNet, "video": VideoUNet}[kind]
+    assert network.config == config(kind)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "channels", "count"),
+    [(UNetConfig(), 2, 9, 140_748_553), (VideoUNetConfig(), 3, 42, 23_837_482)],
+)
+def test_default_unets_have_as_many_parameters_as_the_official_ones(
+    shape, axes, channels, count
+):
+    make = lambda: build(shape, axes, channels, 0, rngs=nnx.Rngs(0))  # noqa: E731
+    state = nnx.state(nnx.eval_shape(make), nnx.Param)
+    assert sum(leaf.size for leaf in jax.tree.leaves(state)) == count
+
+
+@pytest.mark.parametrize(
+    ("kind", "grid"),
+    [("unet", (7,)), ("unet", (8, 9)), ("video", (2, 3, 4)), ("video", (2, 4, 3))],
+)
+def test_a_unet_refuses_a_grid_that_it_cannot_halve(kind, grid):
+    extents = grid if kind == "unet" else grid[1:]
+    message = rf"halves its grid 1 times.*\({extents[0]}, ?.*multiples of 2"
+    with pytest.raises(ValueError, match=message):
+        nnx.eval_shape(lambda: fresh(kind, len(grid))(*inputs(*grid)))
+
+
+def test_a_unet_halves_its_grid_once_for_each_level_but_the_last():
+    shape = UNetConfig(8, (1, 1, 2), groups=2, heads=2, head_width=4)
+    network = lambda: build(shape, 1, CHANNELS, CONDITION, rngs=nnx.Rngs(0))  # noqa: E731
+    assert nnx.eval_shape(lambda: network()(*inputs(4))).shape == (3, 4, CHANNELS)
+    with pytest.raises(ValueError, match=r"2 times.*\(6,\).*multiples of 4"):
+        nnx.eval_shape(lambda: network()(*inputs(6)))
+
+
+@pytest.mark.parametrize("axes", [1, 2])
+def test_a_video_has_three_axes(axes):
+    message = rf"time and two axes of space, .* {axes} axes. Take a UNet"
+    with pytest.raises(ValueError, match=message):
+        fresh("video", axes)
+
+
+def test_blocks_of_two_points_become_channels():
+    for axes, grid in enumerate([(6,), (4, 6), (4, 2, 6)], 1):
+        x = random(2, *grid, 3)
+        came = space_to_depth(x)
+        assert came.shape == (2, *(n // 2 for n in grid), 2**axes * 3)
+        for i, at in enumerate(itertools.product((0, 1), repeat=axes)):
+            wanted = x[:, *(slice(start, None, 2) for start in at)]
+            np.testing.assert_array_equal(came[..., i :: 2**axes], wanted)
+
+
+def test_doubled_repeats_every_point_along_every_axis():
+    for axes, grid in enumerate([(3,), (2, 3), (2, 1, 3)], 1):
+        x = random(2, *grid, 3)
+        came = unet_blocks.doubled(x)
+        assert came.shape == (2, *(2 * n for n in grid), 3)
+        for at in itertools.product((0, 1), repeat=axes):
+            some = came[:, *(slice(start, None, 2) for start in at)]
+            np.testing.assert_array_equal(some, x)
+
+
+def test_timestep_embedding_is_its_formula():
+    embedding = filled(lambda: TimestepEmbedding(8, rngs=nnx.Rngs(0)))
+    steps = jnp.asarray([0.0, 3.0, 999.0], jnp.float32)
+    phase = np.outer(steps, [1, 10 ** (-4 / 3), 10 ** (-8 / 3), 1e-4])
+    waves = np.concatenate([np.sin(phase), np.cos(phase)], axis=1)
+    inner, outer = (
+        [np.asarray(p[...], float) for p in (layer.kernel, layer.bias)]
+        for layer in (embedding.inner, embedding.outer)
+    )
+    hidden = waves @ inner[0] + inner[1]
+    hidden = hidden * (1 + special.erf(hidden / np.sqrt(2))) / 2
+    wanted = hidden @ outer[0] + outer[1]
+    wanted = wanted / (1 + np.exp(-wanted))
+    assert wanted.shape == (3, 32)
+    np.testing.assert_allclose(embedding(steps), wanted, 1e-4, 2e-4)
+
+
+@pytest.mark.parametrize("width", [4, 6])
+def test_a_silent_residual_block_is_its_skip(width):
+    block = filled(lambda: ResidualBlock(1, 4, width, 2, unmodulated, rngs=nnx.Rngs(0)))
+    x, embedding = random(2, 5, 4), random(2, 3, seed=1)
+    wanted = x if width == 4 else block.skip(x)
+    assert abs(block(x, embedding) - wanted).max() > 0.1
+    block.outer.norm.scale[...] = block.outer.norm.bias[...] = jnp.zeros(
+        width, jnp.float32
+    )
+    np.testing.assert_allclose(block(x, embedding), wanted, 1e-6)
+
+
+def test_layers_on_frames_do_not_mix_them():
+    x = random(2, 3, 4, 5, 6)
+    came = on_frames(lambda frame: jnp.cumsum(frame, axis=1)[:, ::2], x)
+    np.testing.assert_allclose(came, np.cumsum(x, axis=2)[:, :, ::2], 1e-5, 1e-6)
+
+
+# --- inpainting -----------------------------------------------------------------------
+
+
+def inpainting(kind):
+    make = lambda: build(  # noqa: E731
+        InpaintingConfig(config(kind)),
+        len(UNETS[kind]),
+        CHANNELS,
+        2 * CHANNELS,
+        rngs=nnx.Rngs(0),
+    )
+    return nnx.eval_shape(make)
+
+
+@each_unet
+def test_inpainting_has_the_network_of_its_configuration(kind):
+    network = inpainting(kind)
+    assert type(network.network) is {"unet": UNet, "video": VideoUNet}[kind]
+    assert network.network.config == network.config.network == config(kind)
+    x, c_noise, _ = inputs(*UNETS[kind])
+    cond = jnp.concatenate([x, x], axis=-1)
+    out = nnx.eval_shape(lambda network: network(x, c_noise, cond), network)
+    assert out.shape == x.shape and out.dtype == np.float32
+
+
+def test_inpainting_sees_what_is_known_and_the_noisy_array_elsewhere():
+    x, c_noise, _ = inputs(4, 6)
+    values = random(*x.shape, seed=5)
+    known = np.random.default_rng(6).random(x.shape) < 0.4
+    cond = jnp.concatenate([values, jnp.asarray(known, x.dtype)], axis=-1)
+    network, seen = inpainting("unet"), []
+    network.network = nnx.static(lambda *inputs: seen.extend(inputs) or inputs[0])
+    out = network(x, c_noise, cond)
+    np.testing.assert_array_equal(out, np.where(known, values, x))
+    assert seen[0] is out and seen[1] is c_noise and seen[2].shape == (3, 4, 6, 0)
+
+
+@pytest.mark.parametrize("condition", [0, CHANNELS, 2 * CHANNELS + 1])
+def test_inpainting_refuses_a_condition_that_is_not_values_and_mask(condition):
+    shape = InpaintingConfig(config("unet"))
+    message = rf"each of the 3 channels.* has {condition} channels.*TiledConditions"
+    with pytest.raises(ValueError, match=message):
+        build(shape, 2, CHANNELS, condition, rngs=nnx.Rngs(0))
+
+
+# --- convolution ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("grid", "span", "calls"),
+    [
+        ((7,), (1,), 0),  # a product of matrices
+        ((9, 10), (1, 1), 0),
+        ((7,), (3,), 0),  # a product with patches
+        ((8, 8), (3, 5), 0),
+        ((3, 4, 5), (5, 3, 3), 0),
+        ((80,), (7,), 1),  # XLA's
+        ((9, 8), (7, 3), 1),
+        ((4, 5, 6), (3, 3, 5), 0),  # slices by patches
+        ((2, 9, 8), (3, 5, 3), 3),  # slices by XLA
+        ((4, 9, 8), (1, 3, 3), 1),
+        ((4, 9, 8), (3, 1, 1), 0),
+    ],
+)
+def test_every_formulation_is_the_convolution_of_scipy(grid, span, calls):
+    x = random(2, *grid, 3).astype("float64")
+    kernel = random(*span, 3, 4, seed=1).astype("float64")
+    wanted = np.zeros((2, *grid, 4))
+    for row, i, o in np.ndindex(2, 3, 4):
+        terms = np.asarray(x)[row, ..., i], np.asarray(kernel)[..., i, o]
+        wanted[row, ..., o] += ndimage.correlate(*terms, mode="constant")
+    program = jax.jit(convolved).trace(x, kernel)
+    assert str(program.jaxpr).count("conv_general_dilated[") == calls
+    came = program.lower().compile()(x, kernel)
+    np.testing.assert_allclose(came, wanted, 0, 1e-12)
+
+
+def test_a_convolution_adds_its_bias_and_starts_without():
+    make = lambda: Convolution((3, 3), 2, 5, rngs=nnx.Rngs(0))  # noqa: E731
+    module, x = make(), random(2, 4, 6, 2)
+    assert module.kernel.shape == (3, 3, 2, 5)
+    np.testing.assert_array_equal(module(x), convolved(x, module.kernel[...]))
+    module.bias[...] = random(5, seed=1)
+    wanted = np.asarray(convolved(x, module.kernel[...])) + np.asarray(module.bias[...])
+    np.testing.assert_allclose(module(x), wanted, 0, 1e-6)
+
+
+# --- attention ------------------------------------------------------------------------
+
+
+def softmax(x, axis):
+    exponential = np.exp(x - x.max(axis=axis, keepdims=True))
+    return exponential / exponential.sum(axis=axis, keepdims=True)
+
+
+def heads(tokens=9, features=6):
+    """Queries, keys and values of two rows and three heads."""
+    return [random(2, tokens, 3, features, seed=seed) for seed in range(3)]
+
+
+def test_linear_attention_is_its_formula():
+    q, k, v = map(np.asarray, heads())
+    context = np.einsum("bnhd,bnhe->bhde", softmax(k, 1), v)
+    wanted = np.einsum("bnhd,bhde->bnhe", softmax(q, 3), context) / np.sqrt(6)
+    np.testing.assert_allclose(linear(*heads()), wanted, 0, 1e-6)
+
+
+def test_full_attention_is_its_formula():
+    q, k, v = map(np.asarray, heads())
+    scores = softmax(np.einsum("bnhd,bmhd->bhnm", q, k) / np.sqrt(6), 3)
+    wanted = np.einsum("bhnm,bmhe->bnhe", scores, v)
+    np.testing.assert_allclose(full(*heads()), wanted, 0, 1e-5)
+
+
+def turned(x):
+    """Pairs of features as complex numbers, times ``exp(i n speed)``."""
+    tokens, features = x.shape[1], x.shape[-1]
+    speed = 10000.0 ** (-2 * np.arange(features // 2) / features)
+    pairs = np.asarray(x, float).reshape(*x.shape[:-1], -1, 2)
+    angle = np.arange(tokens)[:, None, None] * speed
+    product = (pairs[..., 0] + 1j * pairs[..., 1]) * np.exp(1j * angle)
+    return np.stack([product.real, product.imag], axis=-1).reshape(x.shape)
+
+
+def test_ordered_attention_turns_queries_and_keys_and_adds_a_bias():
+    q, k, v = heads()
+    bias = random(3, 9, 9, seed=3)
+    scores = np.einsum("bnhd,bmhd->bhnm", turned(q), turned(k)) / np.sqrt(6)
+    wanted = np.einsum("bhnm,bmhe->bnhe", softmax(scores + np.asarray(bias), 3), v)
+    np.testing.assert_allclose(ordered(bias)(q, k, v), wanted, 0, 1e-5)
+
+
+def test_rotation_turns_each_pair_by_its_angle():
+    x, *_ = heads(tokens=50)
+    came = rotated(x)
+    np.testing.assert_allclose(came, turned(x), 0, 1e-5)
+    np.testing.assert_array_equal(came[:, 0], x[:, 0])
+    norms = (np.linalg.norm(a, axis=-1) for a in (came, x))
+    np.testing.assert_allclose(*norms, 1e-5)
+
+
+def test_scores_of_rotated_tokens_depend_on_their_distance_only():
+    q, k = (jnp.repeat(a[:1, :1, :1], 9, axis=1) for a in heads()[:2])
+    q, k = (np.asarray(rotated(a))[0, :, 0] for a in (q, k))
+    scores = q @ k.T
+    np.testing.assert_allclose(scores[1:, 1:], scores[:-1, :-1], 0, 1e-5)
+    assert abs(np.diff(scores[0])).min() > 1e-3
+    assert abs(scores - scores.T)[0, 1:].min() > 1e-3
+
+
+def test_near_distances_have_a_class_each_and_far_ones_share():
+    behind = [*range(8), 8, 8, 9, 9, 10, 10, 11, 11]
+    behind += [12] * 4 + [13] * 3 + [14] * 4 + [15] * 53
+    came = distance_classes(80, 32, 32)
+    assert len(behind) == 80
+    np.testing.assert_array_equal(came[-1, ::-1], behind)
+    np.testing.assert_array_equal(came[0], [0, *(16 + c for c in behind[1:])])
+    np.testing.assert_array_equal(came[1:, 1:], came[:-1, :-1])
+
+
+def test_position_bias_is_a_number_for_each_head_and_class():
+    bias = filled(lambda: RelativePositionBias(2, rngs=nnx.Rngs(0)))
+    came, table = bias(12), np.asarray(bias.table[...])
+    assert came.shape == (2, 12, 12) and table.shape == (32, 2)
+    for i, j in ((0, 0), (5, 2), (2, 5), (11, 0), (0, 11)):
+        distance = min(abs(j - i), 9 if abs(j - i) > 9 else 11)
+        row = distance + (16 if j > i else 0)
+        np.testing.assert_array_equal(came[:, i, j], table[row])
+
+
+def test_attention_adds_what_it_mixes_of_normalised_tokens():
+    make = lambda out: Attention(6, 2, 4, out, rngs=nnx.Rngs(0))  # noqa: E731
+    module = filled(lambda: make(nnx.Linear(8, 6, rngs=nnx.Rngs(1))))
+    x = random(2, 5, 6)
+    shapes = []
+
+    def mix(q, k, v):
+        shapes.extend((q.shape, k.shape, v.shape))
+        return q + 2 * k + 3 * v.at[:, :, 1].multiply(2.0)
+
+    came = module(x, mix)
+    assert shapes == [(2, 5, 2, 4)] * 3
+    y = np.asarray(x)
+    y = (y - y.mean(-1, keepdims=True)) / np.sqrt(y.var(-1, keepdims=True) + 1e-5)
+    parts = y * np.asarray(module.norm.scale[...]) @ np.asarray(module.qkv.kernel[...])
+    q, k, v = np.split(parts, 3, axis=-1)
+    mixed = q + 2 * k + 3 * v * np.repeat([1.0, 2.0], 4)
+    kernel, bias = (np.asarray(p[...]) for p in (module.out.kernel, module.out.bias))
+    np.testing.assert_allclose(came, np.asarray(x) + mixed @ kernel + bias, 1e-4, 1e-5)
+
+
+def test_attention_over_time_is_that_of_each_point_alone():
+    make = lambda out: Attention(6, 2, 4, out, rngs=nnx.Rngs(0))  # noqa: E731
+    attend = filled(lambda: make(nnx.Linear(8, 6, rngs=nnx.Rngs(1))))
+    mix = ordered(random(2, 5, 5, seed=1))
+    x = random(2, 5, 3, 4, 6)
+    came = over_time(attend, x, mix)
+    for i, j in ((0, 0), (2, 1), (1, 3)):
+        alone = attend(x[:, :, i, j], mix)
+        np.testing.assert_allclose(came[:, :, i, j], alone, 1e-5, 1e-5)

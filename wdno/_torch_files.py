@@ -31,6 +31,16 @@ _STORAGES: dict[str, Any] = {
     "BoolStorage": np.bool_,
 }
 
+_DAMAGE = (
+    AttributeError,
+    EOFError,
+    LookupError,
+    TypeError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)
+"""What unpickling raises where the file is not what it was."""
+
 
 def read(path: str | Path) -> Any:
     """What ``torch.save`` wrote, tensors as read-only NumPy arrays.
@@ -56,7 +66,13 @@ def read(path: str | Path) -> Any:
             "torch.save(torch.load(file), file) by a newer version."
         ) from error
     with archive:
-        return _Unpickler(archive, path, name.split("/")[0]).load()
+        try:
+            return _Unpickler(archive, path, name.split("/")[0]).load()
+        except _DAMAGE as error:
+            raise ValueError(
+                f"A file of torch.save holds a pickle and its storages, but {path} "
+                f"cannot be read ({error!r}). The file is damaged: copy it again."
+            ) from error
 
 
 def write(tensors: Mapping[str, np.ndarray], path: str | Path) -> None:
@@ -66,7 +82,7 @@ def write(tensors: Mapping[str, np.ndarray], path: str | Path) -> None:
         ValueError: an array is of a type that PyTorch has no storage for.
     """
     names = {np.dtype(dtype): name for name, dtype in _STORAGES.items()}
-    arrays = {key: np.ascontiguousarray(array) for key, array in tensors.items()}
+    arrays = {key: np.asarray(array, order="C") for key, array in tensors.items()}
     if unknown := [key for key, array in arrays.items() if array.dtype not in names]:
         raise ValueError(
             f"Tensors are of the types {sorted(map(str, names))}, but {unknown} are "
@@ -82,7 +98,7 @@ def write(tensors: Mapping[str, np.ndarray], path: str | Path) -> None:
         archive.writestr("archive/data.pkl", program)
         for n, array in enumerate(arrays.values()):
             with archive.open(f"archive/data/{n}", "w", force_zip64=True) as file:
-                file.write(array.data)
+                file.write(array.reshape(-1).view(np.uint8).data)
         archive.writestr("archive/version", "3\n")
 
 
@@ -140,8 +156,10 @@ class _Unpickler(pickle.Unpickler):
         strides: tuple[int, ...],
         *_: Any,
     ) -> np.ndarray:
-        reach = sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
-        if 0 not in shape and not 0 <= offset + reach < storage.size:
+        steps = [(n - 1) * s for n, s in zip(shape, strides, strict=True)]
+        first = offset + sum(s for s in steps if s < 0)
+        last = offset + sum(s for s in steps if s > 0)
+        if 0 not in shape and not 0 <= first <= last < storage.size:
             raise ValueError(
                 f"A tensor lies within its storage, but one of {self._path} of shape "
                 f"{shape}, strides {strides} at {offset} leaves {storage.size} numbers."

@@ -147,7 +147,7 @@ def simulate(
 
 def _accompanying(
     model: WDNO,
-    found: Fields,
+    found: Mapping[str, np.ndarray],
     coords: dict[str, np.ndarray],
     batch: Mapping[str, int],
 ) -> dict[str, tuple]:

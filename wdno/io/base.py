@@ -20,16 +20,34 @@ class _BySample(BackendArray):
         self.shape, self.dtype = (samples, *first.shape), first.dtype
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        basic = indexing.IndexingSupport.BASIC
-        return indexing.explicit_indexing_adapter(key, self.shape, basic, self._read)
+        outer = indexing.IndexingSupport.OUTER
+        return indexing.explicit_indexing_adapter(key, self.shape, outer, self._read)
 
     def _read(self, key: tuple) -> np.ndarray:
         which, *inside = key
         if isinstance(which, int | np.integer):
-            return np.asarray(self._load(int(which))[tuple(inside)])
-        rows = [self._load(n)[tuple(inside)] for n in range(self.shape[0])[which]]
-        empty = np.empty((0, *self.shape[1:]), self.dtype)[(slice(None), *inside)]
-        return np.stack(rows) if rows else empty
+            return np.array(self._part(int(which), inside))
+        chosen = np.arange(self.shape[0])[which]
+        if not len(chosen):
+            empty = np.empty((1, *self.shape[1:]), self.dtype)
+            return _indexed(empty, [slice(0, 0), *inside])
+        return np.stack([self._part(int(n), inside) for n in chosen])
+
+    def _part(self, n: int, key: list) -> Any:
+        sample = self._load(n)
+        if sample.shape != self.shape[1:]:
+            raise ValueError(
+                f"Samples of a variable have one shape, {self.shape[1:]} like the first"
+                f", but number {n} has {sample.shape}. Put it into a file of its own."
+            )
+        return _indexed(sample, key)
+
+
+def _indexed(array: np.ndarray, key: list) -> Any:
+    """Index every axis by itself, the last first so that the others stay."""
+    for axis in reversed(range(len(key))):
+        array = array[(slice(None),) * axis + (key[axis],)]
+    return array
 
 
 def lazy(

@@ -61,6 +61,12 @@ def open_burgers(path: str | Path) -> xr.Dataset:
             f"{path} u has the shape {u.shape} and f {f.shape}. Is it of this layout?"
         )
 
+    if not samples or FINEST_POINTS % points:
+        raise ValueError(
+            f"Records lie on points whose number divides {FINEST_POINTS}, but {path} "
+            f"has {samples} samples on {points} points. Is it of this layout?"
+        )
+
     def force(sample: int) -> np.ndarray:
         return np.pad(f[sample], ((0, 1), (0, 0)))
 
@@ -169,6 +175,7 @@ def save_smoke(dataset: xr.Dataset, folder: str | Path) -> None:
         ValueError: a variable is missing, or has other axes.
     """
     dims = ("sample", "time", "y", "x")
+    _on(dataset, "density", dims)
     numbers = dataset.get("scene", xr.DataArray(np.arange(dataset.sizes["sample"])))
     for row, number in enumerate(numbers.values):
         scene = dataset.isel(sample=slice(row, row + 1))

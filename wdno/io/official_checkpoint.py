@@ -29,7 +29,13 @@ def read_state_dict(path: str | Path, part: str = "model") -> dict[str, np.ndarr
             f"A checkpoint holds its parts by name, but {path} has no {part!r} among "
             f"{list(content)[:8]}. Take the part 'model'."
         )
-    tensors = {str(k): v for k, v in content.items() if isinstance(v, np.ndarray)}
+    items = content if isinstance(content, dict) else {}
+    tensors = {str(k): v for k, v in items.items() if isinstance(v, np.ndarray)}
+    if not tensors:
+        raise ValueError(
+            f"A checkpoint holds tensors by name, but {path} has none. Is it the file "
+            "of a model?"
+        )
     for prefix in ("ema_model.model.", "module.model.", "model."):
         inner = {
             name.removeprefix(prefix): tensor

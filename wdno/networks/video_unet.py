@@ -108,9 +108,7 @@ class VideoUNet(nnx.Module):
         embedding = self.embedding(c_noise)
         in_order = attention.ordered(self.position_bias(x.shape[1]))
 
-        def refined(
-            level: Any, x: Features
-        ) -> Float[Array, "batch *grid refined"]:
+        def refined(level: Any, x: Features) -> Float[Array, "batch *grid refined"]:
             x = level.second(level.first(x, embedding), embedding)
             x = on_frames(partial(over_space, level.attention, mix=attention.linear), x)
             return over_time(level.over_time, x, in_order)

@@ -36,14 +36,16 @@ def assemble(kind: Kind, tensors: Mapping[str, np.ndarray] | None = None) -> WDN
     """
     targets = TiledTargets(kind.tiling, kind.generated)
     given = TiledConditions(kind.tiling, kind.given)
-    backbone = Inpainting(
-        InpaintingConfig(kind.network),
-        len(targets.dims),
-        len(targets.channels),
-        len(given.channels),
-        rngs=nnx.Rngs(0),
-    )
-    if tensors is not None:
+
+    def fresh() -> Inpainting:
+        shape = InpaintingConfig(kind.network)
+        counts = len(targets.dims), len(targets.channels), len(given.channels)
+        return Inpainting(shape, *counts, rngs=nnx.Rngs(0))
+
+    if tensors is None:
+        backbone = fresh()
+    else:  # no parameters are drawn that are replaced at once
+        backbone = nnx.eval_shape(fresh)
         convert(backbone.network, tensors)
     preconditioning = DiscreteVariancePreserving(kind.schedule)
     denoiser = Denoiser(backbone, preconditioning, BOUND)

@@ -129,6 +129,8 @@ def _arranged(name: str, tensor: np.ndarray) -> tuple[str, np.ndarray]:
         return name, tensor
     if layer.endswith("norm") or layer.endswith("out.layers.1"):
         return f"{layer}.scale", tensor.reshape(-1)
+    if tensor.ndim < (5 if layer.startswith(("double", "halve")) else 2):
+        return f"{layer}.kernel", tensor  # of no layer here: `convert` says so
     if layer.startswith("double"):  # transposed: in, out, then taps in reverse
         return f"{layer}.kernel", tensor[:, :, 0, ::-1, ::-1].transpose(2, 3, 0, 1)
     if layer.startswith("halve"):
