@@ -6,11 +6,25 @@ import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
+
 RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def best(call: Callable[[], object], repeats: int) -> float:
+    """Least seconds of a compiled call."""
+    jax.block_until_ready(call())
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        jax.block_until_ready(call())
+        times.append(time.perf_counter() - begin)
+    return min(times)
 
 
 def record(name: str, config: Mapping[str, Any], **results: Any) -> Path:

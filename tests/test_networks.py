@@ -358,17 +358,22 @@ def busy_unet(kind):
         # a third of the time, most of which is spent on compilation
         compiler_options={"xla_backend_optimization_level": 0},
     )
-    return parameters, run
+    return parameters, lambda *arguments: np.asarray(run(*arguments))
 
 
 @pytest.mark.parametrize(
     ("kind", "grid"),
-    [("unet", grid) for grid in [(8,), (2, 12), (8, 10), (4, 2, 6)]]
-    + [("video", grid) for grid in [(1, 2, 2), (3, 4, 10)]],
+    [("unet", (4, 2, 6)), ("video", (1, 2, 4))],
 )
 def test_output_of_a_unet_has_the_shape_and_dtype_of_its_input(kind, grid):
     out = nnx.eval_shape(lambda: fresh(kind, len(grid))(*inputs(*grid)))
     assert out.shape == (3, *grid, CHANNELS) and out.dtype == np.float32
+
+
+def single_channels(x):
+    """Ones in one channel at a time."""
+    ones = np.eye(x.shape[-1], dtype=np.float32)
+    return [np.broadcast_to(one, x.shape) for one in ones]
 
 
 @each_unet
@@ -377,11 +382,12 @@ def test_every_input_of_a_unet_matters(kind):
     x, c_noise, cond = inputs(*UNETS[kind])
     out = run(parameters, x, c_noise, cond)
     changed = [(x, c_noise + 0.1, cond)]
-    changed += [(x.at[..., i].add(1.0), c_noise, cond) for i in range(CHANNELS)]
-    changed += [(x, c_noise, cond.at[..., i].add(1.0)) for i in range(CONDITION)]
+    changed += [(x + one, c_noise, cond) for one in single_channels(x)]
+    changed += [(x, c_noise, cond + one) for one in single_channels(cond)]
+    assert len(changed) == 1 + CHANNELS + CONDITION
     for other in changed:
         gaps = abs(run(parameters, *other) - out)
-        assert float(gaps.reshape(3, -1).max(axis=1).min()) > 1e-3
+        assert gaps.reshape(3, -1).max(axis=1).min() > 1e-3
 
 
 @each_unet
@@ -389,14 +395,14 @@ def test_every_parameter_of_a_unet_matters(kind):
     parameters, run = busy_unet(kind)
     arguments = inputs(*UNETS[kind])
     out = run(parameters, *arguments)
-    assert bool(jnp.isfinite(out).all())
+    assert np.isfinite(out).all()
     leaves, structure = jax.tree.flatten_with_path(parameters)
-    values = [leaf for _, leaf in leaves]
+    values = [np.asarray(leaf) for _, leaf in leaves]
     for i, (path, leaf) in enumerate(leaves):
-        moved = leaf + random(*leaf.shape, seed=(i, 1), scale=10.0)
+        moved = values[i] + np.asarray(random(*leaf.shape, seed=(i, 1), scale=10.0))
         other = jax.tree.unflatten(structure, [*values[:i], moved, *values[i + 1 :]])
         gap = abs(run(other, *arguments) - out).max()
-        assert float(gap) > 1e-3, f"{path} has no effect"
+        assert gap > 1e-3, f"{path} has no effect"
 
 
 @each_unet
@@ -405,7 +411,9 @@ def test_rows_of_a_unet_are_independent(kind):
     one, other = (inputs(*UNETS[kind], seed=seed) for seed in (0, 1))
     out = run(parameters, *one)
     for row in range(3):
-        mixed = [b.at[row].set(a[row]) for a, b in zip(one, other, strict=True)]
+        mixed = [np.array(array) for array in other]
+        for array, wanted in zip(mixed, one, strict=True):
+            array[row] = wanted[row]
         came = run(parameters, *mixed)[row]
         np.testing.assert_allclose(came, out[row], 1e-4, 1e-5)
 
@@ -431,7 +439,7 @@ def test_default_unets_have_as_many_parameters_as_the_official_ones(
 
 @pytest.mark.parametrize(
     ("kind", "grid"),
-    [("unet", (7,)), ("unet", (8, 9)), ("video", (2, 3, 4)), ("video", (2, 4, 3))],
+    [("unet", (7,)), ("unet", (8, 9)), ("video", (3, 4, 5))],
 )
 def test_a_unet_refuses_a_grid_that_it_cannot_halve(kind, grid):
     extents = grid if kind == "unet" else grid[1:]
@@ -442,10 +450,9 @@ def test_a_unet_refuses_a_grid_that_it_cannot_halve(kind, grid):
 
 def test_a_unet_halves_its_grid_once_for_each_level_but_the_last():
     shape = UNetConfig(8, (1, 1, 2), groups=2, heads=2, head_width=4)
-    network = lambda: build(shape, 1, CHANNELS, CONDITION, rngs=nnx.Rngs(0))  # noqa: E731
-    assert nnx.eval_shape(lambda: network()(*inputs(4))).shape == (3, 4, CHANNELS)
+    make = lambda: build(shape, 1, CHANNELS, CONDITION, rngs=nnx.Rngs(0))  # noqa: E731
     with pytest.raises(ValueError, match=r"2 times.*\(6,\).*multiples of 4"):
-        nnx.eval_shape(lambda: network()(*inputs(6)))
+        nnx.eval_shape(lambda: make()(*inputs(6)))
 
 
 @pytest.mark.parametrize("axes", [1, 2])
@@ -457,8 +464,8 @@ def test_a_video_has_three_axes(axes):
 
 def test_blocks_of_two_points_become_channels():
     for axes, grid in enumerate([(6,), (4, 6), (4, 2, 6)], 1):
-        x = random(2, *grid, 3)
-        came = space_to_depth(x)
+        x = np.asarray(random(2, *grid, 3))
+        came = np.asarray(space_to_depth(jnp.asarray(x)))
         assert came.shape == (2, *(n // 2 for n in grid), 2**axes * 3)
         for i, at in enumerate(itertools.product((0, 1), repeat=axes)):
             wanted = x[:, *(slice(start, None, 2) for start in at)]
@@ -468,7 +475,7 @@ def test_blocks_of_two_points_become_channels():
 def test_doubled_repeats_every_point_along_every_axis():
     for axes, grid in enumerate([(3,), (2, 3), (2, 1, 3)], 1):
         x = random(2, *grid, 3)
-        came = unet_blocks.doubled(x)
+        came = np.asarray(unet_blocks.doubled(x))
         assert came.shape == (2, *(2 * n for n in grid), 3)
         for at in itertools.product((0, 1), repeat=axes):
             some = came[:, *(slice(start, None, 2) for start in at)]
@@ -497,11 +504,10 @@ def test_a_silent_residual_block_is_its_skip(width):
     block = filled(lambda: ResidualBlock(1, 4, width, 2, unmodulated, rngs=nnx.Rngs(0)))
     x, embedding = random(2, 5, 4), random(2, 3, seed=1)
     wanted = x if width == 4 else block.skip(x)
-    assert abs(block(x, embedding) - wanted).max() > 0.1
-    block.outer.norm.scale[...] = block.outer.norm.bias[...] = jnp.zeros(
-        width, jnp.float32
-    )
-    np.testing.assert_allclose(block(x, embedding), wanted, 1e-6)
+    assert abs(call(block, x, embedding) - wanted).max() > 0.1
+    for parameter in (block.outer.norm.scale, block.outer.norm.bias):
+        parameter[...] = jnp.zeros(width, jnp.float32)
+    np.testing.assert_allclose(call(block, x, embedding), wanted, 1e-5)
 
 
 def test_layers_on_frames_do_not_mix_them():
@@ -561,17 +567,14 @@ def test_inpainting_refuses_a_condition_that_is_not_values_and_mask(condition):
 @pytest.mark.parametrize(
     ("grid", "span", "calls"),
     [
-        ((7,), (1,), 0),  # a product of matrices
-        ((9, 10), (1, 1), 0),
+        ((9, 10), (1, 1), 0),  # a product of matrices
         ((7,), (3,), 0),  # a product with patches
         ((8, 8), (3, 5), 0),
-        ((3, 4, 5), (5, 3, 3), 0),
+        ((3, 4, 5), (5, 1, 3), 0),
         ((80,), (7,), 1),  # XLA's
         ((9, 8), (7, 3), 1),
         ((4, 5, 6), (3, 3, 5), 0),  # slices by patches
         ((2, 9, 8), (3, 5, 3), 3),  # slices by XLA
-        ((4, 9, 8), (1, 3, 3), 1),
-        ((4, 9, 8), (3, 1, 1), 0),
     ],
 )
 def test_every_formulation_is_the_convolution_of_scipy(grid, span, calls):
@@ -589,12 +592,12 @@ def test_every_formulation_is_the_convolution_of_scipy(grid, span, calls):
 
 def test_a_convolution_adds_its_bias_and_starts_without():
     make = lambda: Convolution((3, 3), 2, 5, rngs=nnx.Rngs(0))  # noqa: E731
-    module, x = make(), random(2, 4, 6, 2)
+    np.testing.assert_array_equal(nnx.jit(make)().bias[...], np.zeros(5))
+    module, x = filled(make), random(2, 4, 6, 2)
     assert module.kernel.shape == (3, 3, 2, 5)
-    np.testing.assert_array_equal(module(x), convolved(x, module.kernel[...]))
-    module.bias[...] = random(5, seed=1)
-    wanted = np.asarray(convolved(x, module.kernel[...])) + np.asarray(module.bias[...])
-    np.testing.assert_allclose(module(x), wanted, 0, 1e-6)
+    wanted = np.asarray(jax.jit(convolved)(x, module.kernel[...]))
+    wanted = wanted + np.asarray(module.bias[...])
+    np.testing.assert_allclose(call(module, x), wanted, 0, 1e-5)
 
 
 # --- attention ------------------------------------------------------------------------
@@ -614,7 +617,7 @@ def test_linear_attention_is_its_formula():
     q, k, v = map(np.asarray, heads())
     context = np.einsum("bnhd,bnhe->bhde", softmax(k, 1), v)
     wanted = np.einsum("bnhd,bhde->bnhe", softmax(q, 3), context) / np.sqrt(6)
-    np.testing.assert_allclose(linear(*heads()), wanted, 0, 1e-6)
+    np.testing.assert_allclose(jax.jit(linear)(*heads()), wanted, 0, 1e-6)
 
 
 def test_full_attention_is_its_formula():
@@ -706,7 +709,8 @@ def test_attention_over_time_is_that_of_each_point_alone():
     attend = filled(lambda: make(nnx.Linear(8, 6, rngs=nnx.Rngs(1))))
     mix = ordered(random(2, 5, 5, seed=1))
     x = random(2, 5, 3, 4, 6)
-    came = over_time(attend, x, mix)
+    came = np.asarray(jax.jit(lambda x: over_time(attend, x, mix))(x))
+    at_point = jax.jit(lambda tokens: attend(tokens, mix))
     for i, j in ((0, 0), (2, 1), (1, 3)):
-        alone = attend(x[:, :, i, j], mix)
+        alone = at_point(x[:, :, i, j])
         np.testing.assert_allclose(came[:, :, i, j], alone, 1e-5, 1e-5)

@@ -11,7 +11,6 @@ where the file holds seconds of the original by the names below.
 import dataclasses
 import json
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +24,7 @@ import tyro
 from flax import nnx
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from _results import record  # noqa: E402
+from _results import best, record  # noqa: E402
 
 from wdno import official  # noqa: E402
 from wdno.official.training import training_loss  # noqa: E402
@@ -49,17 +48,6 @@ class Config:
     steps: int = 50
     batch: int = 16
     reference: Path | None = None
-
-
-def best(call: Callable[[], object], repeats: int) -> float:
-    """Least seconds of a compiled call."""
-    jax.block_until_ready(call())
-    times = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        jax.block_until_ready(call())
-        times.append(time.perf_counter() - begin)
-    return min(times)
 
 
 def made_up(model, rows: int, seed: int = 0) -> dict[str, jax.Array]:

@@ -1,8 +1,6 @@
 """Seconds and errors of the reference solver and of wavelet transforms."""
 
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pywt
 import tyro
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from _results import record  # noqa: E402
+from _results import best, record  # noqa: E402
 
 from wdno import wavelets  # noqa: E402
 from wdno.systems import Burgers  # noqa: E402
@@ -25,17 +23,6 @@ class Config:
     batches: tuple[int, ...] = (64, 256, 512)
     shape: tuple[int, ...] = (32, 2, 80, 120)
     repeats: int = 5
-
-
-def best(call: Callable[[], jax.Array], repeats: int) -> float:
-    """Least seconds of a compiled call."""
-    jax.block_until_ready(call())
-    times = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        jax.block_until_ready(call())
-        times.append(time.perf_counter() - begin)
-    return min(times)
 
 
 def convergence(points: tuple[int, ...] = (60, 120, 240), finest: int = 960) -> dict:
