@@ -85,15 +85,16 @@ def main(config: Config) -> None:
             pytorch={name: known.get(name) for name in seconds},
         )
 
-    forward = nnx.jit(lambda model, x, sigma, cond: model.denoiser(x, sigma, cond))
     for system in ("smoke", "burgers"):
         model = official.assemble(official.KINDS[f"{system}-simulation"])
         fields = made_up(model, 1)
         cond = model.given.analysis(fields)
         x = jnp.ones((*cond.shape[:-1], cond.shape[-1] // 2), jnp.float32)
         sigma = jnp.ones(1, jnp.float32)
+        graph, state = nnx.split(model.denoiser)
+        forward = jax.jit(lambda state, *a, graph=graph: nnx.merge(graph, state)(*a))
         name = f"{system}: forward pass"
-        note(name, partial(forward, model, x, sigma, cond), config.repeats)
+        note(name, partial(forward, state, x, sigma, cond), config.repeats)
 
     run = nnx.jit(generate, static_argnames=("sampler",))
     sigmas, key = model.schedule(config.steps), jax.random.key(0)
