@@ -16,10 +16,11 @@ from flax import nnx
 
 from wdno import official, samplers
 from wdno.denoiser import Denoiser
-from wdno.guidance import clip
+from wdno.guidance import clip, terminal
 from wdno.networks import UNetConfig
 from wdno.official.kinds import KINDS, burgers_tiling, smoke_tiling
 from wdno.official.sampling import Clipped, Unscaled
+from wdno.official.solver import on_finer_points, solve_burgers
 from wdno.official.training import noise_error, training_loss
 from wdno.samplers import ddim, row_keys
 from wdno.schedules import CosineSchedule, SigmoidSchedule
@@ -179,6 +180,36 @@ def test_ancestral_sampling_of_burgers_is_ddim_over_all_steps(
     np.testing.assert_allclose(found, golden["ddpm_T8_sim/u"][:, 1:], atol=1e-4)
 
 
+@pytest.mark.parametrize("task", ["simulation", "control"])
+def test_evaluation_of_burgers_on_its_own_grid(shared, parameters, monkeypatch, task):
+    """81 instants, 120 points, 64 x 64 coefficients; nothing is from the record."""
+    golden = load(
+        shared, "evaluate1d_sim" if task == "simulation" else "evaluate1d_control"
+    )
+    data = load(shared, "packing1d_bior24")
+    model = make_model("burgers", task, parameters, tiling=burgers_tiling())
+    u, f = (jnp.asarray(data[name][:1]) for name in "uf")
+    known = {"u0": u[:, 0], "uT": u[:, -1], "f": f}
+    cond = model.given.analysis({q.name: known[q.name] for q in model.given.fields})
+    guidance = clip(1.0)
+    if task == "control":
+        guidance = official.burgers_guidance(model.targets, known)
+    noise = [channels_last(draw) for draw in golden["noise"]]
+    sigmas = model.schedule(len(noise))
+    z, _ = replay(model, cond, guidance, noise, sigmas, 1.0, monkeypatch)
+    found = model.targets.synthesis(z)
+    size = np.abs(golden["u"]).max()
+    np.testing.assert_allclose(found["u"], golden["u"][:, 1:], atol=5e-3 * size)
+    if task == "simulation":
+        error = jnp.mean((found["u"] - u[:, 1:]) ** 2)
+        np.testing.assert_allclose(error, golden["metric/mse"][0], rtol=1e-3)
+    else:
+        effort = jnp.sum(found["f"] ** 2)
+        np.testing.assert_allclose(effort, golden["metric/energy"][0], rtol=5e-3)
+        miss = terminal(found["u"], known["uT"])[0]
+        np.testing.assert_allclose(miss, golden["metric/Jd_mse"][0], rtol=5e-3)
+
+
 SMOKE_RUNS = {
     "sim_eta1": ("simulation", 1.0, None),
     "sim_eta1_ratio10": ("simulation", 1.0, {"ratio": 10.0}),
@@ -283,6 +314,35 @@ def test_the_training_loss_draws_levels_and_noise_by_its_key():
     loss: Loss = nnx.jit(training_loss(model.schedule, tiling.divisor.tolist()))
     one, same, other = (loss(model, batch, jax.random.key(n)) for n in (0, 0, 1))
     assert one == same != other
+
+
+@pytest.mark.parametrize("case", ["s240", "s480", "interp_60_to_240"])
+def test_the_solver_that_judges(shared, case):
+    golden = load(shared, "burgers_solver")
+    u0, f = (jnp.asarray(golden[f"{case}/{name}"]) for name in ("u0", "f"))
+    numbers = golden.get(
+        f"{case}/visc_T_numt_steps_s", golden["s240/visc_T_numt_steps_s"]
+    )
+    viscosity, duration, _, steps, points = (float(n) for n in numbers)
+    expected = golden[f"{case}/u"]
+    coarse = u0.shape[1]
+    if coarse < points:
+        u0, f = (on_finer_points(field, int(points)) for field in (u0, f))
+    u = solve_burgers(
+        u0,
+        f,
+        viscosity=viscosity,
+        duration=duration,
+        frames=expected.shape[1] - 1,
+        steps=int(steps),
+    )
+    np.testing.assert_allclose(u[..., :: u.shape[-1] // coarse], expected, atol=2e-5)
+
+
+def test_steps_are_multiples_of_frames_and_intervals():
+    u0, f = jnp.zeros((1, 4)), jnp.zeros((1, 3, 4))
+    with pytest.raises(ValueError, match="10 steps, 5 frames and 3 intervals"):
+        solve_burgers(u0, f, frames=5, steps=10)
 
 
 def test_the_guidance_sees_clipped_coefficients_and_moves_others():
