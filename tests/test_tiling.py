@@ -237,6 +237,12 @@ def test_unpack_refuses_the_array_of_another_tiling(shape):
         plane().unpack(jnp.zeros(shape))
 
 
+def test_pack_refuses_a_record_on_another_grid():
+    message = r"'u' has the extents \(9, 12\) .*'x'\), but got .*\(2, 8, 12\)"
+    with pytest.raises(ValueError, match=message):
+        plane().pack(data(plane()) | {"u": jnp.zeros((2, 8, 12))})
+
+
 # --- as a function --------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ condition is the whole array with a mask of what is known in it; a backbone of k
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,13 +21,8 @@ from wdno.tiling import Geometry, Packed, Record, Tiling
 
 
 @dataclass(frozen=True)
-class TiledTargets:
-    """The generated fields of a tiling, as `wdno.layout.WaveletLayout` has them.
-
-    Attributes:
-        tiling: the array.
-        fields: those that are generated.
-    """
+class _Tiled:
+    """Some fields of a tiling."""
 
     tiling: Tiling
     fields: tuple[Field, ...]
@@ -35,6 +31,26 @@ class TiledTargets:
     def dims(self) -> tuple[str, ...]:
         """Names of the axes."""
         return self.tiling.geometry.dims
+
+    @property
+    def coefficient_grid(self) -> tuple[int, ...]:
+        """Extents of the array."""
+        return self.tiling.geometry.padded
+
+    def on(self, grid: Sequence[int]) -> Self:
+        """The same fields on another grid."""
+        frames, *points = grid
+        return dataclasses.replace(self, tiling=self.tiling.on((frames + 1, *points)))
+
+
+@dataclass(frozen=True)
+class TiledTargets(_Tiled):
+    """The generated fields of a tiling, as `wdno.layout.WaveletLayout` has them.
+
+    Attributes:
+        tiling: the array.
+        fields: those that are generated.
+    """
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -53,19 +69,10 @@ class TiledTargets:
         return self.tiling.channels
 
     @property
-    def coefficient_grid(self) -> tuple[int, ...]:
-        """Extents of the array."""
-        return self.tiling.geometry.padded
-
-    @property
     def energy_share(self) -> Float[np.ndarray, " channel"]:
         """Squared scale of each channel over the mean of all."""
         square = np.square(self.tiling.divisor)
         return square / square.mean()
-
-    def on(self, grid: Sequence[int]) -> "TiledTargets":
-        """The same fields on another grid."""
-        return dataclasses.replace(self, tiling=_on(self.tiling, grid))
 
     def analysis(self, fields: Fields) -> Packed:
         """The array of all fields that are there, whether generated or not."""
@@ -82,7 +89,7 @@ class TiledTargets:
 
 
 @dataclass(frozen=True)
-class TiledConditions:
+class TiledConditions(_Tiled):
     """The given fields of a tiling, with a mask of where they lie.
 
     Attributes:
@@ -90,28 +97,11 @@ class TiledConditions:
         fields: those that are given.
     """
 
-    tiling: Tiling
-    fields: tuple[Field, ...]
-
-    @property
-    def dims(self) -> tuple[str, ...]:
-        """Names of the axes."""
-        return self.tiling.geometry.dims
-
     @property
     def channels(self) -> tuple[str, ...]:
         """Channels of the values, then those of the mask."""
         names = self.tiling.channels
         return (*names, *(f"{name} is known" for name in names))
-
-    @property
-    def coefficient_grid(self) -> tuple[int, ...]:
-        """Extents of the array."""
-        return self.tiling.geometry.padded
-
-    def on(self, grid: Sequence[int]) -> "TiledConditions":
-        """The same fields on another grid."""
-        return dataclasses.replace(self, tiling=_on(self.tiling, grid))
 
     def analysis(self, fields: Fields) -> Packed:
         """The array of the given fields, and 1 where it is known."""
@@ -125,11 +115,6 @@ class TiledConditions:
         z = self.tiling.pack(records)
         known = jnp.asarray(self.tiling.known(given), z.dtype)
         return jnp.concatenate([z, jnp.broadcast_to(known, z.shape)], axis=-1)
-
-
-def _on(tiling: Tiling, grid: Sequence[int]) -> Tiling:
-    frames, *points = grid
-    return tiling.on((frames + 1, *points))
 
 
 def _records(tiling: Tiling, fields: Fields) -> dict[str, Array]:

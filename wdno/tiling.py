@@ -139,6 +139,7 @@ class Tiling:
 
     def pack(self, records: Mapping[str, Array]) -> Packed:
         """The array of records by name, divided by the scale; zero where one lacks."""
+        self._check(records)
         like = next(iter(records.values()))
         parts = [slot.pack(self.geometry, records, like) for slot in self.slots]
         z = jnp.concatenate(parts, axis=-1)
@@ -164,6 +165,19 @@ class Tiling:
         """Where the array is known: in the padding, and where fields of `names` lie."""
         parts = [slot.known(self.geometry, names) for slot in self.slots]
         return np.concatenate(parts, axis=-1)
+
+    def _check(self, records: Mapping[str, Array]) -> None:
+        for name, array in records.items():
+            record = self.record(name)
+            if record is None:
+                continue
+            extents = self.geometry.packing(record.dims).extents
+            if array.shape[1:] != extents:
+                raise ValueError(
+                    f"The record of {name!r} has the extents {extents} along "
+                    f"{record.dims}, but got the shape {array.shape}. Interpolate it, "
+                    "or build the tiling on its grid."
+                )
 
     def record(self, name: str) -> Record | None:
         """The record of a field, if it has one."""
