@@ -8,7 +8,7 @@ condition is the whole array with a mask of what is known in it; a backbone of k
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import TypeVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +18,8 @@ from wdno._typing import Fields
 from wdno.layout import Field
 from wdno.slots import Bands, CoarseSubbands, Subbands
 from wdno.tiling import Geometry, Packed, Record, Tiling
+
+AnyTiled = TypeVar("AnyTiled")
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class _Tiled:
         """Extents of the array."""
         return self.tiling.geometry.padded
 
-    def on(self, grid: Sequence[int]) -> Self:
+    def on(self: AnyTiled, grid: Sequence[int]) -> AnyTiled:
         """The same fields on another grid."""
         frames, *points = grid
         return dataclasses.replace(self, tiling=self.tiling.on((frames + 1, *points)))
