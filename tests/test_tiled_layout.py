@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from wdno.layout import Field
+from wdno.official.kinds import burgers_tiling
 from wdno.slots import Bands, Subbands
 from wdno.tiled_layout import TiledConditions, TiledTargets
 from wdno.tiling import Geometry, Record, Tiling
@@ -149,3 +150,11 @@ def test_equal_layouts_compile_once():
         calls(layout, data())
     assert calls._cache_size() == 1
     assert len({CONTROL, SIMULATION, FORCED, ENDS_GIVEN, CONTROL.on((16, 24))}) == 5
+
+
+@pytest.mark.parametrize("names", [(), ("v",), ("u_coarse",)])
+def test_fields_are_records_of_the_array(names):
+    fields = tuple(Field(name, ("time", "x")) for name in names)
+    for kind in (TiledTargets, TiledConditions):
+        with pytest.raises(ValueError, match="are records of its array"):
+            kind(burgers_tiling(), fields)

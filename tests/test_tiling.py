@@ -460,3 +460,29 @@ def test_smoke_refinement_keeps_the_bands_that_the_official_inference_mixes(
     np.testing.assert_array_equal(bands[:6], bands[:1].repeat(6, axis=0))
     assert_golden(bands[[0, 6, 12, 18, 0, 6, 12, 18]], mixed)
     assert abs(bands[:8] - mixed).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("padded", "message"),
+    [
+        ((40, 64), r"hold its coefficients, \(41, 60\) along .* has \(40, 64\)"),
+        ((64, 59), r"\(41, 60\) along .* has \(64, 59\)"),
+        ((66, 64), "4 bands of .* do not divide 66 along 'time'"),
+    ],
+)
+def test_arrays_hold_all_coefficients_and_whole_bands(padded, message):
+    with pytest.raises(ValueError, match=message):
+        kinds.burgers_tiling(padded=padded)
+
+
+def test_there_is_a_scale_for_each_channel():
+    with pytest.raises(ValueError, match="9 here, but got 1"):
+        dataclasses.replace(kinds.burgers_tiling(), scale=(2.0,))
+
+
+def test_a_record_may_have_instants_on_both_sides():
+    record = Record("u", ("time", "x"), before=1, after=1)
+    u, u0 = jnp.ones((2, 3, 4)), jnp.zeros((2, 4))
+    whole = record.of({"u": u, "u0": u0})
+    np.testing.assert_array_equal(whole[:, 0], u0)
+    np.testing.assert_array_equal(whole[:, 1:], jnp.ones((2, 4, 4)))

@@ -34,6 +34,10 @@ class Subbands:
         """Names: field and subband."""
         return tuple(f"{self.record.name}:{key}" for key in _keys(len(on.dims)))
 
+    def check(self, on: Geometry) -> None:
+        """The array holds all coefficients."""
+        _require_room(on, on.dims, self._extents(on))
+
     def pack(self, on: Geometry, records: Records, like: Array) -> Packed:
         """Transform, repeat the ends, pad."""
         if self.record.name not in records:
@@ -52,12 +56,15 @@ class Subbands:
 
     def known(self, on: Geometry, names: Collection[str]) -> Known:
         """All of it if the record is known, otherwise the padding."""
-        grid = on.packing(on.dims).grids[-1]
-        ends = self.ends or ((0, 0),) * len(grid)
-        inside = [slice(n + sum(end)) for n, end in zip(grid, ends, strict=True)]
+        inside = [slice(n) for n in self._extents(on)]
         known = np.ones((*on.padded, 2 ** len(on.dims)), bool)
         known[tuple(inside)] = self.record.name in names
         return known
+
+    def _extents(self, on: Geometry) -> list[int]:
+        grid = on.packing(on.dims).grids[-1]
+        ends = self.ends or ((0, 0),) * len(grid)
+        return [n + sum(end) for n, end in zip(grid, ends, strict=True)]
 
     def _extended(self, z: Coefficients) -> Float[Array, "batch *extended channel"]:
         if not self.ends:
@@ -86,6 +93,12 @@ class CoarseSubbands:
     def channels(self, on: Geometry) -> tuple[str, ...]:
         """Names: field and subband."""
         return tuple(f"{self.record.name}_coarse:{key}" for key in _keys(len(on.dims)))
+
+    def check(self, on: Geometry) -> None:
+        """The array holds all coefficients, repeated."""
+        grid = on.packing(on.dims, self.ratio).grids[-1]
+        repeated = [n * r for n, r in zip(grid, self.ratio, strict=True)]
+        _require_room(on, on.dims, repeated)
 
     def pack(self, on: Geometry, records: Records, like: Array) -> Packed:
         """Coarsen, transform, repeat each coefficient, pad."""
@@ -127,6 +140,20 @@ class Bands:
     def channels(self, on: Geometry) -> tuple[str, ...]:
         """Its name: the fields in it."""
         return ("+".join(record.name for record in self.records),)
+
+    def check(self, on: Geometry) -> None:
+        """The array holds all coefficients, and its axis a whole number of bands."""
+        count = sum(2 ** len(record.dims) for record in self.records)
+        extent = on.padded[on.dims.index(self.axis)]
+        if extent % count:
+            raise ValueError(
+                f"Bands are equal parts of an axis, but {count} bands of "
+                f"{[record.name for record in self.records]} do not divide {extent} "
+                f"along {self.axis!r}. Pad the array to a multiple of {count}."
+            )
+        for record in self.records:
+            grid = on.packing(record.dims).grids[-1]
+            _require_room(on, record.dims, grid)
 
     def pack(self, on: Geometry, records: Records, like: Array) -> Packed:
         """Transform each record, spread its subbands over their bands."""
@@ -178,6 +205,15 @@ class Bands:
         ends = height * np.cumsum([0, *counts])
         for record, start, stop in zip(self.records, ends, ends[1:], strict=False):
             yield record, slice(int(start), int(stop))
+
+
+def _require_room(on: Geometry, dims: Sequence[str], needed: Sequence[int]) -> None:
+    room = [on.padded[on.dims.index(dim)] for dim in dims]
+    if any(n > m for n, m in zip(needed, room, strict=True)):
+        raise ValueError(
+            f"An array is padded to hold its coefficients, {tuple(needed)} along "
+            f"{tuple(dims)}, but has {tuple(room)}. Pad it further."
+        )
 
 
 def _keys(axes: int) -> tuple[str, ...]:

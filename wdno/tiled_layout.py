@@ -19,7 +19,7 @@ from wdno.layout import Field
 from wdno.slots import Bands, CoarseSubbands, Subbands
 from wdno.tiling import Geometry, Packed, Record, Tiling
 
-AnyTiled = TypeVar("AnyTiled")
+AnyTiled = TypeVar("AnyTiled", bound="_Tiled")
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,16 @@ class _Tiled:
 
     tiling: Tiling
     fields: tuple[Field, ...]
+
+    def __post_init__(self) -> None:
+        """Check once what every later call relies on."""
+        names = [quantity.name for quantity in self.fields]
+        unknown = [name for name in names if self.tiling.record(name) is None]
+        if unknown or not names:
+            raise ValueError(
+                f"The fields of a tiled layout are records of its array, "
+                f"{list(self.tiling.channels)}, but got {names}. Correct the names."
+            )
 
     @property
     def dims(self) -> tuple[str, ...]:

@@ -70,12 +70,13 @@ class Record:
 
     def of(self, fields: Fields) -> Array:
         """The record from frames and, where it is known, the initial instant."""
-        frames = fields[self.name]
+        record, before = fields[self.name], self.before
         initial = fields.get(f"{self.name}0")
-        if self.before and initial is not None:
-            return jnp.concatenate([initial[:, None], frames], axis=1)
-        ends = [(0, 0), (self.before, self.after)] + [(0, 0)] * frames.ndim
-        return jnp.pad(frames, ends[: frames.ndim], mode=self.mode)
+        if before and initial is not None:
+            record = jnp.concatenate([initial[:, None], record], axis=1)
+            before = 0
+        ends = [(0, 0), (before, self.after)] + [(0, 0)] * record.ndim
+        return jnp.pad(record, ends[: record.ndim], mode=self.mode)
 
     def fields(self, record: Array) -> dict[str, Array]:
         """Frames, and the instants beside them as "<name>_first" and "<name>_last"."""
@@ -96,6 +97,10 @@ class Slot(Protocol):
 
     def channels(self, on: Geometry) -> tuple[str, ...]:
         """Their names."""
+        ...
+
+    def check(self, on: Geometry) -> None:
+        """Raise ValueError if they do not fit into the array."""
         ...
 
     def pack(self, on: Geometry, records: Records, like: Array) -> Packed:
@@ -124,6 +129,16 @@ class Tiling:
     geometry: Geometry
     slots: tuple[Slot, ...]
     scale: tuple[float, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        """Check once what every later call relies on."""
+        if self.scale and len(self.scale) != len(self.channels):
+            raise ValueError(
+                f"A tiling has one scale per channel, {len(self.channels)} here, but "
+                f"got {len(self.scale)}. Was this scale made for another?"
+            )
+        for slot in self.slots:
+            slot.check(self.geometry)
 
     @cached_property
     def channels(self) -> tuple[str, ...]:

@@ -22,6 +22,9 @@ Convolved = Float[Array, "batch *grid out"]
 FEW_POINTS = 64
 """Grids of at most so many points a row are convolved as one product of patches."""
 
+FEW_OFFSETS = 27
+"""Longer lists of slices take long to compile."""
+
 
 class Convolution(nnx.Module):
     """A convolution over all grid axes, zeros beyond the ends, with bias.
@@ -53,7 +56,7 @@ def convolve(x: Features, kernel: Kernel) -> Convolved:
     grid, span = x.shape[1:-1], kernel.shape[:-2]
     if math.prod(span) == 1:
         return x @ kernel.reshape(kernel.shape[-2:])
-    if math.prod(grid) <= FEW_POINTS:
+    if math.prod(grid) <= FEW_POINTS and math.prod(span) <= FEW_OFFSETS:
         return _patches(x, span) @ kernel.reshape(-1, kernel.shape[-1])
     if len(grid) > 2:
         return _slice_by_slice(x, kernel)
