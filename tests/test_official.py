@@ -258,11 +258,12 @@ def test_sampling_of_smoke(shared, parameters, monkeypatch, name):
         monkeypatch,
     )
     found = model.targets.tiling.unpack(z)
-    rounding = golden.get(f"{name}/float64_diff", np.zeros(2))[0] + 2e-4
+    # The first level, 1,825, multiplies the rounding of the network, some 1e-6.
+    rounding = golden.get(f"{name}/float64_diff", np.zeros(2))[0] + 5e-4
+    final = channels_last(golden[f"{name}/final"], 2)
+    free = ~model.given.tiling.known([q.name for q in model.given.fields])
+    np.testing.assert_allclose(z[:, free], final[:, free], rtol=0, atol=rounding)
     if name == "ddpm_T5_sim":
-        final = channels_last(golden[f"{name}/final"], 2)
-        free = ~model.given.tiling.known([q.name for q in model.given.fields])
-        np.testing.assert_allclose(z[:, free], final[:, free], atol=1e-3)
         return
     decoded = golden[f"{name}/decoded_state"]
     fields = ("density", "vx", "vy", "cx", "cy")[: 3 if task == "simulation" else 5]
