@@ -27,6 +27,12 @@ def best(call: Callable[[], object], repeats: int) -> float:
     return min(times)
 
 
+def portable(value: object) -> str:
+    """As text, and of a file outside the project its name alone."""
+    path = Path(str(value))
+    return path.name if path.is_absolute() else str(value)
+
+
 def record(name: str, config: Mapping[str, Any], **results: Any) -> Path:
     """Write ``results/<name>.json`` with what is needed to measure it again."""
     commit = subprocess.run(
@@ -36,7 +42,7 @@ def record(name: str, config: Mapping[str, Any], **results: Any) -> Path:
     script = Path(sys.argv[0]).resolve()
     entry = {
         "command": f"python {script.relative_to(RESULTS.parents[1])} "
-        + " ".join(sys.argv[1:]),
+        + " ".join(map(portable, sys.argv[1:])),
         "commit": commit.stdout.strip(),
         "machine": f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}",
         "peak_memory_gib": round(peak / 2**20, 2),
@@ -45,5 +51,5 @@ def record(name: str, config: Mapping[str, Any], **results: Any) -> Path:
     }
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps(entry, indent=1, default=str) + "\n")
+    path.write_text(json.dumps(entry, indent=1, default=portable) + "\n")
     return path
