@@ -3,11 +3,13 @@
 from wdno.systems.base import LabelledSystem, PhysicalSystem, run, trajectories
 from wdno.systems.burgers import Burgers
 from wdno.systems.generation import generate, verify
+from wdno.systems.smoke import Smoke
 
 __all__ = [
     "Burgers",
     "LabelledSystem",
     "PhysicalSystem",
+    "Smoke",
     "generate",
     "run",
     "trajectories",

@@ -1,0 +1,216 @@
+"""What happens in a step: a velocity imposed in the ring moves air, and air smoke."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from wdno._typing import Fields
+from wdno.systems.pressure import PressureProjection
+from wdno.systems.smoke.geometry import LENGTH, Rectangle, covered, in_ring
+from wdno.systems.staggered import Faces, advect
+
+__all__ = ["Flow", "drive", "solve"]
+
+Density = Float[Array, "batch y x"]
+Plane = Float[Array, "batch point point"]
+Controls = Float[Array, "batch frame point point"]
+
+DRIFT = 0.1
+"""Standard deviation of what a random control gains at every step and place."""
+ROUGHNESS = 0.1
+"""Noise of a random control where it is set anew, as a share of it."""
+
+
+class Scene(NamedTuple):
+    """All that a step changes."""
+
+    velocity: Faces
+    density: Density
+    remaining: Density
+    """The same, without what has come into an exit."""
+    absorbed: Float[Array, "batch exit"]
+    dwell: Float[Array, "batch exit"]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The solver's grid and its step, `wdno.systems.Smoke` says of which equations.
+
+    Attributes:
+        points: Stored points along each axis.
+        refinement: Cells per stored point along each axis.
+        substeps: Steps per interval, in which a control is held.
+        step: Length of a step in time.
+        rise: Initial velocity along y, everywhere.
+        obstacles: Closed parts of the box.
+        exits: Where smoke that has left is counted.
+    """
+
+    points: int
+    refinement: int
+    substeps: int
+    step: float
+    rise: float
+    obstacles: tuple[Rectangle, ...]
+    exits: tuple[Rectangle, ...]
+
+    @property
+    def spacing(self) -> float:
+        """Edge of a cell."""
+        return LENGTH / (self.points * self.refinement)
+
+    @property
+    def cells(self) -> int:
+        """Cells along each axis: one less than faces, all of which are inputs."""
+        return self.points * self.refinement - 1
+
+    @cached_property
+    def project(self) -> PressureProjection:
+        """Projection onto velocities without divergence around the obstacles."""
+        solid = covered(self.obstacles, self.cells, self.spacing).any(axis=0)
+        return PressureProjection(~solid)
+
+    @cached_property
+    def ring(self) -> Bool[np.ndarray, "face face"]:
+        """Faces on which a velocity is imposed, by row and column."""
+        return in_ring(self.cells + 1, self.spacing)
+
+    @cached_property
+    def exit(self) -> Bool[np.ndarray, "exit y x"]:
+        """Cells of each exit."""
+        return covered(self.exits, self.cells, self.spacing)
+
+    def at_rest(self, samples: int, dtype: jnp.dtype) -> Faces:
+        """The initial velocity: `rise` along y."""
+        n = self.cells
+        still = jnp.zeros((samples, n, n + 1), dtype)
+        return Faces(still, jnp.full((samples, n + 1, n), self.rise, dtype))
+
+    def imposed(self, cx: Plane, cy: Plane) -> Faces:
+        """A control on the solver's faces, each value on a square of them."""
+        x, y = (
+            jnp.repeat(jnp.repeat(c, self.refinement, 1), self.refinement, 2)
+            for c in (cx, cy)
+        )
+        return Faces(x[:, :-1], y[:, :, :-1])
+
+    def stored(self, velocity: Faces) -> tuple[Plane, Plane]:
+        """Every `refinement`-th face along either axis."""
+        every = (slice(None), *(slice(None, None, self.refinement),) * 2)
+        return velocity.x[every], velocity.y[every]
+
+    def moved(self, velocity: Faces, imposed: Faces) -> Faces:
+        """The velocity after a step in which another is imposed in the ring.
+
+        On the outermost faces, at the open sides, the imposed one stays.
+        """
+        ring_x, ring_y = self.ring[None, :-1], self.ring[None, :, :-1]
+        before = Faces(
+            jnp.where(ring_x, imposed.x, velocity.x),
+            jnp.where(ring_y, imposed.y, velocity.y),
+        )
+        after = self.project(before)
+        return Faces(
+            after.x.at[:, :, np.array([0, -1])].set(before.x[:, :, np.array([0, -1])]),
+            after.y.at[:, np.array([0, -1])].set(before.y[:, np.array([0, -1])]),
+        )
+
+    def carried(self, scene: Scene, imposed: Faces) -> Scene:
+        """The scene after a step: velocity, smoke, and what the exits have counted."""
+        velocity = self.moved(scene.velocity, imposed)
+        in_cells = Faces(velocity.x / self.spacing, velocity.y / self.spacing)
+        density = advect(scene.density, in_cells, self.step)
+        remaining = advect(scene.remaining, in_cells, self.step)
+        exits = jnp.asarray(self.exit, density.dtype)
+        sums = partial(jnp.einsum, "byx,eyx->be")
+        outside = jnp.asarray(~self.exit.any(axis=0), density.dtype)
+        return Scene(
+            velocity,
+            density,
+            remaining * outside[None],
+            scene.absorbed + sums(remaining, exits),
+            scene.dwell + sums(density, exits),
+        )
+
+
+@partial(jax.jit, static_argnums=0)
+def solve(flow: Flow, density0: Plane, cx: Controls, cy: Controls) -> Fields:
+    """Scan over the intervals; what is stored at the end of each, by name."""
+    fine = flow.imposed(density0, density0).x[:, :, :-1]
+    none = jnp.zeros((len(density0), len(flow.exits)), density0.dtype)
+    velocity = flow.at_rest(len(density0), density0.dtype)
+    start = Scene(velocity, fine, fine, none, none)
+
+    @jax.checkpoint
+    def interval(scene: Scene, control: tuple[Plane, Plane]) -> tuple[Scene, Fields]:
+        imposed = flow.imposed(*control)
+        scene, _ = jax.lax.scan(
+            lambda scene, _: (flow.carried(scene, imposed), None),
+            scene,
+            length=flow.substeps,
+        )
+        left = scene.remaining.sum(axis=(1, 2))[:, None]
+        vx, vy = flow.stored(scene.velocity)
+        every = (slice(None), *(slice(None, None, flow.refinement),) * 2)
+        return scene, {
+            "density": scene.density[every],
+            "vx": vx,
+            "vy": vy,
+            "absorbed": jnp.concatenate([scene.absorbed, left], axis=1),
+            "dwell": jnp.concatenate([scene.dwell, left], axis=1),
+        }
+
+    _, record = jax.lax.scan(interval, start, (cx.swapaxes(0, 1), cy.swapaxes(0, 1)))
+    return {name: values.swapaxes(0, 1) for name, values in record.items()}
+
+
+def drive(
+    flow: Flow,
+    frames: int,
+    mean: Float[Array, "batch segment 2"],
+    turn: Int[Array, "batch segment"],
+    noise: Callable[[Array], Faces],
+) -> tuple[Controls, Controls]:
+    """Controls of a random scene, at the first step of every interval.
+
+    At each turn the ring gets a uniform velocity, rough by a tenth of it; at every
+    other step it keeps what the projection has left of it, and drifts.
+
+    Args:
+        flow: The solver.
+        frames: Number of intervals.
+        mean: Velocity (y, x) of each segment.
+        turn: Step at which each segment begins.
+        noise: Standard normal numbers on all faces, from the number of the step.
+    """
+
+    def step(velocity: Faces, number: Array) -> tuple[Faces, Faces]:
+        turning = turn == number
+        set_anew = turning.any(axis=1)[:, None, None]
+        target = jnp.einsum("bs,bsc->bc", turning.astype(mean.dtype), mean)
+        parts = []
+        for component, old, draw in zip((1, 0), velocity, noise(number), strict=True):
+            new = target[:, component, None, None]
+            rough = new + ROUGHNESS * jnp.abs(new) * draw
+            parts.append(jnp.where(set_anew, rough, old + DRIFT * draw))
+        imposed = Faces(*parts)
+        return flow.moved(velocity, imposed), imposed
+
+    def interval(velocity: Faces, first: Array) -> tuple[Faces, tuple[Plane, Plane]]:
+        velocity, imposed = step(velocity, first)
+        rest = first + 1 + jnp.arange(flow.substeps - 1)
+        velocity, _ = jax.lax.scan(lambda v, n: (step(v, n)[0], None), velocity, rest)
+        ring = jnp.asarray(flow.ring[:: flow.refinement, :: flow.refinement])[None]
+        cx, cy = flow.stored(imposed)
+        return velocity, (jnp.where(ring, cx, 0), jnp.where(ring, cy, 0))
+
+    start = flow.at_rest(len(mean), mean.dtype)
+    numbers = jnp.arange(frames) * flow.substeps
+    _, (cx, cy) = jax.lax.scan(interval, start, numbers)
+    return cx.swapaxes(0, 1), cy.swapaxes(0, 1)
