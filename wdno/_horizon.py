@@ -9,7 +9,7 @@ import xarray as xr
 from wdno._typing import Fields
 from wdno.adjoint import System
 from wdno.operator import WDNO
-from wdno.trajectory import at_instant
+from wdno.trajectory import at_instant, landscape, named
 from wdno.verbs import Labelled
 
 Grid = dict[str, np.ndarray]
@@ -33,7 +33,7 @@ def grid_from(model: WDNO, frames: int, initial: Labelled) -> Grid:
 def read_states(
     model: WDNO, initial: Labelled, target: Labelled | None
 ) -> dict[str, xr.DataArray]:
-    """Initial and final states on the grid of the model.
+    """Initial and final states on the grid of the model, and what never changes.
 
     Raises:
         ValueError: one is missing, or lies on another grid.
@@ -41,15 +41,16 @@ def read_states(
     space = {dim: points for dim, points in grid(model).items() if dim != "time"}
     states = at_instant(initial, model.state, space)
     arrays = {f"{name}0": u for name, u in states.items()}
-    given = [quantity.name for quantity in model.given.fields]
-    required = tuple(name for name in model.state if f"{name}T" in given)
+    arrays |= landscape(initial, model.static, space)
     if target is not None:
-        goals = at_instant(target, required or model.state, space)
-        arrays |= {f"{name}T": u for name, u in goals.items()}
-    elif required:
+        axes = {q.name: q.dims[1:] for q in model.targets.fields}
+        for name, goal in named(target, model.final or model.state).items():
+            own = {dim: space[dim] for dim in axes[name]}
+            arrays |= {f"{name}T": at_instant(goal, [name], own)[name]}
+    elif model.final:
         raise ValueError(
-            f"This model is given the final states of {list(required)}, but `target` "
-            "is missing. Give it, on (sample, *space)."
+            f"This model is given the final states of {list(model.final)}, but "
+            "`target` is missing. Give it, on (sample, *space)."
         )
     return arrays
 

@@ -85,7 +85,8 @@ class Planner:
             steps=self.polish,
             constraint=self.constraint,
         )
-        states = {name: found.states[name] for name in self.model.state}
+        solved = (*self.model.state, *self.model.accompanying)
+        states = {name: found.states[name] for name in solved if name in found.states}
         plan = {**states, **found.controls}
         return {**plan, "objective": self.objective({**known, **plan})}
 
@@ -183,8 +184,8 @@ def _informed(objective: Objective, known: Fields) -> Objective:
 
 def _require_planner(model: WDNO) -> None:
     given = {quantity.name for quantity in model.given.fields}
-    understood = {f"{name}{end}" for name in model.state for end in "0T"}
-    if not model.state or not model.planned or not given <= understood:
+    wished = {f"{name}0" for name in model.state} | {f"{n}T" for n in model.final}
+    if not model.state or not model.planned or not given <= wished | {*model.static}:
         raise ValueError(
             "Planning takes a model of the control task, which generates states and "
             "controls given initial (and final) states, but this one generates "

@@ -17,7 +17,7 @@ from wdno.networks import build
 from wdno.operator import WDNO, Domain
 from wdno.recipes import Recipe
 from wdno.schedules import KarrasSchedule
-from wdno.trajectory import coarsen, to_arrays, windows
+from wdno.trajectory import coarsen, static_rows, to_arrays, windows
 
 
 class WindowBatches:
@@ -42,6 +42,7 @@ class WindowBatches:
                 dataset if ratio == 1 else coarsen(dataset, ratio),
                 recipe.state,
                 recipe.control,
+                [quantity.name for quantity in recipe.beside.targets],
             )
             for ratio in ratios
         }
@@ -53,8 +54,13 @@ class WindowBatches:
                     f"coarsened by {ratio} these have {frames}. Use longer records or "
                     "a shorter window."
                 )
-        dims = _dims(recipe, dataset)
-        self._given = recipe.task(recipe.state, recipe.control, dims).given
+        self._given = recipe.fields(_dims(recipe, dataset)).given
+        self._static = [
+            quantity.name
+            for quantity in recipe.beside.given
+            if quantity.name in dataset.variables
+        ]
+        self._dataset = dataset
 
     def __call__(self, step: int) -> Fields:
         """Windows drawn with replacement; depends on seed and step alone."""
@@ -67,7 +73,9 @@ class WindowBatches:
         starts = draw.integers(0, frames - window + 1, size)
         starts = np.where(draw.random(size) < self.recipe.share_at_start, 0, starts)
         row = draw.integers(0, rows, size)
-        cut = tasks.with_conditions(windows(arrays, window, starts, row), self._given)
+        cut = windows(arrays, window, starts, row)
+        cut |= static_rows(self._dataset, self._static, row)
+        cut = tasks.with_conditions(cut, self._given)
         for quantity in self._given:
             if quantity.level:
                 name, recipe = quantity.name, self.recipe
@@ -132,7 +140,7 @@ def assemble(recipe: Recipe, dataset: xr.Dataset, batches: WindowBatches) -> WDN
     dims = _dims(recipe, dataset)
     grid = (recipe.window, *(dataset.sizes[d] for d in dims[1:]))
     turn = len(recipe.grids)
-    task = recipe.task(recipe.state, recipe.control, dims)
+    task = recipe.fields(dims)
 
     targets, given = (
         WaveletLayout(

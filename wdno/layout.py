@@ -118,13 +118,17 @@ class WaveletLayout:
 
     @cached_property
     def energy_share(self) -> Float[np.ndarray, " channel"]:
-        """Squared scale of each channel over the mean of all: its part in an L2 norm.
+        """Squared scale of each channel over their mean in its field, 1 on average.
 
-        Squared errors weighted by it add up to those of the fields, up to a factor, for
-        an orthogonal wavelet (Parseval).
+        Squared errors of a field's channels weighted by it add up to that of the field
+        in units of its mean square, for an orthogonal wavelet (Parseval). Fields have
+        units of their own, so that each counts alike.
         """
-        square = np.square(self._divisor)
-        return square / square.mean()
+        share = np.square(self._divisor)
+        for quantity in self.fields:
+            place = self._place(quantity.name)
+            share[place] /= share[place].sum()
+        return share / share.mean()
 
     def on(self, grid: Sequence[int]) -> "WaveletLayout":
         """The same layout on another physical grid."""

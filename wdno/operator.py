@@ -1,14 +1,13 @@
 """The wavelet diffusion neural operator: layouts and a denoiser."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from wdno._typing import Denoise, Fields, Guidance
 from wdno.denoiser import Denoiser, denoising_loss
+from wdno.domain import Domain
 from wdno.first_guess import (
     Guess,
     departures,
@@ -24,44 +23,6 @@ from wdno.tiled_layout import TiledConditions, TiledTargets
 from wdno.training import Loss
 
 Coefficients = Float[Array, "batch *grid channel"]
-
-
-class Domain(NamedTuple):
-    """Where a model lives: position of the first sample and spacing of each axis.
-
-    The first entry is time, whose origin is free: only its spacing matters.
-    """
-
-    start: tuple[float, ...]
-    spacing: tuple[float, ...]
-
-    @classmethod
-    def of(cls, axes: Mapping[str, np.ndarray]) -> "Domain":
-        """The domain of evenly spaced coordinates.
-
-        Raises:
-            ValueError: an axis has one point only, or uneven spacing.
-        """
-        for name, points in axes.items():
-            steps = np.diff(points.astype(float))
-            if not len(steps) or np.ptp(steps) > 1e-3 * abs(steps[0]):
-                raise ValueError(
-                    f"Axes of a model are evenly spaced, but {name!r} has the "
-                    f"{len(points)} points {points[:4]} … Interpolate the data to a "
-                    "uniform grid, or fill the gaps."
-                )
-        return cls(
-            start=tuple(float(points[0]) for points in axes.values()),
-            spacing=tuple(float(points[1] - points[0]) for points in axes.values()),
-        )
-
-    def coords(
-        self, dims: tuple[str, ...], grid: tuple[int, ...]
-    ) -> dict[str, np.ndarray]:
-        """Coordinates of each axis, with one more instant than the grid has frames."""
-        counts = (grid[0] + 1, *grid[1:])
-        axes = zip(dims, self.start, self.spacing, counts, strict=True)
-        return {dim: start + step * np.arange(n) for dim, start, step, n in axes}
 
 
 class WDNO(nnx.Module):
@@ -120,6 +81,23 @@ class WDNO(nnx.Module):
         """Other fields that are generated, with no initial value that is given."""
         known = (*self.state, *self.planned)
         return tuple(q.name for q in self.targets.fields if q.name not in known)
+
+    @property
+    def final(self) -> tuple[str, ...]:
+        """Generated fields whose value at the end of the window is given."""
+        known = {quantity.name for quantity in self.given.fields}
+        return tuple(q.name for q in self.targets.fields if f"{q.name}T" in known)
+
+    @property
+    def static(self) -> dict[str, tuple[str, ...]]:
+        """Axes, by name, of what is given and is no part of the trajectories."""
+        generated = {f"{q.name}{end}" for q in self.targets.fields for end in "0T"}
+        return {
+            quantity.name: quantity.dims
+            for quantity in self.given.fields
+            if self.given.dims[0] not in quantity.dims
+            and quantity.name not in generated
+        }
 
     @property
     def control(self) -> tuple[str, ...]:

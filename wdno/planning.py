@@ -59,8 +59,9 @@ def control(
             states "u" at t_1 … t_M, controls "f" from t_0 … t_(M-1), the initial states
             "u0", and "uT" if there is a `target`. Rows of these belong together
             whatever the batch; arrays of other origin must serve every row.
-        target: final states wished for, named like the states. They reach the objective
-            as "uT", and the model if it is given them.
+        target: final states wished for, named like the states (or what else the model
+            is given the end of, such as a share of smoke). They reach the objective as
+            "uT", and the model if it is given them.
         strength: ``lambda``, or ``w(sigma)`` in place of ``sigma lambda``.
         frames: horizon of the plan; the window of the model by default.
         samples: plans for each initial state; adds the dimension "member". See
@@ -118,8 +119,10 @@ def control(
     free = None
     if wait:
         _check_simulator(simulator, planner, wait)
+        landscape = {name: initial[name] for name in model.static}
         free = _foreseen(simulator, initial, wait, batch_size, key)
         initial = free[list(model.state)].isel(time=-1)
+        initial = initial.assign_coords(landscape)
     coords = grid_from(planner.model, planner.model.window, initial)
     known, batch = to_batch(read_states(planner.model, initial, target), coords)
     known, batch = with_members(known, batch, samples)
@@ -128,9 +131,14 @@ def control(
     planner.try_out_solver(few)
     plan = in_batches(planner, known, batch_size, key)
     attrs = attributes(initial, model.state)
+    beside = {
+        q.name: q.dims
+        for q in model.targets.fields
+        if q.name in model.accompanying and q.name in plan
+    }
     labelled = to_dataset(
-        {**known, **plan}, coords, model.state, planner.model.planned, attrs, batch
-    )
+        {**known, **plan}, coords, model.state, model.planned, attrs, batch, beside
+    ).assign_coords({name: initial[name] for name in model.static})
     if free is not None:
         before = free.isel(time=slice(-1)).broadcast_like(labelled, exclude=["time"])
         labelled = xr.concat([before.transpose(*labelled.dims), labelled], "time")

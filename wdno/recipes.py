@@ -6,11 +6,12 @@ A recipe is data. Models are built from it (`wdno.assembly`), trained with it
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from wdno import tasks
-from wdno.networks import FourierConfig, LocalConfig, NetworkConfig
+from wdno.layout import Field
+from wdno.networks import FourierConfig, LocalConfig, MixerConfig, NetworkConfig
 from wdno.noise import NoiseDistribution, log_normal, mixture, point
 
 
@@ -59,6 +60,8 @@ class Recipe:
         control: names of the controls.
         window: frames that are generated at once; longer records are chained.
         task: what is generated given what, a function of `wdno.tasks`.
+        beside: targets and given fields that neither states nor controls are, such as
+            an outflow, an obstacle, or the outflow wished for.
         more_grids: grids that training visits in turn beside the data's own.
         coarse_noise: largest standard deviation of errors of coarse states in training,
             in units of the states. They teach a refiner not to trust its input blindly
@@ -81,6 +84,7 @@ class Recipe:
     task: Callable[[tasks.Names, tasks.Names, tasks.Names], tasks.Task] = (
         tasks.simulation
     )
+    beside: tasks.Task = tasks.Task((), ())
     more_grids: tuple[TrainingGrid, ...] = ()
     coarse_noise: float = 0.0
     coarse_shift: float = 0.0
@@ -97,10 +101,32 @@ class Recipe:
         """All grids of training, the data's own first."""
         return (TrainingGrid(1, self.window), *self.more_grids)
 
+    def fields(self, dims: tasks.Names) -> tasks.Task:
+        """All fields to generate and all that are given, on these axes."""
+        task = self.task(self.state, self.control, dims)
+        targets, given = self.beside
+        return tasks.Task(task.targets + targets, task.given + given)
+
     def notes(self) -> dict[str, Any]:
         """The recipe as it stands on a card: the task by its name."""
         return {**dataclasses.asdict(self), "task": self.task.__name__}
 
+
+_CUBE = ("time", "y", "x")
+_SMOKE = Recipe(
+    ("density",),
+    ("cx", "cy"),
+    window=32,
+    beside=tasks.Task(
+        (Field("vx", _CUBE), Field("vy", _CUBE), Field("smoke", ("time",))),
+        (Field("obstacle", _CUBE[1:]),),
+    ),
+    wavelet="bior1.3",
+    mode=("periodization",) * 3,
+    levels=1,
+    network=MixerConfig(),
+    batch_size=16,
+)
 
 RECIPES: dict[str, Recipe] = {
     "burgers-simulation": Recipe(
@@ -131,6 +157,17 @@ RECIPES: dict[str, Recipe] = {
         more_grids=tuple(TrainingGrid(1, frames) for frames in (24, 16, 8)),
         wavelet="haar",
         network=FourierConfig((12, 16), width=56, depth=4),
+        noise=NoiseLevels(share_at_max=0.3, mean=0.0, std=1.8),
+    ),
+    "smoke-simulation": replace(
+        _SMOKE, noise=NoiseLevels(share_at_max=0.7, mean=0.0, std=1.8)
+    ),
+    "smoke-control": replace(
+        _SMOKE,
+        task=tasks.control,
+        beside=tasks.Task(
+            _SMOKE.beside.targets, (*_SMOKE.beside.given, Field("smokeT", ()))
+        ),
         noise=NoiseLevels(share_at_max=0.3, mean=0.0, std=1.8),
     ),
 }

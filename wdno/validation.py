@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import xarray as xr
 from flax import nnx
 
@@ -10,7 +12,7 @@ from wdno import metrics, tasks
 from wdno.noise import log_uniform
 from wdno.operator import WDNO, training_loss
 from wdno.super_resolution import super_resolve
-from wdno.trajectory import coarsen, to_fields
+from wdno.trajectory import coarsen, static_rows, to_fields
 from wdno.verbs import simulate
 
 
@@ -66,7 +68,13 @@ def denoising_error(model: WDNO, truth: xr.Dataset) -> xr.DataArray:
     given = model.given.fields
     controls = model.control or model.planned
     first = truth.isel(time=slice(model.window + 1))
-    fields = tasks.with_conditions(to_fields(first, model.state, controls), given)
+    fields = to_fields(first, model.state, controls, model.accompanying)
+    rows = np.arange(truth.sizes["sample"])
+    fields |= {
+        name: jnp.asarray(values)
+        for name, values in static_rows(truth, list(model.static), rows).items()
+    }
+    fields = tasks.with_conditions(fields, given)
     loss = nnx.jit(training_loss(log_uniform(*model.schedule.sigma_range)))
     return xr.DataArray(loss(model, fields, jax.random.key(0)))
 

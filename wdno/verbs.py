@@ -1,6 +1,6 @@
 """What one does with an operator: chain windows, simulate labelled data."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -96,6 +96,8 @@ def simulate(
     Args:
         model: a model of the simulation task.
         initial: initial states on (sample, *space); an array if there is one state.
+            What never changes and the model is given, such as an obstacle, is a
+            coordinate of theirs.
         control: controls on (sample, time, *space), ``control[k]`` acting from t_k to
             t_(k+1), for any number of frames.
         samples: size of the ensemble; adds the dimension "member".
@@ -128,7 +130,9 @@ def simulate(
         )
     coords = record_coords(model, control, frames)
     acting = control.isel(time=slice(len(coords["time"]) - 1))
-    fields, batch = to_inputs(initial, acting, coords, model.state, model.control)
+    fields, batch = to_inputs(
+        initial, acting, coords, model.state, model.control, model.static
+    )
     if samples is not None:
         batch = {**batch, "member": samples}
         fields = {name: jnp.repeat(f, samples, axis=0) for name, f in fields.items()}
@@ -139,29 +143,13 @@ def simulate(
 
     states = in_batches(run, fields, batch_size, key)
     attrs = attributes(initial, model.state) | attributes(control, model.control)
-    labelled = to_dataset(
-        {**fields, **states}, coords, model.state, model.control, attrs, batch
+    beside = {
+        q.name: q.dims for q in model.targets.fields if q.name in model.accompanying
+    }
+    forecast = to_dataset(
+        {**fields, **states}, coords, model.state, model.control, attrs, batch, beside
     )
-    return labelled.assign(_accompanying(model, states, coords, batch))
-
-
-def _accompanying(
-    model: WDNO,
-    found: Mapping[str, np.ndarray],
-    coords: dict[str, np.ndarray],
-    batch: Mapping[str, int],
-) -> dict[str, tuple]:
-    """Variables of generated fields that nothing is known of at the first instant."""
-    variables = {}
-    for quantity in model.targets.fields:
-        if quantity.name in model.accompanying:
-            values = np.asarray(found[quantity.name])
-            ends = [(0, 0), (1, 0)] + [(0, 0)] * (values.ndim - 2)
-            values = np.pad(values, ends, constant_values=np.nan)
-            shape = (*batch.values(), *(len(coords[dim]) for dim in quantity.dims))
-            dims = (*batch, *quantity.dims)
-            variables[quantity.name] = (dims, values.reshape(shape))
-    return variables
+    return forecast.assign_coords({name: initial[name] for name in model.static})
 
 
 def in_batches(

@@ -15,6 +15,10 @@ from wdno.trajectory import open_trajectories
 SYSTEMS = {
     "burgers": systems.Burgers,
     "burgers-bursts": partial(systems.Burgers, force_spans=(0.02, 0.2)),
+    "smoke": systems.Smoke,
+    "smoke-small": partial(
+        systems.Smoke, points=32, refinement=4, frames=16, substeps=16
+    ),
 }
 DEMOS = {"burgers": demo.burgers}
 
@@ -46,7 +50,7 @@ def run_demo(
 
 
 def data(
-    system: Positional[Literal["burgers", "burgers-bursts"]],
+    system: Positional[Literal["burgers", "burgers-bursts", "smoke", "smoke-small"]],
     samples: int,
     out: Path,
     seed: int = 0,
@@ -56,7 +60,8 @@ def data(
 
     Args:
         system: physical system, with its default parameters; burgers-bursts is driven
-            by shorter forces, from which planners learn.
+            by shorter forces, from which planners learn; smoke-small is stored on
+            32 x 32 points at 16 instants.
         samples: number of trajectories.
         out: NetCDF file to write.
         seed: seed of the inputs.

@@ -7,6 +7,7 @@ from flax import nnx
 from wdno.networks.fourier import Fourier, FourierConfig
 from wdno.networks.inpainting import Inpainting, InpaintingConfig
 from wdno.networks.local import Local, LocalConfig
+from wdno.networks.mixer import Mixer, MixerConfig
 from wdno.networks.transformer import Transformer, TransformerConfig
 from wdno.networks.unet import UNet
 from wdno.networks.unet_blocks import UNetConfig
@@ -20,6 +21,8 @@ __all__ = [
     "InpaintingConfig",
     "Local",
     "LocalConfig",
+    "Mixer",
+    "MixerConfig",
     "NetworkConfig",
     "Transformer",
     "TransformerConfig",
@@ -31,7 +34,12 @@ __all__ = [
 ]
 
 NetworkConfig = (
-    FourierConfig | InpaintingConfig | LocalConfig | TransformerConfig | UNetConfig
+    FourierConfig
+    | InpaintingConfig
+    | LocalConfig
+    | MixerConfig
+    | TransformerConfig
+    | UNetConfig
 )
 """Shape of a backbone, which is what a model card stores of it."""
 
@@ -39,6 +47,7 @@ NETWORKS: dict[type, Callable[..., nnx.Module]] = {
     FourierConfig: Fourier,
     InpaintingConfig: Inpainting,
     LocalConfig: Local,
+    MixerConfig: Mixer,
     TransformerConfig: Transformer,
     UNetConfig: UNet,
     VideoUNetConfig: VideoUNet,

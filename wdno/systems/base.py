@@ -36,12 +36,19 @@ class PhysicalSystem(Protocol):
     """Names of the states."""
     control: ClassVar[tuple[str, ...]]
     """Names of the controls."""
+    accompanying: ClassVar[dict[str, tuple[str, ...]]]
+    """Axes, time first, by name of what `solve` gives beside the states."""
     attributes: ClassVar[dict[str, dict[str, str]]]
     """Attributes (units, long_name) by name of variable or coordinate."""
 
     @property
     def coords(self) -> Mapping[str, np.ndarray]:
         """Instants t_0 … t_M under "time", then the positions on each spatial axis."""
+        ...
+
+    @property
+    def static(self) -> Mapping[str, np.ndarray]:
+        """What is known and never changes, on the spatial axes, by name."""
         ...
 
     def sample_inputs(self, key: PRNGKeyArray, samples: int) -> Fields:
@@ -52,6 +59,10 @@ class PhysicalSystem(Protocol):
         """Return the states at t_1 … t_M; pure, batched, compiled."""
         ...
 
+    def check(self, inputs: Fields) -> None:
+        """Raise ValueError for inputs that make no sense."""
+        ...
+
     def over(self, frames: int) -> "PhysicalSystem":
         """The same system for a record of that many intervals of the same length."""
         ...
@@ -59,6 +70,13 @@ class PhysicalSystem(Protocol):
 
 class LabelledSystem:
     """The verbs on labelled data that every physical system has."""
+
+    accompanying: ClassVar[dict[str, tuple[str, ...]]] = {}
+
+    @property
+    def static(self) -> dict[str, np.ndarray]:
+        """Nothing, unless a system has a landscape of its own."""
+        return {}
 
     def trajectories(
         self: PhysicalSystem, key: PRNGKeyArray, samples: int = 8
@@ -73,6 +91,9 @@ class LabelledSystem:
     ) -> xr.Dataset:
         """Solve from labelled inputs; see `wdno.systems.run`."""
         return run(self, initial, control)
+
+    def check(self, inputs: Fields) -> None:
+        """Accept all inputs; systems that can be asked nonsense refuse it here."""
 
     def over(self: AnySystem, frames: int) -> AnySystem:
         """The same system, grid and time step for a record of other length.
@@ -104,7 +125,8 @@ def trajectories(system: PhysicalSystem, key: PRNGKeyArray, samples: int) -> xr.
         samples: Number of trajectories.
 
     Returns:
-        States and controls on (sample, time, *space), with units and cell_methods.
+        States and controls on (sample, time, *space), with units and cell_methods, and
+        what accompanies them (NaN at t_0); what is static is a coordinate.
 
     Raises:
         ValueError: If a solution diverges.
@@ -133,8 +155,8 @@ def run(
         States and controls on (*batch, time, *space).
 
     Raises:
-        ValueError: If an input is missing, not finite or on another grid, or if the
-            solution diverges.
+        ValueError: If an input is missing, not finite, on another grid or makes no
+            sense (`LabelledSystem.check`), or if the solution diverges.
 
     Example:
         >>> truth = system.trajectories(jax.random.key(0), samples=2)
@@ -143,6 +165,7 @@ def run(
     fields, batch = to_inputs(
         initial, control, system.coords, system.state, system.control
     )
+    system.check(fields)
     return _solved(system, fields, batch)
 
 
@@ -172,16 +195,28 @@ def _solved(
     system: PhysicalSystem, inputs: Fields, batch: Mapping[str, int]
 ) -> xr.Dataset:
     fields = {**inputs, **system.solve(inputs)}
-    for name in system.state:
+    for name in (*system.state, *system.accompanying):
         values = np.asarray(fields[name])
         diverged = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
         if diverged.any():
             raise ValueError(
                 f"The solution must stay finite, but {name} diverged in sample "
                 f"{int(np.argmax(diverged))} ({int(diverged.sum())} in all). Use "
-                "weaker inputs or a system with finer steps (for Burgers a larger "
-                "max_speed or refinement)."
+                "weaker inputs or a system with finer steps (a larger refinement; for "
+                "Burgers also max_speed, for smoke substeps)."
             )
-    return to_dataset(
-        fields, system.coords, system.state, system.control, system.attributes, batch
+    dataset = to_dataset(
+        fields,
+        system.coords,
+        system.state,
+        system.control,
+        system.attributes,
+        batch,
+        system.accompanying,
     )
+    space = tuple(system.coords)[1:]
+    landscape = {
+        name: (space, values, system.attributes.get(name, {}))
+        for name, values in system.static.items()
+    }
+    return dataset.assign_coords(landscape)

@@ -18,6 +18,9 @@ from wdno.systems.base import PhysicalSystem, trajectories
 
 __all__ = ["generate", "verify"]
 
+COMPRESSION_LEVEL = 1
+"""Lossless and quick: a higher one takes longer than solving and saves little."""
+
 
 def generate(
     system: PhysicalSystem,
@@ -153,7 +156,7 @@ def _check_writable(path: Path) -> None:
 
 
 def _create(path: Path, data: xr.Dataset, samples: int, recipe: str) -> None:
-    """Lay out the file: one contiguous block a variable, as large as all samples."""
+    """Lay out the file for all samples, each of them a compressed chunk."""
     path.unlink(missing_ok=True)
     with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
         file.setncatts(
@@ -163,18 +166,24 @@ def _create(path: Path, data: xr.Dataset, samples: int, recipe: str) -> None:
                 "recipe": recipe,
             }
         )
+        if static := [str(n) for n in data.coords if n not in data.dims]:
+            file.coordinates = " ".join(static)
         for name, extent in {**data.sizes, "sample": samples}.items():
             file.createDimension(name, extent)
         for name, variable in data.variables.items():
+            dims = tuple(map(str, variable.dims))
+            once = name in data.coords
             new = file.createVariable(
                 str(name),
                 variable.dtype,
-                tuple(map(str, variable.dims)),
-                contiguous=True,
+                dims,
                 fill_value=False,
+                compression=None if once else "zlib",
+                complevel=COMPRESSION_LEVEL,
+                chunksizes=None if once else (1, *variable.shape[1:]),
             )
             new.setncatts(variable.attrs)
-            if name in data.coords:
+            if once:
                 new[:] = variable.values
 
 

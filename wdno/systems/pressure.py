@@ -56,9 +56,10 @@ class PressureProjection:
         """Check the geometry; matrices are made when they are needed."""
         self.fluid = fluid
         self.open = open_faces(fluid)
-        parts, count = ndimage.label(fluid)
+        parts = np.zeros(fluid.shape, int)
+        ndimage.label(fluid, output=parts)
         rim = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
-        if cut_off := sorted(set(range(1, count + 1)) - set(rim.tolist())):
+        if cut_off := sorted(set(parts.ravel().tolist()) - {0} - set(rim.tolist())):
             where = tuple(int(n) for n in np.argwhere(parts == cut_off[0])[0])
             raise ValueError(
                 "Every part of the fluid must reach an open side, or its pressure has "
@@ -82,8 +83,6 @@ class PressureProjection:
             outflow: the divergence of a velocity that is zero on closed faces.
         """
         right = -outflow
-        if not len(self._closed.x) + len(self._closed.y):
-            return self._without_obstacles(right)
         slope = gradient(self._without_obstacles(right))
         (jx, ix), (jy, iy) = self._closed.x.T, self._closed.y.T
         across = jnp.concatenate([slope.x[:, jx, ix], slope.y[:, jy, iy]], axis=1)
@@ -104,7 +103,8 @@ class PressureProjection:
 
     def _without_obstacles(self, right: Cells) -> Cells:
         """K⁻¹: to sines along either axis, divided by their eigenvalues, and back."""
-        (sines_y, values_y), (sines_x, values_x) = map(_sines, right.shape[1:])
+        rows, columns = self.fluid.shape
+        (sines_y, values_y), (sines_x, values_x) = _sines(rows), _sines(columns)
         into_y, into_x = (jnp.asarray(s, right.dtype) for s in (sines_y, sines_x))
         inverse = 1 / (values_x[:, None] + values_y[None])
         inverse = jnp.asarray(inverse, right.dtype)
@@ -125,7 +125,7 @@ class PressureProjection:
     def _capacitance(self) -> Float[np.ndarray, "closed closed"]:
         """(I - D K⁻¹ Dᵀ)⁺, symmetric."""
         rows, columns = self.fluid.shape
-        (sines_y, values_y), (sines_x, values_x) = map(_sines, self.fluid.shape)
+        (sines_y, values_y), (sines_x, values_x) = _sines(rows), _sines(columns)
         along = np.zeros((len(self._closed.x), rows, columns))
         up = np.zeros((len(self._closed.y), rows, columns))
         for differences, places, axis in (

@@ -7,12 +7,14 @@ pair "u0" (batch, *space), "u" (batch, M, *space) at t_1 … t_M, and the contro
 (batch, M, *space).
 """
 
-from wdno.trajectory.arrays import to_arrays, to_dataset, to_fields
+from wdno.trajectory._checks import named
+from wdno.trajectory.arrays import static_rows, to_arrays, to_dataset, to_fields
 from wdno.trajectory.cuts import coarsen, windows
 from wdno.trajectory.files import open_trajectories, save
 from wdno.trajectory.inputs import (
     at_instant,
     check_grid,
+    landscape,
     on_grid,
     over_intervals,
     to_batch,
@@ -23,10 +25,13 @@ __all__ = [
     "at_instant",
     "check_grid",
     "coarsen",
+    "landscape",
+    "named",
     "on_grid",
     "open_trajectories",
     "over_intervals",
     "save",
+    "static_rows",
     "to_arrays",
     "to_batch",
     "to_dataset",

@@ -10,11 +10,14 @@ from jaxtyping import Array
 from wdno._typing import Fields
 from wdno.trajectory._checks import check_variables, finite
 
-__all__ = ["to_arrays", "to_dataset", "to_fields"]
+__all__ = ["static_rows", "to_arrays", "to_dataset", "to_fields"]
 
 
 def to_arrays(
-    dataset: xr.Dataset, state: Sequence[str], control: Sequence[str]
+    dataset: xr.Dataset,
+    state: Sequence[str],
+    control: Sequence[str],
+    accompanying: Sequence[str] = (),
 ) -> dict[str, np.ndarray]:
     """Split labelled trajectories into NumPy arrays, views of the dataset's data.
 
@@ -22,30 +25,64 @@ def to_arrays(
         dataset: Trajectories on (sample, time, *space), in any order of dimensions.
         state: Names of the states.
         control: Names of the controls.
+        accompanying: Names of what comes beside the states; not read at t_0.
 
     Returns:
         For a state "u": "u0" (sample, *space) and "u" (sample, M, *space); for a
-        control "f": "f" (sample, M, *space), where M + 1 is the number of instants.
+        control "f": "f" (sample, M, *space), where M + 1 is the number of instants;
+        for what accompanies them "s" (sample, M, *its own axes of space).
 
     Raises:
         ValueError: If a variable is missing, has other dimensions or is not finite.
     """
-    check_variables(dataset, (*state, *control))
+    check_variables(dataset, (*state, *control, *accompanying))
     values = {}
-    for name in (*state, *control):
-        variable = dataset[name].transpose("sample", "time", ...)
-        values[name] = finite(name, variable.values)
+    for name in (*state, *control, *accompanying):
+        values[name] = dataset[name].transpose("sample", "time", ...).values
     initial = {f"{name}0": values[name][:, 0] for name in state}
-    later = {name: values[name][:, 1:] for name in state}
-    return initial | later | {name: values[name][:, :-1] for name in control}
+    later = {name: values[name][:, 1:] for name in (*state, *accompanying)}
+    arrays = initial | later | {name: values[name][:, :-1] for name in control}
+    return {name: finite(name, array) for name, array in arrays.items()}
 
 
 def to_fields(
-    dataset: xr.Dataset, state: Sequence[str], control: Sequence[str]
+    dataset: xr.Dataset,
+    state: Sequence[str],
+    control: Sequence[str],
+    accompanying: Sequence[str] = (),
 ) -> Fields:
     """Split labelled trajectories into JAX arrays; see `to_arrays`."""
-    arrays = to_arrays(dataset, state, control)
+    arrays = to_arrays(dataset, state, control, accompanying)
     return {name: jnp.asarray(values) for name, values in arrays.items()}
+
+
+def static_rows(
+    dataset: xr.Dataset, names: Sequence[str], rows: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What never changes, repeated or selected for these trajectories.
+
+    Args:
+        dataset: Trajectories, with coordinates or variables of these names without
+            "time".
+        names: Names of what is wanted.
+        rows: Numbers of the trajectories.
+
+    Raises:
+        ValueError: If one is missing.
+    """
+    found = {}
+    for name in names:
+        if name not in dataset.variables:
+            raise ValueError(
+                f"The trajectories carry what never changes, {list(names)}, but "
+                f"{name!r} is missing from {sorted(map(str, dataset.variables))}. Add "
+                f"it, e.g. by `.assign_coords({name}=...)`."
+            )
+        values = dataset[name].transpose("sample", ..., missing_dims="ignore").values
+        same = "sample" not in dataset[name].dims
+        shape = (len(rows), *values.shape)
+        found[name] = np.broadcast_to(values, shape) if same else values[rows]
+    return found
 
 
 def to_dataset(
@@ -55,6 +92,7 @@ def to_dataset(
     control: Sequence[str],
     attributes: Mapping[str, Mapping[str, str]] | None = None,
     batch: Mapping[str, int] | None = None,
+    accompanying: Mapping[str, tuple[str, ...]] | None = None,
 ) -> xr.Dataset:
     """Join arrays into labelled trajectories; the inverse of `to_fields`.
 
@@ -67,6 +105,8 @@ def to_dataset(
         attributes: Attributes (units, long_name) by name of variable or coordinate.
         batch: Names and extents of the axes that the batch axis stands for, such as
             ``{"sample": 4, "member": 16}``; one axis "sample" by default.
+        accompanying: Axes, time first, by name of what comes beside the states: known
+            from t_1 on, and NaN at t_0.
 
     Returns:
         A dataset on (*batch, time, *space). The CF attribute ``cell_methods`` says
@@ -93,17 +133,24 @@ def to_dataset(
         )
         for name in control
     }
-    shape = (*batch.values(), *(len(points) for points in coords.values()))
     methods = dict.fromkeys(state, "time: point") | dict.fromkeys(control, "time: mean")
+    dims = dict.fromkeys(joined, tuple(coords))
+    for name, own in (accompanying or {}).items():
+        later = np.asarray(fields[name])
+        nothing = [(0, 0), (1, 0), *[(0, 0)] * (later.ndim - 2)]
+        joined[name] = np.pad(later, nothing, constant_values=np.nan)
+        methods[name], dims[name] = "time: point", own
     variables = {}
     for name, values in joined.items():
+        extents = {**batch, **{dim: len(coords[dim]) for dim in dims[name]}}
+        shape = tuple(extents.values())
         if values.size != np.prod(shape) or values.shape[1:] != shape[len(batch) :]:
             raise ValueError(
-                f"{name} must fill {dict(zip((*batch, *coords), shape, strict=True))}, "
-                f"but has the shape {values.shape} (batch, instants, *space). Check "
-                "the coordinates and the names of the batch axes."
+                f"{name} must fill {extents}, but has the shape {values.shape} (batch, "
+                "instants, *space). Check the coordinates and the names of the batch "
+                "axes."
             )
         notes = {**attributes.get(name, {}), "cell_methods": methods[name]}
-        variables[name] = ((*batch, *coords), values.reshape(shape), notes)
+        variables[name] = (tuple(extents), values.reshape(shape), notes)
     axes = {name: (name, v, attributes.get(name, {})) for name, v in coords.items()}
     return xr.Dataset(variables, coords=axes)

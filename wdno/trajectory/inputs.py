@@ -12,6 +12,7 @@ from wdno.trajectory._checks import finite, named
 __all__ = [
     "at_instant",
     "check_grid",
+    "landscape",
     "on_grid",
     "over_intervals",
     "to_batch",
@@ -28,6 +29,7 @@ def to_inputs(
     coords: Mapping[str, np.ndarray],
     state: Sequence[str],
     controls: Sequence[str],
+    static: Mapping[str, tuple[str, ...]] | None = None,
 ) -> tuple[Fields, dict[str, int]]:
     """Turn labelled initial states and controls into the batch that a verb works on.
 
@@ -42,9 +44,11 @@ def to_inputs(
         coords: Expected instants t_0 … t_M under "time", then positions by axis.
         state: Names of the states.
         controls: Names of the controls.
+        static: Axes by name of what never changes, see `landscape`.
 
     Returns:
-        The fields "u0" and "f" (by the names given) and the extents of the batch axes.
+        The fields "u0" and "f" (by the names given), what is static, and the extents of
+        the batch axes.
 
     Raises:
         ValueError: If a variable is missing, lies on another grid or is not finite.
@@ -52,7 +56,36 @@ def to_inputs(
     space = {name: points for name, points in coords.items() if name != "time"}
     initials = at_instant(initial, state, space)
     arrays = {f"{name}0": array for name, array in initials.items()}
+    arrays |= landscape(initial, static or {}, space)
     return to_batch(arrays | over_intervals(control, controls, coords), coords)
+
+
+def landscape(
+    given: xr.DataArray | xr.Dataset,
+    static: Mapping[str, tuple[str, ...]],
+    space: Mapping[str, np.ndarray],
+) -> dict[str, xr.DataArray]:
+    """What never changes, such as obstacles: coordinates or variables of ``given``.
+
+    Args:
+        given: Labelled initial states.
+        static: Names of what is wanted, and the axes of space it has.
+        space: Expected positions by axis.
+
+    Raises:
+        ValueError: If one is missing or lies on another grid.
+    """
+    found = {}
+    for name, dims in static.items():
+        held = given.coords if isinstance(given, xr.DataArray) else given.variables
+        if name not in held:
+            raise ValueError(
+                f"The initial states carry what never changes, {list(static)}, as "
+                f"coordinates, but {name!r} is missing from {sorted(map(str, held))}. "
+                f"Add it, e.g. by `.assign_coords({name}=...)`."
+            )
+        found[name] = check_grid(given[name], {dim: space[dim] for dim in dims})
+    return found
 
 
 def at_instant(

@@ -1,6 +1,5 @@
 """What happens in a step: a velocity imposed in the ring moves air, and air smoke."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import NamedTuple
@@ -8,23 +7,18 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from wdno._typing import Fields
 from wdno.systems.pressure import PressureProjection
 from wdno.systems.smoke.geometry import LENGTH, Rectangle, covered, in_ring
 from wdno.systems.staggered import Faces, advect
 
-__all__ = ["Flow", "drive", "solve"]
+__all__ = ["Flow", "solve"]
 
 Density = Float[Array, "batch y x"]
 Plane = Float[Array, "batch point point"]
 Controls = Float[Array, "batch frame point point"]
-
-DRIFT = 0.1
-"""Standard deviation of what a random control gains at every step and place."""
-ROUGHNESS = 0.1
-"""Noise of a random control where it is set anew, as a share of it."""
 
 
 class Scene(NamedTuple):
@@ -168,49 +162,3 @@ def solve(flow: Flow, density0: Plane, cx: Controls, cy: Controls) -> Fields:
 
     _, record = jax.lax.scan(interval, start, (cx.swapaxes(0, 1), cy.swapaxes(0, 1)))
     return {name: values.swapaxes(0, 1) for name, values in record.items()}
-
-
-def drive(
-    flow: Flow,
-    frames: int,
-    mean: Float[Array, "batch segment 2"],
-    turn: Int[Array, "batch segment"],
-    noise: Callable[[Array], Faces],
-) -> tuple[Controls, Controls]:
-    """Controls of a random scene, at the first step of every interval.
-
-    At each turn the ring gets a uniform velocity, rough by a tenth of it; at every
-    other step it keeps what the projection has left of it, and drifts.
-
-    Args:
-        flow: The solver.
-        frames: Number of intervals.
-        mean: Velocity (y, x) of each segment.
-        turn: Step at which each segment begins.
-        noise: Standard normal numbers on all faces, from the number of the step.
-    """
-
-    def step(velocity: Faces, number: Array) -> tuple[Faces, Faces]:
-        turning = turn == number
-        set_anew = turning.any(axis=1)[:, None, None]
-        target = jnp.einsum("bs,bsc->bc", turning.astype(mean.dtype), mean)
-        parts = []
-        for component, old, draw in zip((1, 0), velocity, noise(number), strict=True):
-            new = target[:, component, None, None]
-            rough = new + ROUGHNESS * jnp.abs(new) * draw
-            parts.append(jnp.where(set_anew, rough, old + DRIFT * draw))
-        imposed = Faces(*parts)
-        return flow.moved(velocity, imposed), imposed
-
-    def interval(velocity: Faces, first: Array) -> tuple[Faces, tuple[Plane, Plane]]:
-        velocity, imposed = step(velocity, first)
-        rest = first + 1 + jnp.arange(flow.substeps - 1)
-        velocity, _ = jax.lax.scan(lambda v, n: (step(v, n)[0], None), velocity, rest)
-        ring = jnp.asarray(flow.ring[:: flow.refinement, :: flow.refinement])[None]
-        cx, cy = flow.stored(imposed)
-        return velocity, (jnp.where(ring, cx, 0), jnp.where(ring, cy, 0))
-
-    start = flow.at_rest(len(mean), mean.dtype)
-    numbers = jnp.arange(frames) * flow.substeps
-    _, (cx, cy) = jax.lax.scan(interval, start, numbers)
-    return cx.swapaxes(0, 1), cy.swapaxes(0, 1)

@@ -4,6 +4,7 @@ The distribution of WDNO's data (arXiv 2412.04833, appendix H, and its generator
 cells of its 128 x 128 grid and steps of its 256.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -11,7 +12,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-__all__ = ["SOURCE", "WAY_Y", "Route", "draw_route"]
+from wdno.systems.smoke.flow import Controls, Flow, Plane
+from wdno.systems.staggered import Faces
+
+__all__ = ["SOURCE", "WAY_Y", "Route", "draw_route", "drive", "random_drive"]
 
 SOURCE = 11
 """Edge of the square of smoke at the start."""
@@ -21,6 +25,10 @@ SEGMENTS = len(WAY_Y)
 SCALE_X = (2.0, 5.0)
 SCALE_Y = 5.0
 JITTER = 0.25
+DRIFT = 0.1
+"""Standard deviation of what a random control gains at every step and place."""
+ROUGHNESS = 0.1
+"""Noise of a random control where it is set anew, as a share of it."""
 
 
 class Route(NamedTuple):
@@ -72,3 +80,72 @@ def draw_route(key: PRNGKeyArray, samples: int, steps: int) -> Route:
     duration = jnp.floor(steps * length / total)[:, :-1].astype(jnp.int32)
     turn = jnp.pad(jnp.cumsum(duration, axis=1), ((0, 0), (1, 0)))
     return Route(jnp.stack([start_y, start_x], axis=1), velocity, turn)
+
+
+def drive(
+    flow: Flow,
+    frames: int,
+    mean: Float[Array, "batch segment 2"],
+    turn: Int[Array, "batch segment"],
+    noise: Callable[[Array], Faces],
+) -> tuple[Controls, Controls]:
+    """Controls of a random scene, at the first step of every interval.
+
+    At each turn the ring gets a uniform velocity, rough by a tenth of it; at every
+    other step it keeps what the projection has left of it, and drifts.
+
+    Args:
+        flow: The solver.
+        frames: Number of intervals.
+        mean: Velocity (y, x) of each segment.
+        turn: Step at which each segment begins.
+        noise: Standard normal numbers on all faces, from the number of the step.
+    """
+
+    def step(velocity: Faces, number: Array) -> tuple[Faces, Faces]:
+        turning = turn == number
+        set_anew = turning.any(axis=1)[:, None, None]
+        target = jnp.einsum("bs,bsc->bc", turning.astype(mean.dtype), mean)
+        parts = []
+        for component, old, draw in zip((1, 0), velocity, noise(number), strict=True):
+            new = target[:, component, None, None]
+            rough = new + ROUGHNESS * jnp.abs(new) * draw
+            parts.append(jnp.where(set_anew, rough, old + DRIFT * draw))
+        imposed = Faces(*parts)
+        return flow.moved(velocity, imposed), imposed
+
+    def interval(velocity: Faces, first: Array) -> tuple[Faces, tuple[Plane, Plane]]:
+        velocity, imposed = step(velocity, first)
+        rest = first + 1 + jnp.arange(flow.substeps - 1)
+        velocity, _ = jax.lax.scan(lambda v, n: (step(v, n)[0], None), velocity, rest)
+        ring = jnp.asarray(flow.ring[:: flow.refinement, :: flow.refinement])[None]
+        cx, cy = flow.stored(imposed)
+        return velocity, (jnp.where(ring, cx, 0), jnp.where(ring, cy, 0))
+
+    start = flow.at_rest(len(mean), mean.dtype)
+    numbers = jnp.arange(frames) * flow.substeps
+    _, (cx, cy) = jax.lax.scan(interval, start, numbers)
+    return cx.swapaxes(0, 1), cy.swapaxes(0, 1)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def random_drive(
+    flow: Flow,
+    frames: int,
+    mean: Float[Array, "batch segment 2"],
+    turn: Int[Array, "batch segment"],
+    key: PRNGKeyArray,
+) -> tuple[Controls, Controls]:
+    """Controls with noise that is new at every step; see `drive`."""
+    cells = flow.cells
+    draw = partial(jax.random.normal, dtype=jnp.float32)
+
+    def noise(number: Array) -> Faces:
+        along_x, along_y = jax.random.split(jax.random.fold_in(key, number))
+        rows = len(mean)
+        return Faces(
+            draw(along_x, (rows, cells, cells + 1)),
+            draw(along_y, (rows, cells + 1, cells)),
+        )
+
+    return drive(flow, frames, mean, turn, noise)

@@ -1,28 +1,36 @@
 """The smoke problem as a physical system."""
 
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Bool, PRNGKeyArray
 
 from wdno._typing import Fields
 from wdno.systems.base import LabelledSystem, check_inputs, check_positive
-from wdno.systems.smoke.flow import Flow, drive, solve
-from wdno.systems.smoke.geometry import (
-    EXITS,
-    LENGTH,
-    OBSTACLES,
-    RING,
-    Rectangle,
-)
-from wdno.systems.smoke.routes import SOURCE, draw_route
-from wdno.systems.staggered import Faces
+from wdno.systems.smoke.flow import Flow, solve
+from wdno.systems.smoke.geometry import EXITS, LENGTH, OBSTACLES, RING, Rectangle
+from wdno.systems.smoke.routes import SOURCE, draw_route, random_drive
 
 __all__ = ["Smoke"]
+
+
+MEANING = {
+    "time": "time",
+    "y": "height",
+    "x": "position",
+    "density": "density of smoke",
+    "vx": "velocity along x",
+    "vy": "velocity along y",
+    "cx": "imposed velocity along x",
+    "cy": "imposed velocity along y",
+    "obstacle": "closed to the flow",
+    "smoke": "share of the smoke in the target exit",
+}
+"""Long names of the coordinates and variables."""
 
 
 @dataclass(frozen=True)
@@ -88,15 +96,7 @@ class Smoke(LabelledSystem):
         "smoke": ("time",),
     }
     attributes: ClassVar[dict[str, dict[str, str]]] = {
-        "time": {"long_name": "time", "units": "1"},
-        "y": {"long_name": "height", "units": "1"},
-        "x": {"long_name": "position", "units": "1"},
-        "density": {"long_name": "density of smoke", "units": "1"},
-        "vx": {"long_name": "velocity along x", "units": "1"},
-        "vy": {"long_name": "velocity along y", "units": "1"},
-        "cx": {"long_name": "imposed velocity along x", "units": "1"},
-        "cy": {"long_name": "imposed velocity along y", "units": "1"},
-        "smoke": {"long_name": "share of the smoke in the target exit", "units": "1"},
+        name: {"long_name": meaning, "units": "1"} for name, meaning in MEANING.items()
     }
 
     def __post_init__(self) -> None:
@@ -118,7 +118,7 @@ class Smoke(LabelledSystem):
                 f"{self.points} points with refinement {self.refinement} make cells of "
                 f"{flow.spacing:.3g} (the box is {LENGTH} wide). Use more of either."
             )
-        flow.project
+        _ = flow.project  # refuses enclosed fluid
 
     @property
     def flow(self) -> Flow:
@@ -142,6 +142,11 @@ class Smoke(LabelledSystem):
         """Stored points where a control acts."""
         return self.flow.ring[:: self.refinement, :: self.refinement]
 
+    @property
+    def static(self) -> dict[str, np.ndarray]:
+        """``obstacle``: 1 in obstacles, 0 in the fluid."""
+        return {"obstacle": self.obstacle.astype(np.float32)}
+
     def sample_inputs(self, key: PRNGKeyArray, samples: int) -> Fields:
         """Draw a square of smoke and a control that drives it past way-points.
 
@@ -157,7 +162,9 @@ class Smoke(LabelledSystem):
         route_key, noise_key = jax.random.split(key)
         steps = self.frames * self.substeps
         route = draw_route(route_key, samples, steps)
-        cx, cy = _random_drive(self, route.velocity, route.turn, noise_key)
+        cx, cy = random_drive(
+            self.flow, self.frames, route.velocity, route.turn, noise_key
+        )
         places = jnp.arange(self.points) * (LENGTH / self.points)
         y, x = (places[None] - route.start[:, axis, None] for axis in (0, 1))
         y, x = ((edge >= 0) & (edge < SOURCE) for edge in (y, x))
@@ -248,25 +255,3 @@ def _flow(system: Smoke) -> Flow:
         system.obstacles,
         system.exits,
     )
-
-
-@partial(jax.jit, static_argnums=0)
-def _random_drive(
-    system: Smoke,
-    mean: Float[Array, "batch segment 2"],
-    turn: Int[Array, "batch segment"],
-    key: PRNGKeyArray,
-) -> tuple[Array, Array]:
-    """Controls with noise that is new at every step; see `drive`."""
-    cells = system.flow.cells
-    draw = partial(jax.random.normal, dtype=jnp.float32)
-
-    def noise(number: Array) -> Faces:
-        along_x, along_y = jax.random.split(jax.random.fold_in(key, number))
-        rows = len(mean)
-        return Faces(
-            draw(along_x, (rows, cells, cells + 1)),
-            draw(along_y, (rows, cells + 1, cells)),
-        )
-
-    return drive(system.flow, system.frames, mean, turn, noise)

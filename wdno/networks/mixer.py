@@ -1,0 +1,126 @@
+"""Mixer on patches of wavelet coefficients (after MLP-Mixer, arXiv 2105.01601)."""
+
+import math
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from wdno.networks.kernel_operator import KernelOperator
+from wdno.networks.layers import Condition, Features
+
+
+@dataclass(frozen=True)
+class MixerConfig:
+    """Shape of a `Mixer`.
+
+    Attributes:
+        patch: grid points per token along each axis.
+        tokens: tokens along each axis.
+        width: features per token.
+        depth: number of blocks.
+    """
+
+    patch: tuple[int, ...] = (2, 4, 4)
+    tokens: tuple[int, ...] = (8, 8, 8)
+    width: int = 256
+    depth: int = 6
+
+
+class TokenMixing(nnx.Module):
+    """Every token becomes a weighted sum of all tokens, the same for all features."""
+
+    def __init__(self, tokens: int, *, rngs: nnx.Rngs) -> None:
+        """Create the matrix."""
+        values = rngs.normal((tokens, tokens), jnp.float32) / math.sqrt(tokens)
+        self.weight = nnx.Param(values)
+
+    def __call__(self, x: Features) -> Features:
+        """Mix the tokens of every row."""
+        tokens = x.reshape(len(x), -1, x.shape[-1])
+        weight = self.weight[...].astype(x.dtype)
+        mixed = tokens.swapaxes(1, 2) @ weight
+        return mixed.swapaxes(1, 2).reshape(x.shape)
+
+
+class Mixer(KernelOperator):
+    """Mixer backbone: ``mixer(x, c_noise, cond)`` with the shape of x.
+
+    Kernels are dense matrices between all tokens. They know every place by itself, and
+    so how a fixed geometry guides a flow from one place to another; but they belong to
+    one grid. Nearly all work is large products of matrices.
+
+    Raises:
+        ValueError: the configuration has another number of axes than the grid, or a
+            grid is not that of the configuration.
+    """
+
+    def __init__(
+        self,
+        config: MixerConfig,
+        axes: int,
+        channels: int,
+        condition_channels: int,
+        *,
+        rngs: nnx.Rngs,
+    ) -> None:
+        """Create all layers; see `wdno.networks.build` for the arguments."""
+        self.config = config
+        if not len(config.patch) == len(config.tokens) == axes:
+            raise ValueError(
+                f"Patches and tokens are counted along each grid axis, {axes} here, "
+                f"but got {config.patch} and {config.tokens}. Give {axes} numbers each."
+            )
+        volume = math.prod(config.patch)
+        super().__init__(
+            lambda: TokenMixing(math.prod(config.tokens), rngs=rngs),
+            config.depth,
+            config.width,
+            volume * channels,
+            volume * condition_channels,
+            rngs=rngs,
+        )
+
+    def __call__(
+        self, x: Features, c_noise: Float[Array, " batch"], cond: Condition
+    ) -> Features:
+        """Cut into patches, mix, put the patches back."""
+        sizes = zip(self.config.patch, self.config.tokens, strict=True)
+        grid = tuple(patch * tokens for patch, tokens in sizes)
+        if x.shape[1:-1] != grid:
+            raise ValueError(
+                f"A mixer works on the one grid that it was made for, {grid}, but got "
+                f"{x.shape[1:-1]}. Use a backbone without positions on other grids."
+            )
+        patches = (to_patches(part, self.config.patch) for part in (x, cond))
+        mixed = super().__call__(next(patches), c_noise, next(patches))
+        return from_patches(mixed, self.config.patch)
+
+
+def to_patches(
+    x: Features, patch: tuple[int, ...]
+) -> Float[Array, "batch *token patched"]:
+    """Move the points of every patch to the last axis, their channels beside."""
+    axes = len(patch)
+    pairs = [
+        n
+        for points, p in zip(x.shape[1:-1], patch, strict=True)
+        for n in (points // p, p)
+    ]
+    split = x.reshape(len(x), *pairs, x.shape[-1])
+    inner = range(2, 2 * axes + 1, 2)
+    moved = split.transpose(0, *range(1, 2 * axes, 2), *inner, 2 * axes + 1)
+    return moved.reshape(*moved.shape[: 1 + axes], -1)
+
+
+def from_patches(
+    patches: Float[Array, "batch *token patched"], patch: tuple[int, ...]
+) -> Features:
+    """Undo `to_patches`."""
+    axes, tokens = len(patch), patches.shape[1:-1]
+    split = patches.reshape(len(patches), *tokens, *patch, -1)
+    order = [place for axis in range(axes) for place in (1 + axis, 1 + axes + axis)]
+    moved = split.transpose(0, *order, 2 * axes + 1)
+    grid = (n * p for n, p in zip(tokens, patch, strict=True))
+    return moved.reshape(len(patches), *grid, split.shape[-1])
