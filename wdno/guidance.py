@@ -180,6 +180,11 @@ def energy(control: Float[Array, "batch ..."]) -> Rows:
     return (control**2).reshape(len(control), -1).sum(axis=1)
 
 
+def leakage(share: Float[Array, "batch time"]) -> Rows:
+    """What has not come into the exit in the end, ``1 - s(T)`` (WDNO, appendix H)."""
+    return 1 - share[:, -1]
+
+
 def reach(
     state: tuple[str, ...], control: tuple[str, ...], energy_weight: float
 ) -> Objective:

@@ -37,9 +37,10 @@ MEANING = {
 class Smoke(LabelledSystem):
     """Smoke carried by a velocity that is free of divergence and imposed in a ring.
 
-    The control problem of WDNO [1, appendix H]: a velocity is imposed in the outer ring
-    of the box, and has to carry smoke from below the lid through the middle gap of the
-    ceiling, past obstacles, although it only acts at a distance. In each step
+    The control problem of WDNO (arXiv 2412.04833, appendix H): a velocity is imposed in
+    the outer ring of the box, and has to carry smoke from below the lid through the
+    middle gap of the ceiling, past obstacles, although it only acts at a distance. In
+    each step
 
     ``v ← P(c in the ring, v elsewhere)``,  ``ρ(x) ← ρ(x - v Δt)``,
 
@@ -73,9 +74,6 @@ class Smoke(LabelledSystem):
         >>> inputs = system.sample_inputs(jax.random.key(0), samples=2)
         >>> system.solve(inputs)["density"].shape
         (2, 32, 64, 64)
-
-    References:
-        [1] Hu et al., Wavelet Diffusion Neural Operator, ICLR 2025.
     """
 
     points: int = 64
@@ -150,7 +148,7 @@ class Smoke(LabelledSystem):
     def sample_inputs(self, key: PRNGKeyArray, samples: int) -> Fields:
         """Draw a square of smoke and a control that drives it past way-points.
 
-        The control is that of WDNO's data [1, appendix H]: at four steps the ring gets
+        The control is that of WDNO's data (appendix H): at four steps the ring gets
         a uniform velocity (`draw_route`) with noise of a tenth of it; at every other
         one it keeps what the projection has left of it, plus noise of 0.1. It is
         recorded at the first step of every interval, and `solve` holds it there.
@@ -218,22 +216,15 @@ class Smoke(LabelledSystem):
         Raises:
             ValueError: If there are any.
         """
-        for name, forbidden in (
-            ("density0", self.obstacle),
-            ("cx", ~self.ring),
-            ("cy", ~self.ring),
-        ):
-            wrong = np.argwhere(np.asarray(inputs[name])[..., forbidden] != 0)
-            if len(wrong):
-                rows = sorted({int(place[0]) for place in wrong})
-                rule = (
-                    "Smoke starts outside obstacles"
-                    if name == "density0"
-                    else f"Controls act in the outer ring, {RING} thick, alone"
-                )
+        ring = ~self.ring
+        for name, wrong in (("density0", self.obstacle), ("cx", ring), ("cy", ring)):
+            rows = np.asarray(inputs[name])[..., wrong].any(axis=-1).nonzero()[0]
+            if len(rows):
                 raise ValueError(
-                    f"{rule}, but {name} has {len(wrong)} values elsewhere, the first "
-                    f"in sample {rows[0]}. Set them to zero, e.g. by .where(mask, 0)."
+                    "Smoke starts outside obstacles, and controls act in the outer "
+                    f"ring, {RING} thick, alone, but {name} is not zero elsewhere, "
+                    f"first in sample {rows[0]}. Set it to zero there, e.g. by "
+                    f".where(mask, 0) with ~system.obstacle or system.ring."
                 )
 
     def _record(self, inputs: Fields) -> Fields:
