@@ -1,4 +1,4 @@
-"""A system that is solved by adding up, and the denoiser that knows its answer."""
+"""Systems that are solved by adding up, and the denoisers that know their answers."""
 
 import dataclasses
 from functools import partial
@@ -6,7 +6,7 @@ from functools import partial
 import jax.numpy as jnp
 import numpy as np
 
-from wdno import WDNO, Domain, WaveletLayout, tasks
+from wdno import WDNO, Domain, Field, WaveletLayout, tasks
 from wdno.denoiser import Denoiser
 from wdno.first_guess import departures, first_guess
 from wdno.noise import per_row
@@ -14,11 +14,28 @@ from wdno.schedules import KarrasSchedule
 
 NAMES = ("u",), ("f",)
 DIMS = ("time", "x")
+BESIDE = tasks.Task((Field("share", ("time",)),), (Field("gate", ("x",)),))
+"""What is generated beside the states of `pass_gate`, and what never changes in it."""
 
 
 def add_up(initial, control):
     """States u_(k+1) = u_k + f_k of shape (batch, frames, x)."""
     return initial[:, None] + control.cumsum(axis=1)
+
+
+def pass_gate(initial, control, gate):
+    """States u_(k+1) = u_k + gate f_k, and the share of each that is mean_x u."""
+    u = add_up(initial, gate[:, None] * control)
+    return {"u": u, "share": u.mean(axis=2)}
+
+
+def with_beside(task):
+    """The same task for systems with a gate and a share."""
+
+    def extended(*names):
+        return tasks.Task(*map(tuple.__add__, task(*names), BESIDE))
+
+    return extended
 
 
 class Oracle(Denoiser):
@@ -33,14 +50,26 @@ class Oracle(Denoiser):
     def __init__(self, targets, given, spread=0.0):
         self.targets, self.known, self.spread = targets, given, spread
 
+    @staticmethod
+    def answer(fields):
+        return {"u": add_up(fields["u0"], fields["f"])}
+
     def __call__(self, x, sigma, cond):
         Oracle.traces += 1
         fields = self.known.synthesis(cond)
-        solution = {"u": add_up(fields["u0"], fields["f"])}
+        solution = self.answer(fields)
         guesses = first_guess(fields, self.targets)
         mean = self.targets.analysis(departures(solution, guesses))
         trust = self.spread**2 / (self.spread**2 + jnp.square(sigma))
         return mean + per_row(trust, x) * (x - mean)
+
+
+class Gated(Oracle):
+    """The same for `pass_gate`."""
+
+    @staticmethod
+    def answer(fields):
+        return pass_gate(fields["u0"], fields["f"], fields["gate"])
 
 
 Uncertain = partial(Oracle, spread=0.1)
@@ -72,3 +101,11 @@ def make_fields(batch=3, frames=4, points=8, seed=0):
     initial = jnp.asarray(draw.normal(size=(batch, points)))
     control = jnp.asarray(draw.normal(size=(batch, frames, points)))
     return {"u0": initial, "f": control, "u": add_up(initial, control)}
+
+
+def make_gated_fields(seed=1, **sizes):
+    """The same behind a gate of each row's own, with the share of each state."""
+    fields = make_fields(**sizes)
+    draw = np.random.default_rng(seed)
+    gate = jnp.asarray(draw.uniform(0.5, 2.0, size=fields["u0"].shape))
+    return {**fields, "gate": gate, **pass_gate(fields["u0"], fields["f"], gate)}

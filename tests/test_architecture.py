@@ -274,10 +274,9 @@ def test_module_has_tests(module: str) -> None:
         return
     tests = Path(__file__).parent
     choices = [
-        tests.joinpath(*names[:-1], f"test_{names[-1]}.py"),
-        tests / f"test_{names[0]}.py",
-        tests / f"test_{names[-1]}.py",
-    ]
+        tests.joinpath(*names[:depth], f"test_{name}.py")
+        for depth, name in enumerate(names)
+    ] + [tests / f"test_{names[-1]}.py"]
     assert any(path.exists() for path in choices), (
         f"{module} has none of {[str(path.relative_to(tests)) for path in choices]}"
     )

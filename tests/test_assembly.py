@@ -6,13 +6,14 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
+from oracles import BESIDE
 
-from wdno import tasks
+from wdno import Field, tasks, training_loss
 from wdno.assembly import ERROR_LENGTH, WindowBatches, assemble, distorted
 from wdno.first_guess import departures, first_guess
 from wdno.networks import FourierConfig
 from wdno.recipes import RECIPES, Recipe, TrainingGrid
-from wdno.systems import Burgers
+from wdno.systems import Burgers, Smoke
 
 TINY = Recipe(
     ("u",),
@@ -21,6 +22,12 @@ TINY = Recipe(
     levels=1,
     network=FourierConfig((2, 2), width=4, depth=1),
     batch_size=2,
+)
+GATED = replace(TINY, beside=BESIDE)
+WISHING = replace(
+    GATED,
+    task=tasks.control,
+    beside=BESIDE._replace(given=(*BESIDE.given, Field("shareT", ()))),
 )
 SPATIAL = FourierConfig((2, 2, 2), width=4, depth=1)
 KEY = jax.random.key(0)
@@ -42,6 +49,32 @@ def numbered(rows=5, frames=9, points=2):
         {n: (dims, values, {"cell_methods": how}) for n, how in held.items()},
         {"time": np.arange(frames + 1) / 8, "x": np.arange(points) / points},
     )
+
+
+def numbered_beside(**sizes):
+    """The same with a share, 1000 row + instant too, and a gate of each row's own."""
+    dataset = numbered(**sizes)
+    share = dataset.u.isel(x=0).where(dataset.time > 0)
+    gate = dataset.u.isel(time=0, drop=True) + np.arange(dataset.sizes["x"])
+    own = {"cell_methods": "time: point"}
+    return dataset.assign(share=share.astype(np.float32).assign_attrs(own)).assign_coords(
+        gate=gate.astype(np.float32)
+    )
+
+
+def drawn(system):
+    """Noise in place of solutions, on the grid of a system."""
+    draw = np.random.default_rng(0)
+    axes = dict.fromkeys((*system.state, *system.control), tuple(system.coords))
+    extents = {dim: len(points) for dim, points in system.coords.items()}
+    variables = {}
+    for name, own in (axes | system.accompanying).items():
+        values = draw.standard_normal([1, *(extents[dim] for dim in own)], np.float32)
+        method = "time: mean" if name in system.control else "time: point"
+        variables[name] = (("sample", *own), values, {"cell_methods": method})
+    space = tuple(system.coords)[1:]
+    landscape = {name: (space, values) for name, values in system.static.items()}
+    return xr.Dataset(variables, {**system.coords, **landscape})
 
 
 def starts(batch):
@@ -119,6 +152,47 @@ def test_conditions_that_follow_from_the_states_are_given_too():
     assert np.asarray(noisy["u_coarse"] != exact["u_coarse"]).all()
 
 
+def test_windows_take_along_what_comes_beside_and_the_gate_of_their_row():
+    batch = WindowBatches(numbered_beside(), replace(GATED, batch_size=50))(0)
+    assert batch.keys() == {"u0", "u", "f", "share", "gate"}
+    np.testing.assert_array_equal(batch["share"], batch["u"][..., 0])
+    rows = np.asarray(batch["u0"]) // 1000
+    assert set(rows[:, 0]) == set(range(5))
+    np.testing.assert_array_equal(batch["gate"], 1000 * rows + np.arange(2))
+
+
+def test_a_gate_of_all_rows_is_in_every_window():
+    gate = np.array([3.0, 4.0], np.float32)
+    dataset = numbered_beside().drop_vars("gate").assign_coords(gate=("x", gate))
+    batch = WindowBatches(dataset, GATED)(0)
+    np.testing.assert_array_equal(batch["gate"], [gate] * 2)
+
+
+def test_the_end_of_what_comes_beside_is_that_of_the_window():
+    batch = WindowBatches(numbered_beside(), replace(WISHING, batch_size=20))(0)
+    np.testing.assert_array_equal(batch["shareT"], batch["share"][:, -1])
+
+
+def test_on_a_coarser_grid_the_gate_is_coarser_too():
+    recipe = replace(GATED, more_grids=(TrainingGrid(2, 4),), batch_size=20)
+    batches = WindowBatches(numbered_beside(frames=16, points=8), recipe)
+    halved = batches(1)
+    np.testing.assert_array_equal(halved["share"], halved["u"][..., 0])
+    rows = np.asarray(halved["u0"]) // 1000
+    np.testing.assert_array_equal(halved["gate"], 1000 * rows + np.arange(0, 8, 2))
+
+
+def test_records_lack_nothing_that_a_recipe_names():
+    dataset = numbered_beside()
+    with pytest.raises(ValueError, match=r"\['share'\] are missing"):
+        WindowBatches(dataset.drop_vars("share"), GATED)
+    with pytest.raises(ValueError, match="share has NaN or Inf in sample 0 .5 samples"):
+        WindowBatches(dataset.assign(share=dataset.share.where(False)), GATED)
+    dataset = dataset.drop_vars("gate")
+    with pytest.raises(ValueError, match="'gate' is missing"):
+        assemble(GATED, dataset, WindowBatches(dataset, GATED))
+
+
 def test_distorted_states_are_out_of_place_and_off():
     x = np.linspace(0, 1, 400, dtype=np.float32)
     states = np.broadcast_to(x**2, (2000, 2, 400))
@@ -147,6 +221,31 @@ def test_scales_give_every_channel_unit_variance(dataset):
         z = np.stack([layout.analysis(batches(step)) for step in range(64)])
         rms = np.sqrt(np.mean(np.square(z), axis=(0, 1, 2, 3)))
         np.testing.assert_allclose(rms, 1, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "final", "given"),
+    [(GATED, (), ["u0", "f", "gate"]), (WISHING, ("share",), ["u0", "gate", "shareT"])],
+)
+def test_models_generate_what_comes_beside_given_what_never_changes(
+    recipe, final, given
+):
+    dataset = numbered_beside()
+    batches = WindowBatches(dataset, recipe)
+    model = assemble(recipe, dataset, batches)
+    assert (model.state, model.accompanying, model.final) == (("u",), ("share",), final)
+    assert model.static == {"gate": ("x",)}
+    assert [quantity.name for quantity in model.given.fields] == given
+    for layout in (model.targets, model.given):
+        z = np.stack([layout.analysis(batches(step)) for step in range(64)])
+        rms = np.sqrt(np.mean(np.square(z, dtype=float), axis=(0, 1, 2, 3)))
+        fitted = np.asarray(layout.scale) != 1
+        np.testing.assert_allclose(rms[fitted], 1, rtol=1e-3)
+        for name in ("share", "gate"):
+            mine = [channel.startswith(f"{name}:") for channel in layout.channels]
+            assert fitted[mine].any() or not any(mine)
+    loss = training_loss(recipe.noise.distribution())
+    assert 0 < loss(model, batches(0), KEY) < np.inf
 
 
 def test_a_refiner_is_scaled_to_departures_from_the_coarse_states(dataset):
@@ -217,15 +316,22 @@ def test_levels_that_do_not_halve_the_window_are_refused(dataset):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_released_recipes_fit_the_grid_of_their_system(name):
-    system = Burgers()
-    dataset = numbered(1, system.frames, system.points).assign_coords(system.coords)
-    recipe = replace(RECIPES[name], network=TINY.network, batch_size=1)
+    recipe = RECIPES[name]
+    system = {"burgers": Burgers, "smoke": Smoke}[name.split("-")[0]]()
+    dataset = drawn(system)
+    thin = replace(recipe.network, width=4, depth=1)
+    recipe = replace(recipe, network=thin, batch_size=1)
     batches = WindowBatches(dataset, recipe)
     model = assemble(recipe, dataset, batches)
+    loss = training_loss(recipe.noise.distribution())
+    space = len(system.coords) - 1
     for step, grid in enumerate(recipe.grids):
-        moved = model.on((grid.frames, system.points // grid.coarsening))
+        points = (system.points // grid.coarsening,) * space
+        moved = model.on((grid.frames, *points))
         assert np.isfinite(moved.targets.analysis(batches(step))).all()
         assert np.isfinite(moved.given.analysis(batches(step))).all()
+        traced = jax.eval_shape(lambda batch: loss(model, batch, KEY), batches(step))
+        assert traced.shape == ()  # the network takes this grid
     # Windows are chained over a record; plans are made for its end.
     assert recipe.task is tasks.reaching or system.frames % model.window == 0
-    assert model.targets.grid == (model.window, system.points)
+    assert model.targets.grid == (model.window, *(system.points,) * space)

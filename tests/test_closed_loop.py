@@ -1,5 +1,6 @@
 """Feedback with an exact planner of a linear system: every answer is known."""
 
+from dataclasses import dataclass
 from functools import partial
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from linear_control import STEP, Heat, cost
-from oracles import make_layouts
+from oracles import make_layouts, pass_gate, with_beside
 
 import wdno
 from wdno import WDNO, Domain, tasks
@@ -162,6 +163,93 @@ def test_records_may_be_longer_than_the_window_and_have_members():
     assert record.u.sizes == {"sample": 3, "member": 3, "time": 17, "x": POINTS}
     error = record.u[:, :, -1] - GOAL
     np.testing.assert_allclose(error[1], response(GUST, 4), atol=1e-9)
+
+
+# ------------------------------------------------------------------------- landscapes
+
+GATE = np.linspace(0.5, 2.0, POINTS)
+
+
+@dataclass(frozen=True)
+class Channel(Heat):
+    """u_(k+1) = u_k + GATE f_k, and the mean over x."""
+
+    def solve(self, inputs):
+        gate = jnp.broadcast_to(jnp.asarray(GATE), inputs["u0"].shape)
+        return pass_gate(inputs["u0"], inputs["f"], gate)
+
+
+class Gated(Exact):
+    """Spreads what is missing evenly over the frames and divides it by the gate."""
+
+    def __init__(self, targets, given):
+        super().__init__(targets, given, 0.0)
+
+    def __call__(self, x, sigma, cond):
+        Exact.traces += 1
+        grid = (2 * x.shape[1], POINTS)
+        known = self.known.on(grid).synthesis(cond)
+        push = (known["uT"] - known["u0"]) / known["gate"] / grid[0]
+        f = jnp.broadcast_to(push[:, None], (len(x), *grid))
+        plan = {"f": f, **pass_gate(known["u0"], f, known["gate"])}
+        return self.targets.on(grid).analysis(plan)
+
+
+def make_gated_planner():
+    task = with_beside(tasks.reaching)
+    targets, given = make_layouts((FRAMES, POINTS), task=task)
+    domain = Domain((0.0, 0.0), (STEP, 1 / POINTS))
+    denoiser = Gated(targets, given)
+    return WDNO(targets, given, denoiser, domain, KarrasSchedule(0.01, 9.0))
+
+
+def behind_gate(gate=GATE):
+    return U0.drop_vars("time").assign_coords(gate=("x", gate))
+
+
+def gated_loop(initial, **how):
+    how = {"target": GOAL, "strength": 0.0, "steps": 1, "key": KEY, **how}
+    model, system = make_gated_planner(), Channel(FRAMES)
+    return wdno.control_loop(model, system, initial, COST, **how)
+
+
+@pytest.mark.parametrize("every", [4, FRAMES])
+def test_planners_see_what_never_changes_at_every_observation(every):
+    record = gated_loop(behind_gate(), every=every)
+    np.testing.assert_allclose(record.u[:, -1], GOAL, atol=1e-9)
+    steady_push = (GOAL - U0) / GATE / FRAMES
+    wanted = np.broadcast_to(steady_push.values[:, None], record.f[:, :-1].shape)
+    np.testing.assert_allclose(record.f[:, :-1], wanted, atol=1e-9)
+
+
+def test_feedback_makes_up_for_a_gate_that_is_wrong():
+    """A gate at 4/5 of the true one leaves 1/4 of the way, in the wrong direction."""
+    record = gated_loop(behind_gate(0.8 * GATE), every=FRAMES)
+    np.testing.assert_allclose(record.u[:, -1] - GOAL, (GOAL - U0) / 4, atol=1e-9)
+    # Half of the way is made by 5/8, and 5/4 of what is then left.
+    record = gated_loop(behind_gate(0.8 * GATE), every=4)
+    halfway = 0.375 * (GOAL - U0)
+    np.testing.assert_allclose(record.u[:, -1] - GOAL, halfway / 4, atol=1e-9)
+
+
+def test_records_keep_what_never_changes():
+    record = gated_loop(behind_gate(), every=4)
+    assert record.gate.dims == ("x",)
+    np.testing.assert_array_equal(record.gate, GATE)
+
+
+def test_initial_states_of_a_record_keep_their_time():
+    initial = U0.assign_coords(gate=("x", GATE))
+    record = gated_loop(initial, every=4)
+    np.testing.assert_allclose(record.time, 2.0 + STEP * np.arange(FRAMES + 1))
+    np.testing.assert_allclose(record.u[:, -1], GOAL, atol=1e-9)
+
+
+def test_a_loop_without_its_landscape_is_refused_before_any_sampling():
+    before = Exact.traces
+    with pytest.raises(ValueError, match=r"'gate' is missing from \['time', 'x'\]"):
+        gated_loop(U0, every=4)
+    assert Exact.traces == before
 
 
 # ------------------------------------------------------------- noise, seeds and rows

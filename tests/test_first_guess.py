@@ -119,12 +119,17 @@ def test_only_coarse_states_make_a_first_guess():
 
 
 def test_errors_of_departures_count_by_the_square_of_their_unit():
-    """Parseval, where the unit is the same all over a block of coefficients."""
+    """Parseval, where the unit is the same all over a block of coefficients.
+
+    Each field counts in units of its own mean square.
+    """
     draw = np.random.default_rng(0)
     mode = ("periodization",) * 2
+    seen = {"u": draw.normal(size=(2, 8, 8)), "v": 5 * draw.normal(size=(2, 8, 8))}
     layout = WaveletLayout(
         tasks.whole(("u", "v"), DIMS), DIMS, (8, 8), "haar", mode, levels=2
-    ).fit([{name: jnp.asarray(draw.normal(size=(2, 8, 8))) for name in "uv"}])
+    ).fit([{name: jnp.asarray(values) for name, values in seen.items()}])
+    power = {name: np.mean(np.square(values)) for name, values in seen.items()}
     assert energy_share(layout, {}).shape == (len(layout.channels),)
     unit = jnp.asarray(draw.uniform(0.1, 3, size=(2, 2, 2)))
     unit = unit.repeat(4, axis=1).repeat(4, axis=2)
@@ -135,6 +140,7 @@ def test_errors_of_departures_count_by_the_square_of_their_unit():
     for _ in range(3):
         error = jnp.asarray(draw.normal(size=(2, 2, 2, len(layout.channels))))
         fields = layout.synthesis(error)
-        physical = jnp.square(unit * fields["u"]) + jnp.square(fields["v"])
+        physical = jnp.square(unit * fields["u"]) / power["u"]
+        physical += jnp.square(fields["v"]) / power["v"]
         sizes.append(float((weight * jnp.square(error)).sum() / physical.sum()))
     np.testing.assert_allclose(sizes, sizes[0], rtol=1e-6)

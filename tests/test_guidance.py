@@ -14,6 +14,7 @@ from wdno.guidance import (
     compose,
     energy,
     guide,
+    leakage,
     reach,
     terminal,
 )
@@ -284,6 +285,13 @@ def test_terminal_is_the_mean_square_at_the_last_time(space):
 def test_energy_is_the_sum_of_squares():
     control = jnp.arange(24.0).reshape(2, 3, 4)
     np.testing.assert_allclose(energy(control), [506.0, 3818.0])
+
+
+def test_leakage_is_what_is_not_in_the_exit_in_the_end():
+    share = jnp.array([[0.0, 0.9, 0.25], [0.1, 0.2, 1.0], [0.5, 0.5, 0.0]])
+    np.testing.assert_array_equal(leakage(share), [0.75, 0.0, 1.0])
+    slope = jax.grad(lambda s: leakage(s).sum())(share)
+    np.testing.assert_array_equal(slope, [[0, 0, -1]] * 3)
 
 
 def test_objectives_guide_together():

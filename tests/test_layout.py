@@ -277,21 +277,43 @@ def test_fit_does_not_blow_rounding_errors_up():
 
 
 def test_energy_share_turns_errors_of_coefficients_into_errors_of_fields():
-    """Parseval: sum of squared errors, up to one factor for all."""
-    layout = plane(U, F, wavelet="db2", levels=2)
+    """Parseval: mean square of each error over that of its field, fields alike."""
+    layout = plane(U, F, U0, NU, wavelet="db2", levels=2)
     one, other = data(layout, seed=1), data(layout, seed=2)
-    scaled = [{"u": 7 * b["u"], "f": 0.1 * b["f"]} for b in (one, other)]
-    layout = layout.fit(scaled)
+    units = {"u": 7.0, "f": 0.1, "u0": 7.0, "nu": 1e-4}
+    one, other = ({n: units[n] * b[n] for n in b} for b in (one, other))
+    layout = layout.fit([one, other])
     share = layout.energy_share
     np.testing.assert_allclose(share.mean(), 1.0, 1e-14)
-    gaps = analysis(layout, scaled[0]) - analysis(layout, scaled[1])
-    came = np.sum(share * np.square(np.asarray(gaps)))
-    wanted = sum(jnp.sum((scaled[0][n] - scaled[1][n]) ** 2) for n in ("u", "f"))
-    np.testing.assert_allclose(came * np.mean(np.square(layout.scale)), wanted, 1e-12)
+    gaps = np.asarray(analysis(layout, one) - analysis(layout, other))
+
+    def mean_square(*fields):
+        return np.mean(np.square(np.stack(fields)))
+
+    wanted = [
+        mean_square(one[n] - other[n]) / mean_square(one[n], other[n]) for n in units
+    ]
+    np.testing.assert_allclose(np.mean(share * np.square(gaps)), np.mean(wanted), 1e-12)
 
 
-def test_energy_is_shared_equally_without_scales():
-    np.testing.assert_array_equal(plane(U, U0).energy_share, np.ones(6))
+def test_energy_share_does_not_depend_on_the_units_of_a_field():
+    layout = plane(U, F, levels=2)
+    fields = data(layout)
+    share = layout.fit([fields]).energy_share
+    other = layout.fit([{"u": 1e3 * fields["u"], "f": 1e-3 * fields["f"]}])
+    np.testing.assert_allclose(other.energy_share, share, 1e-12)
+    squares = np.square(layout.fit([fields]).scale)
+    for name in ("u", "f"):  # within a field it is that of the energy
+        mine = [channel.startswith(f"{name}:") for channel in layout.channels]
+        np.testing.assert_allclose(share[mine].mean(), 1.0, 1e-14)
+        ratio = share[mine] / squares[mine]
+        np.testing.assert_allclose(ratio, ratio[0], 1e-12)
+
+
+def test_energy_is_shared_equally_among_fields_without_scales():
+    share = plane(U, U0).energy_share
+    np.testing.assert_allclose(share, [0.75] * 4 + [1.5] * 2, 1e-14)
+    np.testing.assert_array_equal(plane(U, F).energy_share, np.ones(8))
 
 
 # --- as a function --------------------------------------------------------------------

@@ -5,10 +5,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from oracles import DIMS, Oracle, Uncertain, make_fields, make_layouts, make_operator
+from oracles import (
+    Gated,
+    Oracle,
+    Uncertain,
+    make_fields,
+    make_gated_fields,
+    make_layouts,
+    make_operator,
+    with_beside,
+)
 
 import wdno
-from wdno import WDNO, Domain, samplers, tasks, training_loss
+from wdno import WDNO, Domain, Field, samplers, tasks, training_loss
 from wdno.noise import point
 from wdno.schedules import KarrasSchedule
 
@@ -22,6 +31,18 @@ class Biased(Oracle):
     """The exact denoiser, wrong by a constant per channel."""
 
     bias = np.array([0.3, -0.2, 0.1, 0.4])
+
+    def __call__(self, x, sigma, cond):
+        bias = jnp.asarray(self.bias)[*(None,) * (x.ndim - 1)]
+        return super().__call__(x, sigma, cond) + bias
+
+
+class Shifted(Gated):
+    """The exact denoiser of `pass_gate`, wrong by one amount for each channel."""
+
+    def __init__(self, targets, given, bias):
+        super().__init__(targets, given)
+        self.bias = bias
 
     def __call__(self, x, sigma, cond):
         bias = jnp.asarray(self.bias)[*(None,) * (x.ndim - 1)]
@@ -104,10 +125,58 @@ def test_what_a_model_generates_and_knows_follows_from_its_task(task, state, con
     assert model.window == 8
 
 
-def test_domain_has_one_instant_more_than_frames():
-    coords = Domain((2.0, 0.5), (0.25, 0.125)).coords(DIMS, (4, 3))
-    np.testing.assert_array_equal(coords["time"], [2.0, 2.25, 2.5, 2.75, 3.0])
-    np.testing.assert_array_equal(coords["x"], [0.5, 0.625, 0.75])
+GIVEN_AT_THE_END = Field("shareT", ())
+
+
+def wishing(state, control, dims):
+    """Control with a gate and a share, of which the last value is given."""
+    task = with_beside(tasks.control)(state, control, dims)
+    return task._replace(given=(*task.given, GIVEN_AT_THE_END))
+
+
+@pytest.mark.parametrize(
+    ("task", "accompanying", "final", "static"),
+    [
+        (tasks.simulation, (), (), {}),
+        (tasks.refinement, (), (), {}),
+        (tasks.control, (), (), {}),
+        (tasks.reaching, (), ("u",), {}),
+        (with_beside(tasks.simulation), ("share",), (), {"gate": ("x",)}),
+        (with_beside(tasks.refinement), ("share",), (), {"gate": ("x",)}),
+        (with_beside(tasks.reaching), ("share",), ("u",), {"gate": ("x",)}),
+        (wishing, ("share",), ("share",), {"gate": ("x",)}),
+    ],
+)
+def test_what_comes_beside_states_and_controls_follows_from_the_task(
+    task, accompanying, final, static
+):
+    model = make_operator(task=task, grid=(8, 16))
+    assert model.accompanying == accompanying
+    assert model.final == final
+    assert model.static == static
+
+
+def test_what_is_static_has_any_axes_but_time():
+    constants = (Field("viscosity", ()), Field("bed", ("y", "x")), Field("f0", ("x",)))
+    dims, mode = ("time", "y", "x"), ("periodization",) * 3
+    task = tasks.simulation(("u",), ("f",), dims)
+    targets, given = (
+        wdno.WaveletLayout(fields, dims, (4, 4, 4), "haar", mode)
+        for fields in (task.targets, task.given + constants)
+    )
+    domain = Domain((0.0,) * 3, (1.0,) * 3)
+    model = WDNO(targets, given, Oracle(targets, given), domain, SCHEDULE)
+    assert model.static == {"viscosity": (), "bed": ("y", "x"), "f0": ("x",)}
+
+
+def test_states_and_shares_are_generated_given_a_gate():
+    model = make_operator(Gated, task=with_beside(tasks.simulation))
+    fields = make_gated_fields()
+    known = {name: fields[name] for name in ("u0", "f", "gate")}
+    found = generate(model, known, SAMPLERS[0], model.schedule(3), KEY)
+    assert found.keys() == {"u", "share"}
+    for name, values in found.items():
+        np.testing.assert_allclose(values, fields[name], atol=1e-10)
 
 
 def test_schedules_span_the_noise_levels_of_the_model():
@@ -146,17 +215,18 @@ def test_the_loss_is_proportional_to_the_error_in_physical_space():
     )
 
 
-def test_domain_of_axes_gives_them_back():
-    axes = {"time": np.arange(5) * 0.1, "x": 0.5 + np.arange(8) / 8}
-    domain = Domain.of(axes)
-    again = domain.coords(("time", "x"), (4, 8))
-    for name, points in axes.items():
-        np.testing.assert_allclose(again[name], points, atol=1e-12)
-
-
-def test_uneven_axes_are_refused():
-    gap = np.array([0.0, 0.1, 0.3, 0.4])
-    with pytest.raises(ValueError, match="evenly spaced, but 'time' has the 4 points"):
-        Domain.of({"time": gap})
-    with pytest.raises(ValueError, match="uniform grid"):
-        Domain.of({"time": np.zeros(1)})
+def test_in_the_loss_every_field_counts_alike():
+    """Of two fields with the same relative error, each makes half of the loss."""
+    model = make_operator(Gated, task=with_beside(tasks.simulation))
+    fields = make_gated_fields()
+    loss = training_loss(point(2.0))
+    assert loss(model, fields, KEY) < 1e-20
+    square = np.square(model.targets.scale)
+    assert square[:4].sum() != square[4:].sum()
+    of_each = []
+    for name in ("u", "share"):
+        mine = [channel.startswith(f"{name}:") for channel in model.targets.channels]
+        off = make_operator(Gated, task=with_beside(tasks.simulation))
+        off.denoiser = Shifted(model.targets, model.given, np.array(mine) * 0.3)
+        of_each.append(loss(off, fields, KEY))
+    np.testing.assert_allclose(of_each, 1.25 * 0.3**2 / 2, rtol=1e-10)

@@ -10,10 +10,17 @@ import pytest
 import xarray as xr
 from flax import nnx
 from linear_control import Heat, cost
-from oracles import DIMS, make_layouts, make_operator
+from oracles import (
+    DIMS,
+    Gated,
+    make_layouts,
+    make_operator,
+    pass_gate,
+    with_beside,
+)
 
 import wdno
-from wdno import WDNO, Domain, tasks
+from wdno import WDNO, Domain, Field, tasks
 from wdno.constraints import bounds, every, project, region
 from wdno.denoiser import Denoiser
 from wdno.guidance import clip, energy, terminal
@@ -454,6 +461,185 @@ def test_constraints_hold_to_the_last_bit_and_at_every_estimate():
     np.testing.assert_allclose(plan.objective, (plan.f**2).sum(("time", "x")))
 
 
+# ----------------------------------------------------- landscapes, shares, their ends
+
+
+def wishing(state, control, dims):
+    """Control behind a gate, with the share in the end given."""
+    task = with_beside(tasks.control)(state, control, dims)
+    return task._replace(given=(*task.given, Field("shareT", ())))
+
+
+def steadily(known, frames=GRID[0]):
+    """A steady control along the gate, with which the share ends as wished."""
+    gate = known["gate"]
+    missing = known["shareT"] - known["u0"].mean(axis=1)
+    push = missing / (frames * jnp.square(gate).mean(axis=1))
+    f = over_time(push[:, None] * gate, frames)
+    return {"f": f, **pass_gate(known["u0"], f, gate)}
+
+
+def make_gated_planner(mean=steadily, std=0.0, task=wishing):
+    return make_planner(mean, std, task)
+
+
+def make_gated_states(seed=0, batch=3):
+    """Initial states behind a gate of each sample's own."""
+    u0 = make_states(seed, batch)
+    gate = np.random.default_rng(seed).uniform(0.5, 2.0, size=u0.shape)
+    return u0.assign_coords(gate=(u0.dims, gate, {"units": "1"}))
+
+
+def shares(batch=3):
+    return xr.DataArray(np.linspace(-1.0, 1.0, batch), dims="sample", name="share")
+
+
+def unfilled(fields):
+    """How far the share is from the one wished for, where the gate is not shut."""
+    return (fields["share"][:, -1] - fields["shareT"]) ** 2 * fields["gate"].mean(1)
+
+
+GATED = {"target": shares(), "strength": 0.0, "steps": 2, "key": KEY}
+
+
+def test_plans_reach_the_share_that_is_wished_for():
+    u0 = make_gated_states().drop_vars("time")
+    plan = wdno.control(make_gated_planner(), u0, unfilled, **GATED)
+    known = {"u0": u0, "gate": u0.gate, "shareT": shares()}
+    expected = steadily({name: jnp.asarray(v.values) for name, v in known.items()})
+    for name in ("u", "share"):
+        np.testing.assert_allclose(plan[name][:, 1:], expected[name], atol=1e-10)
+    np.testing.assert_allclose(plan.f[:, :-1], expected["f"], atol=1e-10)
+    np.testing.assert_allclose(plan.share[:, -1], shares(), atol=1e-10)
+    np.testing.assert_allclose(plan.objective, 0, atol=1e-12)
+
+
+def test_plans_keep_what_never_changes_and_what_comes_beside():
+    u0 = make_gated_states().drop_vars("time")
+    plan = wdno.control(make_gated_planner(), u0, unfilled, **GATED)
+    assert set(plan.data_vars) == {"u", "f", "share", "objective"}
+    assert plan.share.dims == ("sample", "time")
+    assert plan.share.attrs == {"cell_methods": "time: point"}
+    assert plan.share[:, 0].isnull().all() and plan.share[:, 1:].notnull().all()
+    xr.testing.assert_identical(plan.gate, u0.gate)
+
+
+def test_initial_states_of_a_record_keep_their_time():
+    """As of `truth.u.isel(time=0)`, beside what never changes."""
+    u0 = make_gated_states()
+    plan = wdno.control(make_gated_planner(), u0, unfilled, **GATED)
+    np.testing.assert_array_equal(plan.time, 2.0 + 0.25 * np.arange(5))
+    np.testing.assert_array_equal(plan.gate, u0.gate)
+
+
+def test_one_share_serves_all_samples_and_members():
+    u0 = make_gated_states().drop_vars("time")
+    how = GATED | {"target": xr.DataArray(0.5)}
+    plan = wdno.control(make_gated_planner(), u0, unfilled, samples=2, **how)
+    assert plan.share.dims == ("sample", "member", "time")
+    assert plan.gate.dims == ("sample", "x")
+    np.testing.assert_allclose(plan.share[:, :, -1], 0.5, atol=1e-10)
+
+
+def test_targets_come_as_a_dataset_of_which_the_given_ends_are_read():
+    u0 = make_gated_states().drop_vars("time")
+    goal = xr.Dataset({"share": shares(), "u": make_states(1).isel(x=slice(5))})
+    how = GATED | {"target": goal}
+    plan = wdno.control(make_gated_planner(), u0, unfilled, **how)
+    expected = wdno.control(make_gated_planner(), u0, unfilled, **GATED)
+    xr.testing.assert_identical(plan, expected)
+
+
+def test_the_objective_sees_what_never_changes():
+    """The prior is at rest, J = sum gate u: a step against the gate at every instant."""
+    u0 = make_gated_states().drop_vars("time")
+
+    def blocked(fields):
+        gate = over_time(fields["gate"], fields["u"].shape[1])
+        return (gate * fields["u"]).sum((1, 2))
+
+    def still(known, frames):
+        share = over_time(known["u0"], frames).mean(axis=2)
+        return {**rest(known, frames), "share": share}
+
+    model = make_gated_planner(still, task=with_beside(tasks.control))
+    sigma, strength = model.schedule.sigma_range[1], 0.1
+    how = {"strength": strength, "steps": 1, "sampler": ddim(0.0), "key": KEY}
+    plan = wdno.control(model, u0, blocked, **how)
+    expected = u0 - sigma * strength * u0.gate
+    np.testing.assert_allclose(
+        plan.u[:, 1:], over_time(jnp.asarray(expected.values)), atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("samples", [None, 2])
+def test_a_plan_after_a_wait_keeps_its_gate_and_shares(samples):
+    """Left alone, the state stays where it is, and the share that of the state."""
+    u0 = make_gated_states()
+    simulator = make_operator(Gated, task=with_beside(tasks.simulation))
+    how = GATED | {"samples": samples}
+    late = wdno.control(
+        make_gated_planner(), u0, unfilled, wait=6, simulator=simulator, **how
+    )
+    at_once = wdno.control(make_gated_planner(), u0, unfilled, **how)
+    calm, acting = slice(1, 6), slice(7, None)
+    assert late.share.dims == at_once.share.dims
+    before = late.share.isel(time=calm) - u0.mean("x").drop_vars("time")
+    np.testing.assert_allclose(before, 0, atol=1e-9)
+    after = late.share.isel(time=acting)
+    np.testing.assert_allclose(after, at_once.share.isel(time=slice(1, None)), 1e-9)
+    assert late.gate.dims == ("sample", "x")
+    np.testing.assert_array_equal(late.gate, u0.gate)
+
+
+BAD_GATED = {
+    "no gate": (
+        {"initial": make_gated_states().drop_vars("gate")},
+        r"'gate' is missing from \['time', 'x'\]",
+    ),
+    "no target": ({"target": None}, r"final states of \['share'\], but `target` is mi"),
+    "target of the state": (
+        {"target": make_states(1).to_dataset()},
+        r"must hold \['share'\], but \['share'\] are missing from \['u'\]",
+    ),
+    "share over time": (
+        {"target": shares().expand_dims(time=3)},
+        "have no dimension 'time', but share has 3",
+    ),
+    "shares of other samples": ({"target": shares(2)}, "must agree on"),
+    "unknown share": ({"target": shares().where(shares() > 0)}, "shareT has NaN"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), BAD_GATED.values(), ids=BAD_GATED)
+def test_bad_landscapes_and_shares_are_refused_before_any_sampling(change, message):
+    arguments = {"initial": make_gated_states(), **GATED, **change}
+    before = Gaussian.traces
+    with pytest.raises(ValueError, match=message):
+        wdno.control(make_gated_planner(), objective=unfilled, **arguments)
+    assert Gaussian.traces == before
+
+
+def forced(state, control, dims):
+    """A planner that is given a second control over all of the window."""
+    task = wishing(state, control, dims)
+    return task._replace(given=(*task.given, *tasks.held(("wind",), dims)))
+
+
+def refining(state, control, dims):
+    """A planner that is given coarse states, which nobody has before there is a plan."""
+    task = wishing(state, control, dims)
+    return task._replace(given=(*task.given, *tasks.coarse(state, dims)))
+
+
+@pytest.mark.parametrize(("task", "name"), [(forced, "wind"), (refining, "u_coarse")])
+def test_planners_are_given_states_their_ends_and_landscapes_alone(task, name):
+    with pytest.raises(ValueError, match=rf"given .*'{name}'.*Load a planner"):
+        wdno.control(
+            make_gated_planner(task=task), make_gated_states(), unfilled, **GATED
+        )
+
+
 # ------------------------------------------------------------------------ polishing
 
 HEAT, COST = Heat(), cost(0.01)
@@ -487,6 +673,59 @@ def test_polished_plans_satisfy_constraints_on_any_horizon():
     assert plan.sizes == {"sample": 3, "member": 2, "time": 3, "x": 8}
     assert plan.f.max() <= 0.3 and plan.f.min() >= -0.2
     assert not plan.f.values[..., ~LEFT].any()
+
+
+@dataclasses.dataclass(frozen=True)
+class Channel(Heat):
+    """Control behind a gate, which it is given with the initial states."""
+
+    silent: bool = False
+
+    def solve(self, inputs):
+        states = pass_gate(inputs["u0"], inputs["f"], inputs["gate"])
+        return {"u": states["u"]} if self.silent else states
+
+
+def test_polished_plans_have_what_comes_beside_from_the_solver():
+    """Which knows better than a model of random states and shares."""
+    u0 = make_gated_states().drop_vars("time")
+
+    def wrong(known, frames):
+        plan = steadily(known, frames)
+        return {**plan, "share": plan["share"] + 1.0}
+
+    def priced(fields):
+        return unfilled(fields) + 1e-3 * energy(fields["f"])
+
+    how = GATED | {"polish": 15, "system": Channel()}
+    plan = wdno.control(make_gated_planner(wrong), u0, priced, **how)
+    inputs = {"u0": u0, "f": plan.f[:, :-1], "gate": u0.gate}
+    solved = pass_gate(*(jnp.asarray(v.values) for v in inputs.values()))
+    for name in ("u", "share"):
+        np.testing.assert_allclose(plan[name][:, 1:], solved[name], rtol=1e-12)
+    weight = u0.gate.mean("x")
+    missed = (plan.share[:, -1] - shares()) ** 2
+    expected = weight * missed + 1e-3 * (plan.f**2).sum(("time", "x"))
+    np.testing.assert_allclose(plan.objective, expected, rtol=1e-9)
+    # One number: the optimum is a push along the gate, shorter than to the goal.
+    reach = 4 * (u0.gate**2).mean("x")
+    start = u0.mean("x")
+    drive = weight / 8 * (shares() - start) / (weight / 8 * reach + 1e-3)
+    np.testing.assert_allclose(
+        plan.f[:, :-1], (drive * u0.gate).expand_dims(time=4, axis=1), atol=1e-4
+    )
+
+
+def test_polished_plans_leave_out_what_the_solver_does_not_know():
+    how = GATED | {"polish": 1, "system": Channel(silent=True)}
+
+    def fast(fields):
+        return terminal(fields["u"], jnp.zeros(8)) + energy(fields["f"])
+
+    u0 = make_gated_states().drop_vars("time")
+    plan = wdno.control(make_gated_planner(), u0, fast, **how)
+    assert set(plan.data_vars) == {"u", "f", "objective"}
+    np.testing.assert_array_equal(plan.gate, u0.gate)
 
 
 class Frozen(Heat):

@@ -6,7 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from wdno.recipes import RECIPES, NoiseLevels, TrainingGrid
+from wdno import Field, tasks
+from wdno.recipes import RECIPES, NoiseLevels, Recipe, TrainingGrid
+from wdno.systems import Burgers, Smoke
 
 KEY = jax.random.key(0)
 
@@ -24,6 +26,45 @@ def test_noise_levels_are_the_largest_or_log_normal():
     assert others.std() == pytest.approx(0.5, abs=0.03)
 
 
+# Fields
+
+
+def test_fields_are_those_of_the_task_and_those_beside():
+    dims = ("time", "x")
+    share, gate = Field("share", ("time",)), Field("gate", ("x",))
+    beside = tasks.Task((share,), (gate,))
+    for task in (tasks.simulation, tasks.refinement, tasks.control, tasks.reaching):
+        plain = Recipe(("u", "v"), ("f",), window=4, task=task)
+        assert plain.fields(dims) == task(("u", "v"), ("f",), dims)
+        found = Recipe(("u", "v"), ("f",), window=4, task=task, beside=beside)
+        targets, given = plain.fields(dims)
+        assert found.fields(dims) == ((*targets, share), (*given, gate))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_name_what_their_system_has(name):
+    """All of it: nothing that a solver gives is left out, nothing is asked for more."""
+    recipe = RECIPES[name]
+    system = {"burgers": Burgers, "smoke": Smoke}[name.split("-")[0]]()
+    assert (recipe.state, recipe.control) == (system.state, system.control)
+    assert {q.name: q.dims for q in recipe.beside.targets} == system.accompanying
+    space = tuple(system.coords)[1:]
+    landscape = {q.name: q.dims for q in recipe.beside.given if q.dims}
+    assert landscape == dict.fromkeys(system.static, space)
+    targets, given = recipe.fields(tuple(system.coords))
+    names = [q.name for q in (*targets, *given)]
+    assert len(set(names)) == len(names)
+    assert {q.name for q in targets if q.held} <= set(system.control)
+
+
+def test_smoke_is_steered_to_a_share_in_the_end():
+    recipe = RECIPES["smoke-control"]
+    targets, given = recipe.fields(("time", "y", "x"))
+    ends = [q for q in given if q.name.removesuffix("T") in {t.name for t in targets}]
+    assert ends == [Field("smokeT", ())]
+    assert {q.name for q in targets if q.held} == {"cx", "cy"}
+
+
 # Cards
 
 
@@ -34,3 +75,5 @@ def test_notes_of_a_recipe_are_json_and_name_the_task(name):
     assert notes["task"] == recipe.task.__name__
     assert notes["window"] == recipe.window
     assert recipe.grids[0] == TrainingGrid(1, recipe.window)
+    beside = [[q["name"] for q in side] for side in notes["beside"]]
+    assert beside == [[q.name for q in side] for side in recipe.beside]

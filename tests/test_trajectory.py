@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from wdno.trajectory import (
     check_grid,
     coarsen,
+    landscape,
     open_trajectories,
     save,
+    static_rows,
     to_arrays,
     to_dataset,
     to_fields,
@@ -126,6 +128,115 @@ def test_values_that_are_not_finite_are_located(dataset, value):
         to_fields(dataset, *NAMES)
 
 
+# What comes beside the states ---------------------------------------------------------
+
+BESIDE = {"share": ("time",), "w": ("time", "x")}
+
+
+@pytest.fixture
+def beside(fields):
+    """The fields with two more, one of which has no axis of space."""
+    draw = np.random.default_rng(1)
+    shapes = {"share": (3, 8), "w": (3, 8, 12)}
+    return fields | {
+        name: draw.normal(size=shape).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+
+
+def join(fields, accompanying=BESIDE, **how):
+    coords = make_coords()
+    return to_dataset(fields, coords, *NAMES, accompanying=accompanying, **how)
+
+
+def test_what_comes_beside_is_known_from_the_second_instant_on(beside):
+    data = join(beside, attributes={"share": {"units": "1"}})
+    assert data.share.dims == ("sample", "time")
+    assert data.w.dims == ("sample", "time", "x")
+    assert data.share.dtype == data.w.dtype == np.float32
+    assert data.share.attrs == {"units": "1", "cell_methods": "time: point"}
+    assert data.w.attrs == {"cell_methods": "time: point"}
+    for name in BESIDE:
+        assert data[name][:, 0].isnull().all()
+        np.testing.assert_array_equal(data[name][:, 1:], beside[name])
+    xr.testing.assert_identical(data[["u", "f"]], join(beside, accompanying=None))
+
+
+def test_round_trip_with_what_comes_beside(beside):
+    data = join(beside).transpose("x", "time", "sample")
+    back = to_fields(data, *NAMES, tuple(BESIDE))
+    assert set(back) == {"u0", *beside}
+    for name, values in beside.items():
+        assert isinstance(back[name], jax.Array) and back[name].dtype == jnp.float32
+        np.testing.assert_array_equal(back[name], values)
+
+
+def test_only_the_first_instant_of_what_comes_beside_goes_unread(beside):
+    data = join(beside)
+    assert np.shares_memory(to_arrays(data, *NAMES, ["w"])["w"], data.w.values)
+    data.share[2, 5] = np.nan
+    with pytest.raises(ValueError, match="share has NaN or Inf in sample 2"):
+        to_arrays(data, *NAMES, ["share"])
+    with pytest.raises(ValueError, match=r"w0 has NaN or Inf in sample 0 \(3"):
+        to_arrays(data, ("u", "w"), ("f",))  # as a state it has an initial value
+
+
+def test_what_comes_beside_has_the_batch_axes_of_the_states(beside):
+    fields = {name: np.concatenate([v, v]) for name, v in beside.items()}
+    data = join(fields, batch={"sample": 2, "member": 3})
+    assert data.share.dims == ("sample", "member", "time")
+    assert data.w.dims == ("sample", "member", "time", "x")
+    np.testing.assert_array_equal(data.share[1, 2, 1:], beside["share"][2])
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (3, 8, 12), (2, 8)])
+def test_what_comes_beside_fills_its_own_axes(beside, shape):
+    wanted = r"share must fill \{'sample': 3, 'time': 9\}"
+    with pytest.raises(ValueError, match=wanted):
+        join(beside | {"share": np.zeros(shape)})
+
+
+def test_what_comes_beside_must_be_there(beside):
+    with pytest.raises(ValueError, match=r"\['share'\] are missing from .*'w'"):
+        to_arrays(join(beside).drop_vars("share"), *NAMES, ["share"])
+    with pytest.raises(ValueError, match=r"\(sample, time, …\), but w has"):
+        to_arrays(join(beside).assign(w=("sample", np.ones(3))), *NAMES, ["w"])
+
+
+def test_dataset_without_what_comes_beside_is_refused(fields):
+    with pytest.raises(ValueError, match=r"\['share', 'w'\] are missing from .*'u0'"):
+        join(fields)
+
+
+# What never changes -------------------------------------------------------------------
+
+ROWS = np.array([2, 0, 2, 1])
+GATE = np.arange(12.0)
+
+
+def test_what_never_changes_serves_every_row(dataset):
+    given = dataset.assign_coords(gate=("x", GATE), depth=4.0)
+    rows = static_rows(given, ["gate", "depth"], ROWS)
+    np.testing.assert_array_equal(rows["gate"], [GATE] * 4)
+    np.testing.assert_array_equal(rows["depth"], [4.0] * 4)
+
+
+@pytest.mark.parametrize("dims", [("sample", "x"), ("x", "sample")])
+def test_what_never_changes_belongs_to_its_row(dataset, dims):
+    own = xr.DataArray(GATE + 100 * np.arange(3)[:, None], dims=("sample", "x"))
+    held = own.transpose(*dims)
+    for given in (dataset.assign_coords(gate=held), dataset.assign(gate=held)):
+        rows = static_rows(given, ["gate"], ROWS)
+        np.testing.assert_array_equal(rows["gate"], own[ROWS])
+
+
+def test_what_never_changes_must_be_there(dataset):
+    message = r"\['gate'\], but 'gate' is missing from \['f', 'time', 'u', 'x'\]"
+    with pytest.raises(ValueError, match=message):
+        static_rows(dataset, ["gate"], ROWS)
+    assert static_rows(dataset, [], ROWS) == {}
+
+
 # Inputs -------------------------------------------------------------------------------
 
 
@@ -152,6 +263,73 @@ def test_a_selected_sample_serves_all(dataset):
 def test_several_states_need_a_dataset(dataset):
     with pytest.raises(ValueError, match="Put them into one xarray.Dataset"):
         to_inputs(dataset.u, dataset.f, make_coords(), ("u", "v"), ("f",))
+
+
+SPACE = {"x": make_coords()["x"]}
+STATIC = {"gate": ("x",), "depth": ()}
+
+
+def gated(given):
+    return given.assign_coords(gate=("x", GATE), depth=4.0)
+
+
+def test_a_landscape_is_a_coordinate_of_an_array(dataset):
+    found = landscape(gated(dataset.u.isel(time=0)), STATIC, SPACE)
+    assert list(found) == ["gate", "depth"]
+    np.testing.assert_array_equal(found["gate"], GATE)
+    assert found["depth"].dims == () and found["depth"] == 4.0
+
+
+def test_a_landscape_is_a_coordinate_or_a_variable_of_a_dataset(dataset):
+    given = gated(dataset.isel(time=0))
+    for held in (given, given.reset_coords(["gate", "depth"])):
+        found = landscape(held, STATIC, SPACE)
+        np.testing.assert_array_equal(found["gate"], GATE)
+        assert found["depth"] == 4.0
+
+
+def test_a_landscape_has_the_order_of_the_axes_of_space():
+    grid = {"y": np.arange(4.0), "x": np.arange(5.0)}
+    bed = xr.DataArray(np.arange(20).reshape(5, 4), grid, dims=("x", "y"))
+    state = xr.DataArray(np.zeros((3, 4, 5)), grid, ("sample", "y", "x"))
+    given = state.assign_coords(bed=bed, ridge=("y", np.arange(4)))
+    found = landscape(given, {"bed": ("y", "x"), "ridge": ("y",)}, grid)
+    assert found["bed"].dims == ("y", "x")
+    np.testing.assert_array_equal(found["bed"], bed.values.T)
+    np.testing.assert_array_equal(found["ridge"], np.arange(4))
+
+
+def test_a_landscape_may_differ_from_sample_to_sample(dataset):
+    own = xr.DataArray(GATE + 100 * np.arange(3)[:, None], dims=("sample", "x"))
+    given = dataset.u.isel(time=0).assign_coords(gate=own)
+    inputs, batch = to_inputs(
+        given, dataset.f, make_coords(), *NAMES, {"gate": ("x",)}
+    )
+    assert batch == {"sample": 3} and set(inputs) == {"u0", "f", "gate"}
+    np.testing.assert_array_equal(inputs["gate"], own)
+
+
+def test_one_landscape_serves_all_samples(dataset):
+    given = gated(dataset.u.isel(time=0))
+    inputs, batch = to_inputs(given, dataset.f, make_coords(), *NAMES, STATIC)
+    assert batch == {"sample": 3}
+    np.testing.assert_array_equal(inputs["gate"], [GATE] * 3)
+    np.testing.assert_array_equal(inputs["depth"], [4.0] * 3)
+
+
+def test_a_landscape_must_be_there_and_lie_on_the_grid(dataset):
+    given = dataset.u.isel(time=0)
+    with pytest.raises(ValueError, match=r"'gate' is missing.*assign_coords\(gate="):
+        landscape(given, STATIC, SPACE)
+    with pytest.raises(ValueError, match=r"'gate' is missing from .*'u', 'x'"):
+        landscape(dataset.isel(time=0), STATIC, SPACE)
+    with pytest.raises(ValueError, match="must be given at x"):
+        landscape(gated(given).assign_coords(x=2 * given.x), STATIC, SPACE)
+    with pytest.raises(ValueError, match=r"dimensions \['x'\], but has \[\]"):
+        landscape(given.assign_coords(gate=1.0), STATIC, SPACE)
+    unknown = given.assign_coords(gate=("x", np.where(GATE > 3, np.nan, GATE)))
+    with pytest.raises(ValueError, match="gate has NaN or Inf"):
+        to_inputs(unknown, dataset.f, make_coords(), *NAMES, {"gate": ("x",)})
 
 
 def test_grid_without_coordinates_needs_the_extent():

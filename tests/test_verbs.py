@@ -5,9 +5,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
-from oracles import NAMES, Oracle, Uncertain, make_fields, make_operator
+from oracles import (
+    BESIDE,
+    NAMES,
+    Gated,
+    Oracle,
+    Uncertain,
+    make_fields,
+    make_gated_fields,
+    make_operator,
+    with_beside,
+)
 
-from wdno import rollout, simulate
+from wdno import rollout, simulate, tasks
 from wdno.samplers import ddim
 from wdno.trajectory import to_dataset
 
@@ -150,6 +160,122 @@ def test_equal_calls_compile_once(make_sampler):
     assert after_one_window > before
     assert run(truth) == after_one_window  # three windows
     assert run(make_truth(batch=5, frames=12, seed=1)) == after_one_window
+
+
+# What comes beside states and controls ------------------------------------------------
+
+
+def make_gated_truth(batch=3, frames=8):
+    """Labelled solutions behind a gate of each sample's own, which is a coordinate."""
+    coords = {"time": 0.25 * np.arange(frames + 1), "x": np.arange(8) / 8}
+    fields = make_gated_fields(batch=batch, frames=frames)
+    beside = {quantity.name: quantity.dims for quantity in BESIDE.targets}
+    truth = to_dataset(fields, coords, *NAMES, ATTRIBUTES, accompanying=beside)
+    gate = (("sample", "x"), np.asarray(fields["gate"]), {"long_name": "openness"})
+    return truth.assign_coords(gate=gate)
+
+
+def make_gated_operator(denoiser=Gated):
+    return make_operator(denoiser, task=with_beside(tasks.simulation))
+
+
+@pytest.mark.parametrize("frames", [4, 8, 10])
+def test_chained_windows_have_the_same_gate(frames):
+    fields = make_gated_fields(frames=frames)
+    inputs = {"u0": fields["u0"], "gate": fields["gate"]}, {"f": fields["f"]}
+    found = rollout(make_gated_operator(), *inputs, key=KEY)
+    assert found.keys() == {"u", "share"}
+    for name, values in found.items():
+        np.testing.assert_allclose(values, fields[name], atol=1e-10)
+
+
+def test_simulation_keeps_what_never_changes_and_gives_what_comes_beside():
+    truth = make_gated_truth()
+    start = initial(truth).drop_vars("time")
+    forecast = simulate(make_gated_operator(), start, truth.f, key=KEY)
+    xr.testing.assert_allclose(forecast, truth, atol=1e-10)
+    assert set(forecast.coords) == {"time", "x", "gate"}
+    assert forecast.gate.attrs == {"long_name": "openness"}
+    assert forecast.share.attrs == {"cell_methods": "time: point"}
+    assert forecast.share[:, 0].isnull().all()
+    assert forecast.share[:, 1:].notnull().all()
+
+
+def test_initial_states_of_a_record_keep_their_time():
+    """As of `truth.u.isel(time=0)`, beside what never changes."""
+    truth = make_gated_truth()
+    forecast = simulate(make_gated_operator(), initial(truth), truth.f, key=KEY)
+    xr.testing.assert_allclose(forecast, truth, atol=1e-10)
+
+
+def test_what_never_changes_is_a_coordinate_or_a_variable():
+    truth = make_gated_truth()
+    start = truth[["u"]].isel(time=0, drop=True)
+    of_coordinate, of_variable = (
+        simulate(make_gated_operator(), given, truth.f, key=KEY)
+        for given in (start, start.reset_coords("gate"))
+    )
+    xr.testing.assert_identical(of_variable, of_coordinate)
+
+
+def test_one_gate_serves_all_samples():
+    truth = make_gated_truth()
+    start = initial(truth).drop_vars(["time", "gate"])
+    gate = truth.gate.isel(sample=1, drop=True)
+    found = simulate(
+        make_gated_operator(), start.assign_coords(gate=gate), truth.f, key=KEY
+    )
+    assert found.gate.dims == ("x",)
+    np.testing.assert_allclose(found.u[1], truth.u[1], atol=1e-10)
+    assert abs(found.u[0] - truth.u[0]).max() > 0.1
+
+
+def test_members_share_what_never_changes():
+    truth = make_gated_truth()
+    start = initial(truth).drop_vars("time")
+    found = simulate(make_gated_operator(), start, truth.f, samples=2, key=KEY)
+    assert found.share.dims == ("sample", "member", "time")
+    assert found.gate.dims == ("sample", "x")
+    for member in range(2):
+        one = found.isel(member=member)
+        xr.testing.assert_allclose(one, truth, atol=1e-10)
+
+
+def test_every_row_of_a_batch_keeps_its_gate():
+    truth = make_gated_truth()
+    start = initial(truth).drop_vars("time")
+    found = simulate(make_gated_operator(), start, truth.f, batch_size=2, key=KEY)
+    xr.testing.assert_allclose(found, truth, atol=1e-10)
+
+
+BAD_GATES = {
+    "missing": (
+        lambda start: start.drop_vars("gate"),
+        r"'gate' is missing from \['x'\].*assign_coords\(gate=",
+    ),
+    "not finite": (
+        lambda start: start.assign_coords(gate=start.gate.where(start.x < 0.5)),
+        "gate has NaN or Inf in sample 0",
+    ),
+    "over time": (
+        lambda start: start.reset_coords("gate").assign(
+            gate=start.gate.expand_dims(time=9)
+        ),
+        "'gate' has axes",
+    ),
+    "a number": (lambda start: start.assign_coords(gate=1.0), r"dimensions \['x'\]"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), BAD_GATES.values(), ids=BAD_GATES)
+def test_bad_landscapes_are_refused(change, message):
+    truth = make_gated_truth()
+    start = change(initial(truth).drop_vars("time"))
+    with pytest.raises(ValueError, match=message):
+        simulate(make_gated_operator(), start, truth.f, key=KEY)
+
+
+# Bad inputs ---------------------------------------------------------------------------
 
 
 BAD = {

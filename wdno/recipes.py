@@ -125,7 +125,7 @@ _SMOKE = Recipe(
     mode=("periodization",) * 3,
     levels=1,
     network=MixerConfig(),
-    batch_size=16,
+    batch_size=8,
 )
 
 RECIPES: dict[str, Recipe] = {

@@ -40,6 +40,44 @@ class Growth(LabelledSystem):
         return {"y": inputs["y0"][:, None] + jnp.cumsum(inputs["v"], axis=1)}
 
 
+@dataclass(frozen=True)
+class Basin(LabelledSystem):
+    """y' = v above a bed: what a new system may add."""
+
+    state: ClassVar[tuple[str, ...]] = ("y",)
+    control: ClassVar[tuple[str, ...]] = ("v",)
+    accompanying: ClassVar[dict[str, tuple[str, ...]]] = {
+        "depth": ("time", "x"),
+        "volume": ("time",),
+    }
+    attributes: ClassVar[dict[str, dict[str, str]]] = {
+        "bed": {"units": "m"},
+        "volume": {"units": "m2"},
+    }
+
+    @property
+    def coords(self):
+        return {"time": np.arange(4.0), "x": np.array([0.0, 0.5])}
+
+    @property
+    def static(self):
+        return {"bed": np.array([1, 2], np.float32)}
+
+    def sample_inputs(self, key, samples):
+        v = jax.random.uniform(key, (samples, 3, 2), jnp.float32)
+        return {"y0": jnp.full((samples, 2), 2, jnp.float32), "v": v}
+
+    def solve(self, inputs):
+        y = inputs["y0"][:, None] + jnp.cumsum(inputs["v"], axis=1)
+        depth = y - jnp.asarray(self.static["bed"])[None, None]
+        return {"y": y, "depth": depth, "volume": depth.sum(axis=-1) / 2}
+
+    def check(self, inputs):
+        dry = (np.asarray(inputs["y0"]) < self.static["bed"]).any(axis=1)
+        if dry.any():
+            raise ValueError(f"dry in sample {int(np.argmax(dry))}")
+
+
 def test_burgers_is_a_physical_system():
     assert isinstance(SMALL, PhysicalSystem)
     assert hash(SMALL) == hash(Burgers(points=24, frames=4, duration=0.4))
@@ -146,6 +184,66 @@ def test_a_new_system_is_its_equation_only():
     np.testing.assert_allclose(data.y.diff("time"), data.v[:, :-1], rtol=1e-12)
     again = system.run(data.y.isel(time=0), data.v)
     xr.testing.assert_allclose(again, data)
+
+
+@pytest.fixture(scope="module")
+def basin():
+    return Basin().trajectories(KEY, samples=2)
+
+
+def test_what_accompanies_the_states_is_known_from_the_first_step_on(basin):
+    assert set(basin.data_vars) == {"y", "v", "depth", "volume"}
+    assert basin.depth.dims == ("sample", "time", "x")
+    assert basin.volume.dims == ("sample", "time")
+    assert basin.depth[:, 0].isnull().all() and basin.volume[:, 0].isnull().all()
+    depth = (basin.y - basin.bed)[:, 1:]
+    np.testing.assert_array_equal(basin.depth[:, 1:], depth)
+    np.testing.assert_allclose(basin.volume[:, 1:], depth.mean("x"), rtol=1e-6)
+    assert basin.volume.dtype == np.float32
+    assert basin.volume.attrs == {"units": "m2", "cell_methods": "time: point"}
+
+
+def test_what_is_static_is_a_coordinate(basin):
+    assert isinstance(Basin(), PhysicalSystem)
+    assert "bed" in basin.coords and basin.bed.dims == ("x",)
+    assert basin.bed.dtype == np.float32 and basin.bed.attrs == {"units": "m"}
+    np.testing.assert_array_equal(basin.bed, [1, 2])
+
+
+def test_run_repeats_what_accompanies_and_what_is_static(basin):
+    factors = xr.DataArray([1.0, 0.0], dims="member").astype("float32")
+    again = Basin().run(basin.y.isel(time=0), basin.v * factors)
+    assert again.volume.dims == ("sample", "member", "time")
+    xr.testing.assert_allclose(again.isel(member=0), basin)
+    np.testing.assert_array_equal(
+        again.depth[:, 1, 1:], np.broadcast_to([1, 0], (2, 3, 2))
+    )
+    assert again.bed.dims == ("x",)
+
+
+def test_run_asks_the_system_whether_its_inputs_make_sense(basin):
+    start = basin.y.isel(time=0) - xr.DataArray([0, 1], dims="sample").astype("float32")
+    with pytest.raises(ValueError, match="dry in sample 1"):
+        Basin().run(start, basin.v)
+
+
+def test_what_accompanies_must_be_finite_too(basin):
+    strong = (
+        basin.v.where(basin.sample == 0, 1e38)
+        if "sample" in basin.coords
+        else (
+            basin.v * xr.DataArray([1, 0], dims="sample").astype("float32")
+            + xr.DataArray([0, 1e38], dims="sample").astype("float32")
+        )
+    )
+    with pytest.raises(ValueError, match="volume diverged in sample 1"):
+        Basin().run(basin.y.isel(time=0), strong)
+
+
+def test_none_of_this_is_needed():
+    assert SMALL.static == Growth().static == {}
+    assert SMALL.accompanying == Growth().accompanying == {}
+    SMALL.check({"u0": jnp.full((1, 24), jnp.nan)})
 
 
 @pytest.mark.parametrize("frames", [1, 3, 4, 7, 8])

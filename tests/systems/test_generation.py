@@ -1,17 +1,55 @@
 """Data sets on disk: the same bits whatever happened on the way."""
 
 import json
+from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
+import jax.numpy as jnp
 import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
 
-from wdno.systems import Burgers, generate, generation, trajectories, verify
+from wdno.systems import (
+    Burgers,
+    LabelledSystem,
+    generate,
+    generation,
+    trajectories,
+    verify,
+)
 
 SYSTEM = Burgers(points=16, frames=3, duration=0.3)
 RECIPE = {"samples": 7, "seed": 5, "chunk": 3}
+
+
+@dataclass(frozen=True)
+class Basin(LabelledSystem):
+    """y' = v above a bed, and the depth beside it."""
+
+    state: ClassVar[tuple[str, ...]] = ("y",)
+    control: ClassVar[tuple[str, ...]] = ("v",)
+    accompanying: ClassVar[dict[str, tuple[str, ...]]] = {"depth": ("time",)}
+    attributes: ClassVar[dict[str, dict[str, str]]] = {"bed": {"units": "m"}}
+    slope: float = 2.0
+
+    @property
+    def coords(self):
+        return {"time": np.arange(4.0), "z": np.arange(2.0), "x": np.arange(5.0)}
+
+    @property
+    def static(self):
+        bed = self.slope * np.arange(10, dtype=np.float32).reshape(2, 5)
+        return {"bed": bed, "rock": (bed > 7).astype(np.float32)}
+
+    def sample_inputs(self, key, samples):
+        v = jax.random.normal(key, (samples, 3, 2, 5), jnp.float32)
+        return {"y0": jnp.zeros((samples, 2, 5), jnp.float32), "v": v}
+
+    def solve(self, inputs):
+        y = inputs["y0"][:, None] + jnp.cumsum(inputs["v"], axis=1)
+        return {"y": y, "depth": y.mean(axis=(2, 3))}
 
 
 @pytest.fixture(scope="module")
@@ -53,24 +91,78 @@ def test_file_says_how_it_was_made(complete):
     assert {name: recipe[name] for name in RECIPE} == RECIPE
 
 
+@pytest.fixture(scope="module")
+def basin(tmp_path_factory):
+    return generate(Basin(), tmp_path_factory.mktemp("data") / "basin.nc", **RECIPE)
+
+
+def test_what_is_static_comes_back_as_a_coordinate(basin):
+    with xr.open_dataset(basin) as data:
+        assert set(data.data_vars) == {"y", "v", "depth"}
+        assert set(data.coords) == {"time", "z", "x", "bed", "rock"}
+        for name, values in Basin().static.items():
+            assert data[name].dims == ("z", "x") and data[name].dtype == np.float32
+            np.testing.assert_array_equal(data[name], values)
+        assert data.bed.attrs == {"units": "m"}
+        assert set(data[["y"]].coords) == set(data.coords)
+
+
+def test_what_accompanies_the_states_is_written_with_them(basin):
+    key = jax.random.key(5, impl="threefry2x32")
+    with xr.open_dataset(basin) as data:
+        last = trajectories(Basin(), jax.random.fold_in(key, 2), 1)
+        saved = data.isel(sample=slice(6, None)).drop_attrs(deep=False)
+        xr.testing.assert_identical(saved.load(), last)
+        assert data.depth.dims == ("sample", "time")
+        assert data.depth[:, 0].isnull().all() and data.depth[:, 1:].notnull().all()
+
+
+def test_each_sample_is_a_compressed_chunk(basin):
+    with netCDF4.Dataset(basin) as file:
+        for name in ("y", "v", "depth"):
+            shape = file[name].shape
+            assert shape[0] == 7 and file[name].chunking() == [1, *shape[1:]]
+            assert (
+                file[name].filters()["zlib"] and file[name].filters()["complevel"] == 1
+            )
+        for name in ("time", "z", "x", "bed", "rock"):
+            assert not file[name].filters()["zlib"]
+            assert file[name].chunking() == "contiguous"
+
+
+def test_a_landscape_is_part_of_the_checksum_and_of_the_recipe(basin, tmp_path):
+    path = tmp_path / "changed.nc"
+    path.write_bytes(basin.read_bytes())
+    assert verify(path) == verify(basin)
+    with pytest.raises(ValueError, match=r'"slope": 2.0.*"slope": 3.0|another path'):
+        generate(Basin(slope=3.0), path, **RECIPE)
+    with netCDF4.Dataset(path, "a") as file:
+        file["bed"][0, 1] = 0.5
+    with pytest.raises(ValueError, match="must have the checksum sha256"):
+        verify(path)
+
+
 def test_nothing_else_is_left(complete):
     assert [path.name for path in complete.parent.iterdir()] == ["whole.nc"]
 
 
-@pytest.mark.parametrize("chunks", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("system", "chunks"), [(SYSTEM, 0), (SYSTEM, 1), (SYSTEM, 2), (Basin(), 1)]
+)
 def test_an_interrupted_run_ends_with_the_same_bits(
-    complete, tmp_path, monkeypatch, chunks
+    complete, basin, tmp_path, monkeypatch, system, chunks
 ):
     path = tmp_path / "resumed.nc"
     interrupt_after(monkeypatch, chunks)
     with pytest.raises(KeyboardInterrupt):
-        generate(SYSTEM, path, **RECIPE)
+        generate(system, path, **RECIPE)
     assert not path.exists()
     monkeypatch.undo()
     interrupt_after(monkeypatch, 3 - chunks)  # does not solve a chunk twice
-    generate(SYSTEM, path, **RECIPE)
-    assert verify(path) == verify(complete)
-    assert path.read_bytes() == complete.read_bytes()
+    generate(system, path, **RECIPE)
+    whole = complete if system == SYSTEM else basin
+    assert verify(path) == verify(whole)
+    assert path.read_bytes() == whole.read_bytes()
     assert [p.name for p in tmp_path.iterdir()] == ["resumed.nc"]
 
 

@@ -20,7 +20,7 @@ SYSTEMS = {
         systems.Smoke, points=32, refinement=4, frames=16, substeps=16
     ),
 }
-DEMOS = {"burgers": demo.burgers}
+DEMOS = {"burgers": demo.burgers, "smoke": demo.smoke}
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
@@ -37,7 +37,9 @@ def duration(text: str) -> float:
 
 
 def run_demo(
-    system: Positional[Literal["burgers"]], out: Path = Path("demo"), seed: int = 0
+    system: Positional[Literal["burgers", "smoke"]],
+    out: Path = Path("demo"),
+    seed: int = 0,
 ) -> None:
     """Simulate, refine and control unseen flows beside the reference solver.
 

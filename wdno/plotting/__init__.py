@@ -7,13 +7,17 @@ films.
 
 from wdno.plotting.animation import animate, film
 from wdno.plotting.figures import error_over_time, space_time, training_curve
+from wdno.plotting.maps import Landmark, film_maps, maps
 from wdno.plotting.snapshots import profiles
 from wdno.plotting.style import save
 
 __all__ = [
+    "Landmark",
     "animate",
     "error_over_time",
     "film",
+    "film_maps",
+    "maps",
     "profiles",
     "save",
     "space_time",

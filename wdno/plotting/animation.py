@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Polygon
 from PIL import Image
 
-from wdno._files import replacing
-from wdno.metrics.labelled import label, matched, units
+from wdno.metrics.labelled import label, matched
+from wdno.plotting.gif import check_film, clock_text, instants, write_gif
 from wdno.plotting.style import CURVES, INK, TRUTH, finish, new_figure, space_dim
 
 BANDS = ((0.05, 0.95, 0.18), (0.25, 0.75, 0.32))
@@ -80,44 +80,17 @@ def film(
         ...      reference=("goal", goal.broadcast_like(free.u)))
     """
     path, (name, truth) = Path(path), reference
-    if path.suffix.lower() != ".gif":
-        raise ValueError(f"A film must end in .gif; got '{path.name}'. Rename it.")
-    if not 0 <= sample < truth.sizes["sample"]:
-        raise ValueError(
-            f"`sample` must be a position from 0 to {truth.sizes['sample'] - 1}; got "
-            f"{sample}. Choose one of them."
-        )
+    check_film(path, truth, sample, frames_per_second, frames)
     if not 0 < len(curves) <= len(CURVES):
         raise ValueError(
             f"A film shows one to {len(CURVES)} curves, but got {len(curves)}. Choose "
             "some of them."
         )
-    if frames < 2 or frames_per_second <= 0:
-        raise ValueError(
-            "A film needs at least 2 frames at a positive speed; got "
-            f"{frames} frames at {frames_per_second} a second. Raise them."
-        )
     space = space_dim(truth)
-    chosen = np.unique(
-        np.linspace(0, truth.sizes["time"] - 1, frames).round().astype(int)
-    )
-    part = {"sample": sample, "time": chosen}
+    part = {"sample": sample, "time": instants(truth, frames)}
     shown = {key: matched(u, truth)[0].isel(part) for key, u in curves.items()}
     images = list(_frames(shown, name, truth.isel(part), space))
-    palette = _palette(images[len(images) // 2])
-    first, *rest = (
-        image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images
-    )
-    still = round(1000 / frames_per_second)
-    with replacing(path) as temporary:
-        first.save(
-            temporary,
-            save_all=True,
-            append_images=rest,
-            duration=[still] * len(rest) + [max(still, 1000)],
-            loop=0,
-        )
-    return path
+    return write_gif(images, path, frames_per_second)
 
 
 def _frames(
@@ -155,13 +128,12 @@ def _frames(
         artist.set_animated(True)
     canvas.draw()
     background = canvas.copy_from_bbox(figure.bbox)
-    unit = units(truth["time"]).removeprefix("1")
     for index, time in enumerate(truth["time"].values):
         for polygon, edges in bands:
             polygon.set_xy(edges[index])
         for line, u in lines:
             line.set_data(x, u[index])
-        clock.set_text(f"t = {_clock(time)} {unit}".rstrip())
+        clock.set_text(clock_text(time, truth))
         canvas.restore_region(background)
         for artist in moving:
             axis.draw_artist(artist)
@@ -183,22 +155,3 @@ def _bands(
         polygon.set_label(f"{100 * (upper - lower):.0f} % of members")
         bands.append((polygon, np.stack([across, height], axis=-1)))
     return bands
-
-
-def _clock(time: np.generic) -> str:
-    """A time for the title: two decimals, or a date and hour."""
-    if isinstance(time, np.datetime64):
-        return np.datetime_as_string(time, unit="m").replace("T", " ")
-    return f"{float(time):.2f}"
-
-
-def _palette(image: Image.Image) -> Image.Image:
-    """64 colours for all frames, so that colours do not flicker and the file is small.
-
-    Entries next to white become white: quantisation tints the background.
-    """
-    palette = image.quantize(64, dither=Image.Dither.NONE)
-    colours = np.array(palette.getpalette()).reshape(-1, 3)
-    colours[colours.min(axis=1) > 247] = 255
-    palette.putpalette(colours.ravel().tolist())
-    return palette
