@@ -7,12 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from _control import interval
+from jaxtyping import PRNGKeyArray
 
+import wdno
 from wdno._typing import Fields
+from wdno.constraints import every, region
 from wdno.guidance import leakage
 from wdno.systems import Smoke
 
 SYSTEM = Smoke()
+FIELDS = ("density", "vx", "vy", "smoke")
 
 
 def objective(fields: Fields) -> jax.Array:
@@ -47,6 +51,11 @@ class Scenes(NamedTuple):
         """The controls of the training distribution."""
         return {name: self.inputs[name] for name in SYSTEM.control}
 
+    def first(self, count: int) -> "Scenes":
+        """A few of them."""
+        inputs = {name: values[:count] for name, values in self.inputs.items()}
+        return Scenes(self.initial.isel(sample=slice(count)), inputs)
+
     def judged(self, controls: Fields, seconds: float, **more: Any) -> dict[str, Any]:
         """What the solver at 128 x 128 makes of controls from the true initial smoke.
 
@@ -66,6 +75,59 @@ class Scenes(NamedTuple):
         scores = {name: interval(values) for name, values in parts.items()}
         each = {"seconds_per_plan": round(seconds / len(both), 4), "outside": outside}
         return scores | each | more
+
+
+ALLOWED = every(*(region(name, SYSTEM.ring) for name in SYSTEM.control))
+"""Controls act in the ring alone."""
+
+
+def sampled(
+    planner: wdno.WDNO,
+    scenes: Scenes,
+    key: PRNGKeyArray,
+    *,
+    steps: int = 8,
+    strength: float = 0.0,
+    goal: float = 1.2,
+    samples: int | None = None,
+) -> Fields:
+    """Controls of sampled plans.
+
+    The planner is asked for a share beyond 1: what it has seen most of lies far below,
+    and a wish pulls only so far (chosen on scenes of another seed).
+    """
+    plan = wdno.control(
+        planner,
+        scenes.initial,
+        objective,
+        target=xr.Dataset({"smoke": xr.DataArray(np.float32(goal))}),
+        strength=strength,
+        steps=steps,
+        samples=samples,
+        constraint=ALLOWED,
+        batch_size=25,
+        key=key,
+    )
+    return controls_of(plan if samples is None else wdno.best_plan(plan))
+
+
+def simulation_errors(
+    model: wdno.WDNO, truth: xr.Dataset, steps: int = 1
+) -> xr.DataArray:
+    """Mean squared errors of one sample on (field, sample), without t = 0."""
+    found = wdno.simulate(
+        model,
+        truth.density.isel(time=0),
+        truth[["cx", "cy"]],
+        steps=steps,
+        batch_size=16,
+        key=jax.random.key(0),
+    )
+    errors = []
+    for name in FIELDS:
+        square = np.square((found[name] - truth[name]).isel(time=slice(1, None)))
+        errors.append(square.mean([dim for dim in square.dims if dim != "sample"]))
+    return xr.concat(errors, "field").assign_coords(field=list(FIELDS))
 
 
 def controls_of(plan: xr.Dataset) -> Fields:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import _smoke
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -58,19 +59,36 @@ def objective(model: wdno.WDNO, config: Config) -> xr.DataArray:
     return xr.DataArray(np.asarray(values), dims="sample")
 
 
+def smoke_mse(model: wdno.WDNO, config: Config) -> xr.DataArray:
+    """Mean over t > 0, space and density, vx, vy, smoke of the squared error."""
+    truth = _smoke.SYSTEM.trajectories(jax.random.key(config.seed), config.samples)
+    return _smoke.simulation_errors(model, truth).mean("field")
+
+
+def leakage(model: wdno.WDNO, config: Config) -> xr.DataArray:
+    """Share of smoke that leaks under plans of 8 calls, judged by the solver."""
+    scenes = _smoke.Scenes.draw(config.seed, config.samples)
+    controls = _smoke.sampled(model, scenes, jax.random.key(0))
+    inputs = {"density0": scenes.inputs["density0"], **controls}
+    last = _smoke.SYSTEM.solve(inputs)["smoke"][:, -1]
+    return xr.DataArray(1 - np.asarray(last), dims="sample")
+
+
 MEASURES: dict[str, Callable[[wdno.WDNO, Config], xr.DataArray]] = {
-    "simulation": one_step_mse,
-    "refinement": doubling_mse,
-    "reaching": objective,
+    "burgers-simulation": one_step_mse,
+    "burgers-refinement": doubling_mse,
+    "burgers-control": objective,
+    "smoke-simulation": smoke_mse,
+    "smoke-control": leakage,
 }
-"""What the card of a model promises, by the task of its recipe."""
+"""What the card of a model promises, by its name."""
 
 
 def main(config: Config) -> None:
     """Round, measure, write the card, draw the curve."""
     card = wdno.read_card(config.run / "model")
     notes = {key: value for key, value in card.items() if key in KEPT}
-    measure = MEASURES[notes["recipe"]["task"]]
+    measure = MEASURES[config.name]
     folder = SHIPPED / config.name
     wdno.save(wdno.load(config.run / "model"), folder, dtype=jnp.float16)
     model = wdno.load(folder)

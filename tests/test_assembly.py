@@ -57,9 +57,9 @@ def numbered_beside(**sizes):
     share = dataset.u.isel(x=0).where(dataset.time > 0)
     gate = dataset.u.isel(time=0, drop=True) + np.arange(dataset.sizes["x"])
     own = {"cell_methods": "time: point"}
-    return dataset.assign(share=share.astype(np.float32).assign_attrs(own)).assign_coords(
-        gate=gate.astype(np.float32)
-    )
+    return dataset.assign(
+        share=share.astype(np.float32).assign_attrs(own)
+    ).assign_coords(gate=gate.astype(np.float32))
 
 
 def drawn(system):

@@ -10,10 +10,12 @@ import xarray as xr
 
 import wdno
 from wdno import _torch_files, cli, io, recipes, samplers, tasks
+from wdno.cli import making
 from wdno.cli.making import duration
+from wdno.layout import Field
 from wdno.networks import FourierConfig
 from wdno.recipes import Recipe
-from wdno.systems import Burgers
+from wdno.systems import Burgers, Smoke
 from wdno.trajectory import coarsen, save
 
 TINY = Recipe(
@@ -131,11 +133,32 @@ def test_control_plans_by_a_name_or_by_a_file(files, tmp_path, capsys):
     price = (xr.load_dataset(tmp_path / "plan.nc").f[:, :-1] ** 2).mean(("time", "x"))
     assert price.shape == (6,)
     absent = refused(capsys, f"{plan} --objective absent.py")
-    assert "'reach' or a Python file" in absent and "absent.py" in absent
+    assert "or a Python file" in absent and "absent.py" in absent
     own.write_text("")
     assert "defines a function objective" in refused(
         capsys, f"{plan} --objective {own}"
     )
+
+
+def test_control_steers_to_a_share(files, tmp_path):
+    """Given as a number; the objective is what is missing from all of the smoke."""
+    data = xr.load_dataset(files / "data.nc")
+    grown = (data.time - data.time[0]).expand_dims(sample=6) / data.time[-1]
+    own = {"cell_methods": "time: point"}
+    smoke = grown.where(data.time > 0).astype(np.float32).assign_attrs(own)
+    save(data.assign(smoke=smoke), tmp_path / "data.nc")
+    beside = tasks.Task((Field("smoke", ("time",)),), (Field("smokeT", ()),))
+    trained(tmp_path, tmp_path, replace(TINY, task=tasks.control, beside=beside))
+    command = f"control {tmp_path / 'run/model'} {files / 'data.nc'} "
+    command += f"{tmp_path / 'plan.nc'} --steps 2 --strength 0 --objective leakage"
+    plans = {}
+    for share in (0.0, 1.0):
+        cli.main(f"{command} --target {share}".split())
+        plans[share] = xr.load_dataset(tmp_path / "plan.nc")
+    assert plans[1.0].smoke.dims == ("sample", "time")
+    for plan in plans.values():
+        np.testing.assert_allclose(plan.objective, 1 - plan.smoke[:, -1], atol=1e-6)
+    assert abs(plans[0.0].smoke - plans[1.0].smoke).max() > 0
 
 
 def test_info_shows_models_and_files(files, capsys):
@@ -154,6 +177,38 @@ def test_data_is_generated_once(tmp_path, capsys):
     dataset = xr.open_dataset(out)
     assert dict(dataset.u.sizes) == {"sample": 3, "time": 81, "x": 120}
     assert json.loads(dataset.attrs["recipe"])["seed"] == 5
+
+
+@pytest.mark.parametrize("name", making.SYSTEMS)
+def test_data_of_every_system_can_be_asked_for(name, tmp_path, monkeypatch):
+    asked = []
+
+    def generate(system, out, samples, *, seed, chunk):
+        asked.append((system, out.name, samples, seed, chunk))
+
+    monkeypatch.setattr(making.systems, "generate", generate)
+    monkeypatch.setattr(making.systems, "verify", lambda out: "nothing")
+    cli.main(f"data {name} --samples 3 --out {tmp_path / 'd.nc'} --seed 5".split())
+    systems = {
+        "burgers": Burgers(),
+        "burgers-bursts": Burgers(force_spans=(0.02, 0.2)),
+        "smoke": Smoke(),
+        "smoke-small": Smoke(points=32, refinement=4, frames=16, substeps=16),
+    }
+    assert asked == [(systems[name], "d.nc", 3, 5, 512)]
+
+
+def test_small_smoke_is_solved_on_the_grid_and_with_the_steps_of_the_other():
+    small, whole = making.SYSTEMS["smoke-small"](), making.SYSTEMS["smoke"]()
+    assert (small.points, small.frames) == (32, 16)
+    assert small.points * small.refinement == whole.points * whole.refinement
+    assert small.frames * small.substeps == whole.frames * whole.substeps
+    assert small.duration == whole.duration
+
+
+def test_data_of_an_unknown_system_are_refused(capsys, tmp_path):
+    message = refused(capsys, f"data fog --samples 3 --out {tmp_path / 'd.nc'}")
+    assert "smoke-small" in message and not list(tmp_path.iterdir())
 
 
 def test_wrong_input_is_told_what_to_do(files, tmp_path, capsys):

@@ -16,6 +16,7 @@ from wdno.networks import (
     FourierConfig,
     InpaintingConfig,
     LocalConfig,
+    MixerConfig,
     TransformerConfig,
     UNet,
     UNetConfig,
@@ -43,6 +44,7 @@ from wdno.networks.layers import (
     crop,
     pad_to_multiple,
 )
+from wdno.networks.mixer import TokenMixing, from_patches, to_patches
 from wdno.networks.transformer import position_encoding
 from wdno.networks.unet_blocks import (
     ResidualBlock,
@@ -58,6 +60,8 @@ KINDS = ["transformer", "fourier", "local"]
 UNETS = {"unet": (8, 10), "video": (2, 8, 10)}
 """U-Nets, and a grid for each."""
 each_kind = pytest.mark.parametrize("kind", KINDS)
+on_one_grid = pytest.mark.parametrize("kind", [*KINDS, "mixer"])
+"""For tests on 4 × 6 points, the one grid of the tiny mixer."""
 each_unet = pytest.mark.parametrize("kind", UNETS)
 
 
@@ -67,6 +71,9 @@ def config(kind, axes=2, depth=1):
         return FourierConfig((4, 6, 4)[:axes], width=8, depth=depth)
     if kind == "local":
         return LocalConfig((3, 5, 3)[:axes], width=8, depth=depth)
+    if kind == "mixer":
+        patch, tokens = (2, 3, 1)[:axes], (2, 2, 3)[:axes]
+        return MixerConfig(patch, tokens, width=8, depth=depth)
     if kind in UNETS:
         shape = UNetConfig if kind == "unet" else VideoUNetConfig
         return shape(8, (1, 2), groups=2, heads=2, head_width=4)
@@ -206,17 +213,102 @@ def test_local_operator_is_the_same_everywhere_and_on_every_grid():
     np.testing.assert_allclose(part[:, 2:-2, 4:-4], whole[:, 5:-2, 9:17], 1e-4, 1e-4)
 
 
+@pytest.mark.parametrize("grid", [(4,), (4, 6), (4, 6, 3)], ids=str)
+def test_output_of_a_mixer_has_the_shape_and_dtype_of_its_input(grid):
+    out = nnx.eval_shape(lambda: fresh("mixer", len(grid), depth=2)(*inputs(*grid)))
+    assert out.shape == (3, *grid, CHANNELS) and out.dtype == np.float32
+
+
+def test_patches_are_blocks_of_points_with_their_channels_beside():
+    x = np.asarray(random(2, 4, 6, 3, 5))
+    patch = (2, 3, 1)
+    came = to_patches(jnp.asarray(x), patch)
+    assert came.shape == (2, 2, 2, 3, 2 * 3 * 1 * 5)
+    for token in np.ndindex(2, 2, 3):
+        lows = [n * size for n, size in zip(token, patch, strict=True)]
+        block = [slice(low, low + p) for low, p in zip(lows, patch, strict=True)]
+        wanted = x[:, *block].reshape(2, -1)
+        np.testing.assert_array_equal(came[:, *token], wanted)
+
+
+@pytest.mark.parametrize(
+    ("grid", "patch"),
+    [
+        ((6,), (3,)),
+        ((4, 6), (4, 1)),
+        ((4, 6, 3), (2, 3, 3)),
+        ((2, 4, 2, 6), (1, 2, 2, 3)),
+    ],
+    ids=str,
+)
+def test_patches_are_put_back_where_they_were(grid, patch):
+    x = random(2, *grid, 5)
+    np.testing.assert_array_equal(from_patches(to_patches(x, patch), patch), x)
+
+
+def test_tokens_are_mixed_by_one_matrix_for_all_features():
+    mixing = filled(lambda: TokenMixing(6, rngs=nnx.Rngs(0)))
+    x, weight = random(2, 2, 3, 4), np.asarray(mixing.weight[...], float)
+    wanted = np.einsum("bnf,nm->bmf", np.asarray(x, float).reshape(2, 6, 4), weight)
+    np.testing.assert_allclose(call(mixing, x), wanted.reshape(x.shape), 1e-5, 1e-5)
+
+
+def test_mixed_tokens_are_at_first_as_large_as_the_tokens():
+    x = random(4, 20, 20, 3)
+    mixed = call(TokenMixing(400, rngs=nnx.Rngs(0)), x)
+    assert float(mixed.std() / x.std()) == pytest.approx(1, abs=0.1)
+
+
+def test_mixer_knows_the_places_of_tokens_by_its_matrices_alone():
+    """Tokens in another order come out in that order, if the matrices are in it too."""
+    network = filled(lambda: fresh("mixer", depth=2))
+    x, c_noise, cond = inputs(4, 6)
+    out = call(network, x, c_noise, cond)
+    order = np.array([2, 0, 3, 1])
+
+    def shuffled(field):
+        tokens = to_patches(field, (2, 3))
+        moved = tokens.reshape(3, 4, -1)[:, order].reshape(tokens.shape)
+        return from_patches(moved, (2, 3))
+
+    for block in network.blocks:
+        matrix = block.kernel.weight
+        matrix[...] = matrix[...][order][:, order]
+    came = call(network, shuffled(x), c_noise, shuffled(cond))
+    np.testing.assert_allclose(came, shuffled(out), 1e-4, 1e-5)
+    assert abs(call(network, x, c_noise, cond) - out).max() > 1e-3
+
+
+def test_every_token_of_a_mixer_sees_every_other():
+    network, (x, c_noise, cond) = busy("mixer"), inputs(4, 6, batch=1)
+    out = call(network, x, c_noise, cond)
+    for point in ((0, 0), (1, 4), (3, 2)):
+        for change in (
+            (x.at[0, *point].add(1.0), cond),
+            (x, cond.at[0, *point].add(1.0)),
+        ):
+            gap = abs(call(network, change[0], c_noise, change[1]) - out)
+            assert gap.min() > 1e-6
+
+
+@pytest.mark.parametrize("grid", [(4, 12), (6, 4), (2, 6)])
+def test_mixer_refuses_another_grid_than_its_own(grid):
+    message = rf"made for, \(4, 6\), but got \({grid[0]}, {grid[1]}\)"
+    with pytest.raises(ValueError, match=message):
+        busy("mixer")(*inputs(*grid))
+
+
 # --- what the output depends on -------------------------------------------------------
 
 
-@each_kind
+@on_one_grid
 def test_untrained_head_gives_zero_whatever_it_sees(kind):
     network = filled(lambda: fresh(kind))
     network.head = nnx.jit(lambda: fresh(kind).head)()
     np.testing.assert_array_equal(call(network, *inputs(4, 6)), 0.0)
 
 
-@each_kind
+@on_one_grid
 def test_every_input_matters(kind):
     x, c_noise, cond = inputs(4, 6)
     out = call(busy(kind), x, c_noise, cond)
@@ -228,7 +320,7 @@ def test_every_input_matters(kind):
         assert float(rows.min()) > 1e-3
 
 
-@each_kind
+@on_one_grid
 def test_rows_of_a_batch_are_independent(kind):
     arguments = inputs(4, 6)
     together = call(busy(kind), *arguments)
@@ -237,7 +329,7 @@ def test_rows_of_a_batch_are_independent(kind):
         np.testing.assert_allclose(together[i : i + 1], alone, 1e-4, 1e-5)
 
 
-@each_kind
+@on_one_grid
 def test_gradient_is_finite_and_reaches_every_parameter(kind):
     wish = random(3, 4, 6, CHANNELS, seed=9)
     slope = nnx.jit(nnx.grad(lambda n, *inputs: jnp.vdot(wish, n(*inputs))))
@@ -250,7 +342,7 @@ def test_gradient_is_finite_and_reaches_every_parameter(kind):
 # --- construction ---------------------------------------------------------------------
 
 
-@each_kind
+@on_one_grid
 def test_the_configuration_chooses_the_network(kind):
     network = nnx.eval_shape(lambda: fresh(kind))
     assert type(network) is NETWORKS[type(config(kind))]
@@ -263,6 +355,22 @@ def test_transformer_refuses_a_patch_of_other_dimension(patch, axes):
     message = rf"one extent per grid axis, {axes} here.*Give {axes} numbers"
     with pytest.raises(ValueError, match=message):
         build(shape, axes, CHANNELS, CONDITION, rngs=nnx.Rngs(0))
+
+
+@pytest.mark.parametrize(
+    ("patch", "tokens", "axes"),
+    [((2,), (2, 2), 2), ((2, 2), (2,), 2), ((2, 2), (2, 2), 1), ((2, 2), (2, 2), 3)],
+)
+def test_mixer_refuses_patches_or_tokens_of_other_dimension(patch, tokens, axes):
+    message = rf"along each grid axis, {axes} here.*Give {axes} numbers each"
+    with pytest.raises(ValueError, match=message):
+        build(
+            MixerConfig(patch, tokens, width=8, depth=1),
+            axes,
+            CHANNELS,
+            CONDITION,
+            rngs=nnx.Rngs(0),
+        )
 
 
 @pytest.mark.parametrize("reach", [(3,), (3, 3, 3), (3, 4)])

@@ -18,10 +18,11 @@ from safetensors.flax import load_file, save_file
 
 import wdno
 from wdno.denoiser import Denoiser, Karras, VariancePreserving
-from wdno.networks import FourierConfig, TransformerConfig, build
+from wdno.networks import FourierConfig, MixerConfig, TransformerConfig, build
 from wdno.schedules import KarrasSchedule
 
 FOURIER = FourierConfig((2, 2), width=12, depth=1)
+MIXER = MixerConfig((1, 2), (2, 2), width=8, depth=1)
 TRANSFORMER = TransformerConfig((1, 2), width=8, depth=1, heads=2)
 
 
@@ -84,7 +85,7 @@ def edit_weights(folder, edit):
 # Round trips
 
 
-@pytest.mark.parametrize("network", [FOURIER, TRANSFORMER])
+@pytest.mark.parametrize("network", [FOURIER, MIXER, TRANSFORMER])
 @pytest.mark.parametrize(
     "preconditioning", [Karras(sigma_data=0.5), VariancePreserving()]
 )

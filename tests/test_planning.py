@@ -551,7 +551,7 @@ def test_targets_come_as_a_dataset_of_which_the_given_ends_are_read():
 
 
 def test_the_objective_sees_what_never_changes():
-    """The prior is at rest, J = sum gate u: a step against the gate at every instant."""
+    """The prior is at rest, J = sum gate u: a step against the gate everywhere."""
     u0 = make_gated_states().drop_vars("time")
 
     def blocked(fields):
@@ -582,12 +582,13 @@ def test_a_plan_after_a_wait_keeps_its_gate_and_shares(samples):
         make_gated_planner(), u0, unfilled, wait=6, simulator=simulator, **how
     )
     at_once = wdno.control(make_gated_planner(), u0, unfilled, **how)
-    calm, acting = slice(1, 6), slice(7, None)
+    calm, acting, later = slice(1, 6), slice(7, None), slice(1, None)
     assert late.share.dims == at_once.share.dims
     before = late.share.isel(time=calm) - u0.mean("x").drop_vars("time")
     np.testing.assert_allclose(before, 0, atol=1e-9)
-    after = late.share.isel(time=acting)
-    np.testing.assert_allclose(after, at_once.share.isel(time=slice(1, None)), 1e-9)
+    for name in ("u", "share"):
+        after, alone = late[name].isel(time=acting), at_once[name].isel(time=later)
+        np.testing.assert_allclose(after, alone, atol=1e-9)
     assert late.gate.dims == ("sample", "x")
     np.testing.assert_array_equal(late.gate, u0.gate)
 
@@ -627,7 +628,7 @@ def forced(state, control, dims):
 
 
 def refining(state, control, dims):
-    """A planner that is given coarse states, which nobody has before there is a plan."""
+    """A planner that is given coarse states, which no one has before a plan."""
     task = wishing(state, control, dims)
     return task._replace(given=(*task.given, *tasks.coarse(state, dims)))
 

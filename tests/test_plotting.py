@@ -275,3 +275,88 @@ def test_drawing_touches_no_global_state(pair, tmp_path):
         thread.join()
     assert len(list(tmp_path.glob("*.png"))) == 2
     assert dict(matplotlib.rcParams) == before
+
+
+@pytest.fixture
+def plane():
+    """A density on (sample, time, y, x) with an obstacle."""
+    rng = np.random.default_rng(1)
+    solid = np.zeros((6, 8))
+    solid[2, 3] = 1.0
+    coords = {
+        "time": np.arange(3) * 8.0,
+        "y": np.arange(6) * 2.0,
+        "x": np.arange(8) * 2.0,
+        "obstacle": (("y", "x"), solid),
+    }
+    values = rng.random((2, 3, 6, 8))
+    return xr.DataArray(values, coords, ("sample", "time", "y", "x"), name="density")
+
+
+def test_maps_show_each_instant_upward_under_the_obstacle(plane):
+    figure = plotting.maps({"solver": plane, "model": plane}, times=[0, 2], sample=1)
+    assert len(figure.axes) == 4
+    density, solid = figure.axes[3].get_images()
+    np.testing.assert_array_equal(density.get_array(), plane.isel(sample=1, time=2))
+    assert density.origin == "lower"
+    assert density.get_extent() == [-1, 15, -1, 11]
+    assert solid.get_array().count() == 1
+
+
+def test_maps_share_one_scale(plane):
+    figure = plotting.maps({"weak": plane / 2, "strong": plane}, times=[1])
+    limits = {axis.get_images()[0].get_clim() for axis in figure.axes}
+    assert limits == {(0.0, float(plane.isel(sample=0).max()))}
+
+
+def test_maps_outline_landmarks(plane):
+    mark = plotting.Landmark(y=2, x=4, height=3, width=5)
+    (axis,) = plotting.maps({"": plane}, times=[0], landmarks=[mark]).axes
+    (outline,) = axis.patches
+    assert (outline.get_x(), outline.get_y()) == (4, 2)
+    assert (outline.get_width(), outline.get_height()) == (5, 3)
+
+
+def test_film_of_maps_has_a_picture_an_instant(plane, tmp_path):
+    arrows = {"wind": (plane - 0.5, plane - 0.5)}
+    path = plotting.film_maps(
+        {"calm": plane, "wind": plane}, tmp_path / "a.gif", arrows=arrows, every=2
+    )
+    with Image.open(path) as film:
+        assert film.n_frames == 3
+        pictures = []
+        for n in range(3):
+            film.seek(n)
+            pictures.append(np.asarray(film.convert("RGB")))
+    assert any((a != b).any() for a, b in zip(pictures, pictures[1:], strict=False))
+
+
+def test_arrows_are_drawn(plane, tmp_path):
+    strong = (plane, plane)
+    films = [
+        plotting.film_maps({"a": plane}, tmp_path / f"{n}.gif", arrows=arrows)
+        for n, arrows in enumerate(({}, {"a": strong}))
+    ]
+    bare, pointed = (np.asarray(Image.open(f).convert("RGB"), int) for f in films)
+    assert (bare != pointed).any()
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"panels": {}}, "one panel or more"),
+        ({"path": "film.mp4"}, "must end in .gif"),
+        ({"sample": 2}, "position from 0 to 1"),
+        ({"frames": 1}, "at least 2 frames"),
+    ],
+)
+def test_films_of_maps_refuse_what_cannot_be_shown(plane, tmp_path, change, rule):
+    arguments = {"panels": {"a": plane}, "path": "film.gif"} | change
+    path = tmp_path / arguments.pop("path")
+    with pytest.raises(ValueError, match=rule):
+        plotting.film_maps(arguments.pop("panels"), path, **arguments)
+
+
+def test_maps_refuse_no_instants(plane):
+    with pytest.raises(ValueError, match="`times` is empty"):
+        plotting.maps({"a": plane}, times=[])

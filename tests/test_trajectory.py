@@ -225,8 +225,8 @@ def test_what_never_changes_serves_every_row(dataset):
 def test_what_never_changes_belongs_to_its_row(dataset, dims):
     own = xr.DataArray(GATE + 100 * np.arange(3)[:, None], dims=("sample", "x"))
     held = own.transpose(*dims)
-    for given in (dataset.assign_coords(gate=held), dataset.assign(gate=held)):
-        rows = static_rows(given, ["gate"], ROWS)
+    for carrying in (dataset.assign_coords(gate=held), dataset.assign(gate=held)):
+        rows = static_rows(carrying, ["gate"], ROWS)
         np.testing.assert_array_equal(rows["gate"], own[ROWS])
 
 
@@ -302,9 +302,7 @@ def test_a_landscape_has_the_order_of_the_axes_of_space():
 def test_a_landscape_may_differ_from_sample_to_sample(dataset):
     own = xr.DataArray(GATE + 100 * np.arange(3)[:, None], dims=("sample", "x"))
     given = dataset.u.isel(time=0).assign_coords(gate=own)
-    inputs, batch = to_inputs(
-        given, dataset.f, make_coords(), *NAMES, {"gate": ("x",)}
-    )
+    inputs, batch = to_inputs(given, dataset.f, make_coords(), *NAMES, {"gate": ("x",)})
     assert batch == {"sample": 3} and set(inputs) == {"u0", "f", "gate"}
     np.testing.assert_array_equal(inputs["gate"], own)
 

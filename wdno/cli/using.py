@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import cast
 
 import jax
+import xarray as xr
 from tyro.conf import Positional
 
 import wdno
 from wdno import metrics, persistence
 from wdno._typing import Objective
-from wdno.guidance import reach
+from wdno.guidance import leakage, reach
 from wdno.samplers import ddim
 from wdno.trajectory import open_trajectories, save
 
@@ -96,7 +97,7 @@ def control(
     model: Positional[str],
     input: Positional[Path],
     output: Positional[Path],
-    target: Path | None = None,
+    target: Path | float | None = None,
     objective: str = "reach",
     energy_weight: float = 2e-5,
     strength: float = 0.1,
@@ -113,10 +114,12 @@ def control(
         model: shipped name or folder of a planner.
         input: file with the state, of which the first instant is used.
         output: NetCDF file to write.
-        target: file with the state, of which the last instant is to be reached.
+        target: file with the state, of which the last instant is to be reached; or the
+            number that what the model is given the end of is to reach.
         objective: reach (mean squared distance of the last state to the target, plus
-            the weighted sum of squares of the control), or a Python file that
-            defines objective(fields), one number a row, small is good.
+            the weighted sum of squares of the control), leakage (share of the smoke
+            that has not come into the exit), or a Python file that defines
+            objective(fields), one number a row, small is good.
         energy_weight: weight of the control in reach.
         strength: of the guidance by the objective.
         members: plans per initial state, of which the best by the model is kept.
@@ -129,7 +132,9 @@ def control(
     planner = persistence.load(model)
     state = list(planner.state)
     goal = None
-    if target is not None:
+    if isinstance(target, float):
+        goal = xr.Dataset({name: xr.DataArray(target) for name in planner.final})
+    elif target is not None:
         goal = open_trajectories(target, state)[state].isel(time=-1, drop=True)
     plan = wdno.control(
         planner,
@@ -151,12 +156,16 @@ def control(
 
 def _objective(name: str, model: wdno.WDNO, energy_weight: float) -> Objective:
     """The named objective, or the one that a Python file defines."""
-    if name == "reach":
-        return reach(model.state, model.planned, energy_weight)
+    known = {
+        "reach": reach(model.state, model.planned, energy_weight),
+        "leakage": lambda fields: leakage(fields["smoke"]),
+    }
+    if name in known:
+        return known[name]
     if not Path(name).is_file():
         raise FileNotFoundError(
-            f"An objective is 'reach' or a Python file, but there is no file {name!r}. "
-            "Check the path."
+            f"An objective is one of {list(known)} or a Python file, but there is no "
+            f"file {name!r}. Check the path."
         )
     found = runpy.run_path(name).get("objective")
     if not callable(found):

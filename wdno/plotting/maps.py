@@ -156,7 +156,7 @@ def _draw(
         if name in vectors:
             y, x = (panel[dim].values[::every] for dim in panel.dims[-2:])
             calm = np.zeros((len(y), len(x)))
-            length = every * (x[1] - x[0]) / every if len(x) > 1 else 1.0
+            length = x[1] - x[0] if len(x) > 1 else 1.0
             quiver = axis.quiver(
                 x,
                 y,

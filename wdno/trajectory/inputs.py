@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from jax import dtypes
 
 from wdno._typing import Fields
 from wdno.trajectory._checks import finite, named
@@ -174,7 +175,9 @@ def to_batch(
     batch: dict[str, int] = {}
     for array in arrays.values():
         batch |= {str(d): n for d, n in array.sizes.items() if d not in axes}
-    dtype = np.result_type(*(array.dtype for array in arrays.values()))
+    dtype = dtypes.canonicalize_dtype(
+        np.result_type(*(array.dtype for array in arrays.values()))
+    )
     fields = {}
     for name, array in arrays.items():
         missing = {d: n for d, n in batch.items() if d not in array.dims}
