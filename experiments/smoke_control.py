@@ -6,15 +6,19 @@ cloning: one call gives the mean), and adjoint-gradient optimisation with little
 with much time. All judged by the solver at 128 x 128 from the true initial smoke.
 """
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import tyro
-from _results import record
+from _control import interval
+from _results import RESULTS, record
 from _smoke import ALLOWED, SYSTEM, Scenes, objective, sampled
 
 import wdno
@@ -31,70 +35,74 @@ class Config:
     steps: int = 8
     strength: float = 3000.0
     samples: int = 8
-    polish: tuple[int, ...] = (1, 2, 4)
-    descent_steps: tuple[int, ...] = (4, 16)
+    polish: int = 3
+    descent_steps: int = 12
     descent_scenes: int = 8
     seed: int = 40_000
 
 
 def main(config: Config) -> None:
-    """Plan, judge, print and store."""
+    """Plan, judge, print and store; an interrupted run goes on where it was."""
     scenes = Scenes.draw(config.seed, config.scenes)
     planner, key = wdno.load(config.planner), jax.random.key(config.seed + 1)
-    results = {}
+    results = stored(config)
 
-    def arm(
-        name: str,
-        make: Callable[[], Fields],
-        count: int = config.scenes,
-        before: float = 0.0,
-    ) -> tuple[Fields, float]:
-        begin = time.perf_counter()
-        controls = jax.block_until_ready(make())
-        seconds = time.perf_counter() - begin + before * count
-        results[name] = scenes.first(count).judged(controls, seconds, scenes=count)
+    def arm(name: str, make: Callable[[], Fields], count: int = config.scenes) -> None:
+        if name not in results:
+            begin = time.perf_counter()
+            controls = jax.block_until_ready(make())
+            seconds = time.perf_counter() - begin
+            results[name] = scenes.first(count).judged(controls, seconds, scenes=count)
         print(f"{name:28s}", results[name], flush=True)
         record("smoke_control", asdict(config), results=results)
-        return controls, seconds / count
 
-    def polished(start: Fields, steps: int, count: int = config.scenes) -> Fields:
-        found = descend(
-            SYSTEM.solve,
-            {"density0": scenes.inputs["density0"][:count]},
-            {name: c[:count] for name, c in start.items()},
-            objective,
-            steps=steps,
-            constraint=ALLOWED,
+    def descent(name: str, start: Fields, steps: int, count: int) -> None:
+        """Steps through the solver, with J, gradients and seconds of each."""
+        if name in results:
+            return
+        known = {"density0": scenes.inputs["density0"][:count]}
+        start = {part: c[:count] for part, c in start.items()}
+        how = {"objective": objective, "constraint": ALLOWED}
+        one = jax.tree.map(lambda a: a[:1], (known, start))
+        descend(SYSTEM.solve, *one, steps=1, **how)  # compiles
+        found = descend(SYSTEM.solve, known, start, steps=steps, **how)
+        best = np.minimum.accumulate(found.values)
+        path = {
+            "J": [interval(values) for values in best],
+            "gradients": found.gradients.mean(axis=1).tolist(),
+            "seconds_per_plan": (found.seconds / count).round(2).tolist(),
+        }
+        few = scenes.first(count)
+        results[name] = few.judged(
+            found.controls, found.seconds[-1], scenes=count, path=path
         )
-        return found.controls
+        arm(name, lambda: found.controls, count)
 
     plans = partial(sampled, planner, scenes, key)
     once, often = {"steps": 1, "goal": 1.0}, {"steps": config.steps}
     guided = {**often, "goal": 1.0, "strength": config.strength}
+    many = {**often, "samples": config.samples}
     arm("no control", lambda: scenes.still)
     arm("way-points", lambda: scenes.waypoints)
-    plans(**once)  # compiles
+    plan = plans(**often)  # compiles
     arm("regression", lambda: plans(**once))
     arm("guided", lambda: plans(**guided))
-    plan, price = arm("sampled", lambda: plans(**often))
-    arm(
-        f"sampled, best of {config.samples}",
-        lambda: plans(**often, samples=config.samples),
-    )
-    polished(plan, 1, 1)  # compiles
-    for n in config.polish:
-        arm(f"sampled, polish {n}", lambda n=n: polished(plan, n), before=price)
-    few = config.descent_scenes
+    arm("sampled", lambda: plans(**often))
+    arm(f"sampled, best of {config.samples}", lambda: plans(**many))
+    few, n = config.descent_scenes, config.descent_steps
     mean = {name: c.mean(axis=0) for name, c in scenes.waypoints.items()}
     mean = {name: jnp.broadcast_to(c, (few, *c.shape)) for name, c in mean.items()}
-    starts = {"no control": scenes.still, "mean of the data": mean}
-    for name, start in starts.items():
-        for n in config.descent_steps:
-            arm(
-                f"adjoint from {name}, {n} steps",
-                lambda s=start, n=n: polished(s, n, few),
-                few,
-            )
+    descent(f"sampled, polish {config.polish}", plan, config.polish, config.scenes)
+    descent(f"adjoint from mean way-points, {n} steps", mean, n, few)
+    descent(f"adjoint from no control, {n} steps", scenes.still, n, few)
+
+
+def stored(config: Config) -> dict[str, Any]:
+    """Results of an earlier run with the same configuration."""
+    path = RESULTS / "smoke_control.json"
+    entry = json.loads(path.read_text()) if path.exists() else {}
+    same = entry.get("config") == json.loads(json.dumps(asdict(config)))
+    return entry["results"] if same else {}
 
 
 if __name__ == "__main__":

@@ -593,6 +593,21 @@ def test_a_plan_after_a_wait_keeps_its_gate_and_shares(samples):
     np.testing.assert_array_equal(late.gate, u0.gate)
 
 
+def test_a_wait_begins_with_a_landscape_too():
+    """Also where only the planner is given one."""
+    before = Gaussian.traces
+    with pytest.raises(ValueError, match="'gate' is missing"):
+        wdno.control(
+            make_gated_planner(),
+            make_gated_states().drop_vars("gate"),
+            unfilled,
+            wait=4,
+            simulator=make_operator(),
+            **GATED,
+        )
+    assert Gaussian.traces == before
+
+
 BAD_GATED = {
     "no gate": (
         {"initial": make_gated_states().drop_vars("gate")},

@@ -119,7 +119,7 @@ def control(
     free = None
     if wait:
         _check_simulator(simulator, planner, wait)
-        landscape = {name: initial[name] for name in model.static}
+        landscape = {name: initial[name].variable for name in model.static}
         free = _foreseen(simulator, initial, wait, batch_size, key)
         initial = free[list(model.state)].isel(time=-1)
         initial = initial.assign_coords(landscape)
@@ -138,7 +138,7 @@ def control(
     }
     labelled = to_dataset(
         {**known, **plan}, coords, model.state, model.planned, attrs, batch, beside
-    ).assign_coords({name: initial[name] for name in model.static})
+    ).assign_coords({name: initial[name].variable for name in model.static})
     if free is not None:
         before = free.isel(time=slice(-1)).broadcast_like(labelled, exclude=["time"])
         labelled = xr.concat([before.transpose(*labelled.dims), labelled], "time")

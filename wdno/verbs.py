@@ -149,7 +149,9 @@ def simulate(
     forecast = to_dataset(
         {**fields, **states}, coords, model.state, model.control, attrs, batch, beside
     )
-    return forecast.assign_coords({name: initial[name] for name in model.static})
+    return forecast.assign_coords(
+        {name: initial[name].variable for name in model.static}
+    )
 
 
 def in_batches(
