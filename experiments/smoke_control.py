@@ -94,7 +94,6 @@ def main(config: Config) -> None:
     mean = {name: jnp.broadcast_to(c, (few, *c.shape)) for name, c in mean.items()}
     descent(f"sampled, polish {config.polish}", plan, config.polish, config.scenes)
     descent(f"adjoint from mean way-points, {n} steps", mean, n, few)
-    descent(f"adjoint from no control, {n} steps", scenes.still, n, few)
 
 
 def stored(config: Config) -> dict[str, Any]:

@@ -137,6 +137,10 @@ def smoke() -> str:
         lines.append(
             f"| {name} | {row['scenes']} | {parts} | {row['seconds_per_plan']:.2f} |"
         )
+    for name, row in control["results"].items():
+        if "path" in row:
+            steps = ", ".join(f"{step[0]:.3g}" for step in row["path"]["J"])
+            lines += ["", f"J of *{name}* from the start on, step by step: {steps}."]
     config = simulation["config"]
     lines += [
         "",

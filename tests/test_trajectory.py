@@ -265,6 +265,21 @@ def test_several_states_need_a_dataset(dataset):
         to_inputs(dataset.u, dataset.f, make_coords(), ("u", "v"), ("f",))
 
 
+@pytest.fixture(params=["float64", "float32"])
+def widest(request):
+    """The widest number that JAX allows."""
+    jax.config.update("jax_enable_x64", request.param == "float64")
+    yield request.param
+    jax.config.update("jax_enable_x64", True)
+
+
+def test_inputs_have_one_precision_that_jax_allows(dataset, widest, recwarn):
+    start = dataset.u.isel(time=0).astype("float64")
+    inputs, _ = to_inputs(start, dataset.f, make_coords(), *NAMES)
+    assert {field.dtype.name for field in inputs.values()} == {widest}
+    assert not recwarn.list
+
+
 SPACE = {"x": make_coords()["x"]}
 STATIC = {"gate": ("x",), "depth": ()}
 

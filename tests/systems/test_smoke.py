@@ -238,7 +238,7 @@ def test_smoke_is_conserved_and_ends_in_the_exit_above():
 def test_counts_only_grow(inputs):
     counts = {n: np.asarray(c, float) for n, c in SMALL.counts(inputs).items()}
     absorbed, dwell = counts["absorbed"], counts["dwell"]
-    assert absorbed[:, -1, :-1].max() > 1 and absorbed.min() >= 0
+    assert absorbed[:, -1, :-1].max() > 0.1 and absorbed.min() >= 0
     for counted in (absorbed, dwell):
         assert np.diff(counted[..., :-1], axis=1).min() >= 0
     assert np.all(dwell >= absorbed - 1e-4)

@@ -86,7 +86,7 @@ class PressureProjection:
         slope = gradient(self._without_obstacles(right))
         (jx, ix), (jy, iy) = self._closed.x.T, self._closed.y.T
         across = jnp.concatenate([slope.x[:, jx, ix], slope.y[:, jy, iy]], axis=1)
-        jump = across @ jnp.asarray(self._capacitance, across.dtype)
+        jump = _product(across, jnp.asarray(self._capacitance, across.dtype))
         none = jax.tree.map(jnp.zeros_like, slope)
         split = len(self._closed.x)
         jumps = Faces(
@@ -108,9 +108,8 @@ class PressureProjection:
         into_y, into_x = (jnp.asarray(s, right.dtype) for s in (sines_y, sines_x))
         inverse = 1 / (values_x[:, None] + values_y[None])
         inverse = jnp.asarray(inverse, right.dtype)
-        product = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
-        z = product(product(right, into_x).swapaxes(1, 2), into_y) * inverse[None]
-        return product(product(z, into_y).swapaxes(1, 2), into_x)
+        z = _product(_product(right, into_x).swapaxes(1, 2), into_y) * inverse[None]
+        return _product(_product(z, into_y).swapaxes(1, 2), into_x)
 
     @cached_property
     def _closed(self) -> Faces:
@@ -137,12 +136,19 @@ class PressureProjection:
                     cell = place + offset * np.eye(2, dtype=int)[axis]
                     if (cell >= 0).all() and (cell < self.fluid.shape).all():
                         differences[n][tuple(cell)] += sign
-        d = sines_y @ np.concatenate([along, up]) @ sines_x
-        d /= np.sqrt(values_y[:, None] + values_x[None])
-        d = d.reshape(len(d), -1)
+        count = len(along) + len(up)
+        d = np.concatenate([along, up]).reshape(count * rows, columns) @ sines_x
+        d = d.reshape(count, rows, columns).swapaxes(1, 2)
+        d = d.reshape(count * columns, rows) @ sines_y
+        d = d.reshape(count, columns, rows)
+        d /= np.sqrt(values_x[:, None] + values_y[None])
+        d = d.reshape(count, rows * columns)
         values, vectors = np.linalg.eigh(np.eye(len(d)) - d @ d.T)
         inverse = np.divide(1.0, values, out=np.zeros_like(values), where=values > 1e-9)
         return (vectors * inverse) @ vectors.T
+
+
+_product = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
 def _sines(

@@ -55,7 +55,7 @@ def draw_route(key: PRNGKeyArray, samples: int, steps: int) -> Route:
         steps: steps of the whole path.
     """
     keys = jax.random.split(key, 8)
-    whole = partial(jax.random.randint, shape=(samples,))
+    whole = partial(jax.random.randint, shape=(samples,), dtype=jnp.int32)
     start_x = whole(keys[0], minval=22, maxval=97)
     start_y = whole(keys[1], minval=22, maxval=25)
     left = start_x < 54
@@ -116,14 +116,14 @@ def drive(
 
     def interval(velocity: Faces, first: Array) -> tuple[Faces, tuple[Plane, Plane]]:
         velocity, imposed = step(velocity, first)
-        rest = first + 1 + jnp.arange(flow.substeps - 1)
+        rest = first + 1 + jnp.arange(flow.substeps - 1, dtype=first.dtype)
         velocity, _ = jax.lax.scan(lambda v, n: (step(v, n)[0], None), velocity, rest)
         ring = jnp.asarray(flow.ring[:: flow.refinement, :: flow.refinement])[None]
         cx, cy = flow.stored(imposed)
         return velocity, (jnp.where(ring, cx, 0), jnp.where(ring, cy, 0))
 
     start = flow.at_rest(len(mean), mean.dtype)
-    numbers = jnp.arange(frames) * flow.substeps
+    numbers = jnp.arange(frames, dtype=turn.dtype) * flow.substeps
     _, (cx, cy) = jax.lax.scan(interval, start, numbers)
     return cx.swapaxes(0, 1), cy.swapaxes(0, 1)
 

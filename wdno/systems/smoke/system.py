@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -99,10 +99,13 @@ class Smoke(LabelledSystem):
 
     def __post_init__(self) -> None:
         """Refuse a geometry that the grid does not resolve, or that encloses fluid."""
-        numbers: dict[str, Any] = dict(vars(self))
-        for name in ("target", "obstacles", "exits", "rise"):
-            numbers.pop(name)
-        check_positive(**numbers)
+        sizes = ("points", "frames", "duration", "refinement", "substeps")
+        check_positive(**{name: getattr(self, name) for name in sizes})
+        if self.refinement < 2:
+            raise ValueError(
+                "A stored point stands for 2 cells or more along each axis, but got "
+                f"refinement={self.refinement}. Use 2 and fewer points."
+            )
         if not 0 <= self.target < len(self.exits):
             raise ValueError(
                 f"Exits are numbered from 0 to {len(self.exits) - 1}, but target is "
@@ -163,8 +166,9 @@ class Smoke(LabelledSystem):
         cx, cy = random_drive(
             self.flow, self.frames, route.velocity, route.turn, noise_key
         )
-        places = jnp.arange(self.points) * (LENGTH / self.points)
-        y, x = (places[None] - route.start[:, axis, None] for axis in (0, 1))
+        places = jnp.arange(self.points, dtype=jnp.float32) * (LENGTH / self.points)
+        start = route.start.astype(jnp.float32)
+        y, x = (places[None] - start[:, axis, None] for axis in (0, 1))
         y, x = ((edge >= 0) & (edge < SOURCE) for edge in (y, x))
         square = (y[:, :, None] & x[:, None]).astype(jnp.float32)
         return {"density0": square, "cx": cx, "cy": cy}
@@ -181,18 +185,19 @@ class Smoke(LabelledSystem):
 
         Returns:
             At t_1 … t_frames ``density``, ``vx`` and ``vy`` (batch, frames, points,
-            points); and ``smoke`` (batch, frames), the share of all smoke that has come
-            into the target exit, where it is taken out once it has been counted.
+            points); and ``smoke`` (batch, frames): of the smoke that is in the box or
+            has come into an exit, where it is counted once and taken out, the share
+            that came into the target.
 
         Raises:
-            ValueError: If an input is missing or does not have that shape.
+            ValueError: If an input is missing or has another shape.
         """
         record = self._record(inputs)
         counted = record["absorbed"]
-        share = counted[..., self.target] / counted.sum(axis=-1)
-        return {name: record[name] for name in ("density", "vx", "vy")} | {
-            "smoke": share
-        }
+        known = counted.sum(axis=-1)  # zero once all has left elsewhere
+        share = counted[..., self.target] / jnp.where(known > 0, known, 1)
+        fields = {name: record[name] for name in ("density", "vx", "vy")}
+        return fields | {"smoke": share}
 
     def counts(self, inputs: Fields) -> Fields:
         """Smoke in each exit and what remains, by both definitions.
@@ -203,9 +208,8 @@ class Smoke(LabelledSystem):
         Returns:
             ``absorbed`` and ``dwell`` (batch, frames, exits + 1) up to t_1 … t_frames,
             the last column being what remains outside the exits. Absorbed smoke is
-            counted once, and then taken out. Dwelling smoke is counted again at every
-            step that it spends in an exit, as the official evaluation does
-            (``evaluate_solver.py``); its leakage is 1 - dwell[…, target] / their sum.
+            counted once, and then taken out; dwelling smoke again at every step that it
+            spends in an exit, as in the official evaluation (``evaluate_solver.py``).
         """
         record = self._record(inputs)
         return {name: record[name] for name in ("absorbed", "dwell")}
