@@ -66,8 +66,8 @@ class Smoke(LabelledSystem):
         exits: Where smoke that has left is counted.
 
     Raises:
-        ValueError: If a number is not positive, the cells are thicker than the thinnest
-            obstacle, there is no such exit, or obstacles enclose a part of the fluid.
+        ValueError: If a number is not positive, cells are thicker than an obstacle,
+            there is no such exit, or obstacles enclose a part of the fluid.
 
     Example:
         >>> system = Smoke()
@@ -193,9 +193,8 @@ class Smoke(LabelledSystem):
             ValueError: If an input is missing or has another shape.
         """
         record = self._record(inputs)
-        counted = record["absorbed"]
-        known = counted.sum(axis=-1)  # zero once all has left elsewhere
-        share = counted[..., self.target] / jnp.where(known > 0, known, 1)
+        known = record["absorbed"].sum(axis=-1)  # zero once all has left elsewhere
+        share = record["absorbed"][..., self.target] / jnp.where(known > 0, known, 1)
         fields = {name: record[name] for name in ("density", "vx", "vy")}
         return fields | {"smoke": share}
 
@@ -215,19 +214,15 @@ class Smoke(LabelledSystem):
         return {name: record[name] for name in ("absorbed", "dwell")}
 
     def check(self, inputs: Fields) -> None:
-        """Refuse smoke within obstacles and controls outside the ring.
-
-        Raises:
-            ValueError: If there are any.
-        """
+        """Raise ValueError for smoke within obstacles or a control outside the ring."""
         ring = ~self.ring
         for name, wrong in (("density0", self.obstacle), ("cx", ring), ("cy", ring)):
-            rows = np.asarray(inputs[name])[..., wrong].any(axis=-1).nonzero()[0]
+            rows = np.argwhere(np.asarray(inputs[name])[..., wrong])
             if len(rows):
                 raise ValueError(
                     "Smoke starts outside obstacles, and controls act in the outer "
                     f"ring, {RING} thick, alone, but {name} is not zero elsewhere, "
-                    f"first in sample {rows[0]}. Set it to zero there, e.g. by "
+                    f"first in sample {rows[0, 0]}. Set it to zero there, e.g. by "
                     f".where(mask, 0) with ~system.obstacle or system.ring."
                 )
 
