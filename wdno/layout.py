@@ -118,11 +118,10 @@ class WaveletLayout:
 
     @cached_property
     def energy_share(self) -> Float[np.ndarray, " channel"]:
-        """Squared scale of each channel over their mean in its field, 1 on average.
+        """Squared scale of each channel, as a share of its field's, 1 on average.
 
-        Squared errors of a field's channels weighted by it add up to that of the field
-        in units of its mean square, for an orthogonal wavelet (Parseval). Fields have
-        units of their own, so that each counts alike.
+        Squared errors weighted by it add up to those of the fields, each in units of
+        its mean square, for an orthogonal wavelet (Parseval).
         """
         share = np.square(self._divisor)
         for quantity in self.fields:
