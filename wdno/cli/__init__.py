@@ -23,6 +23,6 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of the command line; wrong input ends with its message, exit 2."""
     try:
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="wdno", args=arguments)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         print(f"wdno: {error}", file=sys.stderr)
         raise SystemExit(2) from error

@@ -10,7 +10,7 @@ import xarray as xr
 from tyro.conf import Positional
 
 import wdno
-from wdno import metrics, persistence
+from wdno import io, metrics, persistence
 from wdno._typing import Objective
 from wdno.guidance import leakage, reach
 from wdno.samplers import ddim
@@ -209,13 +209,16 @@ def evaluate(
 
 
 def info(what: Positional[str]) -> None:
-    """Say what a model or a file of trajectories is.
+    """Say what a model or a file of data is.
 
     Args:
-        what: shipped name or folder of a model, or a NetCDF file.
+        what: shipped name or folder of a model, or a file or folder of data in any
+            layout that `wdno.io` knows, which is told by its content.
     """
-    if Path(what).is_file():
-        print(open_trajectories(what))
+    path = Path(what)
+    model = (path / "card.json").is_file() or what in persistence.shipped()
+    if path.exists() and not model:
+        print(io.describe(path))
         return
     card = persistence.read_card(what)
     for layout in ("targets", "given"):

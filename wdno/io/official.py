@@ -15,7 +15,7 @@ import xarray as xr
 
 from wdno._files import replacing
 from wdno._torch_files import read, write
-from wdno.io.base import lazy
+from wdno.io.base import lazy, on
 
 __all__ = [
     "open_burgers",
@@ -87,7 +87,7 @@ def save_burgers(dataset: xr.Dataset, path: str | Path) -> None:
     Raises:
         ValueError: a variable is missing, or has other axes.
     """
-    u, f = (_on(dataset, name, ("sample", "time", "x")) for name in ("u", "f"))
+    u, f = (on(dataset, n, ("sample", "time", "x")).values for n in ("u", "f"))
     write({"u": u.astype(np.float32), "f": f[:, :-1].astype(np.float32)}, path)
 
 
@@ -175,18 +175,18 @@ def save_smoke(dataset: xr.Dataset, folder: str | Path) -> None:
         ValueError: a variable is missing, or has other axes.
     """
     dims = ("sample", "time", "y", "x")
-    _on(dataset, "density", dims)
+    on(dataset, "density", dims)
     numbers = dataset.get("scene", xr.DataArray(np.arange(dataset.sizes["sample"])))
     for row, number in enumerate(numbers.values):
         scene = dataset.isel(sample=slice(row, row + 1))
         target = Path(folder) / f"sim_{int(number):06d}"
         target.mkdir(parents=True, exist_ok=True)
         arrays = {
-            file: np.stack([_on(scene, n, dims)[0] for n in names], axis=1)
+            file: np.stack([on(scene, n, dims).values[0] for n in names], axis=1)
             for file, names in _SMOKE_FILES.items()
         }
         arrays = {file: a.transpose(2, 3, 1, 0) for file, a in arrays.items()}
-        arrays["Smoke"] = _on(scene, "buckets", ("sample", "time", "bucket"))[0]
+        arrays["Smoke"] = on(scene, "buckets", ("sample", "time", "bucket")).values[0]
         for file, array in arrays.items():
             with replacing(target / f"{file}.npy") as temporary:
                 np.save(temporary, array.astype(np.float32))
@@ -223,12 +223,3 @@ def _scene(scene: Path, name: str, axes: int) -> np.ndarray:
             "this layout?"
         )
     return array
-
-
-def _on(dataset: xr.Dataset, name: str, dims: tuple[str, ...]) -> np.ndarray:
-    if name not in dataset or set(dataset[name].dims) != set(dims):
-        found = dataset[name].dims if name in dataset else sorted(dataset.data_vars)
-        raise ValueError(
-            f"This layout writes {name!r} on {dims}, but got {found}. Rename or add it."
-        )
-    return dataset[name].transpose(*dims).values

@@ -6,17 +6,26 @@ import xarray as xr
 from wdno.metrics.labelled import grid_dims, matched, named, nonzero, units
 
 
-def exclude_initial(trajectories: xr.DataArray) -> xr.DataArray:
-    """Trajectories without their first frame, the given initial state.
+def exclude_initial(trajectories: xr.DataArray, frames: int = 1) -> xr.DataArray:
+    """Trajectories without their first frames, which are given and not forecast.
 
-    Keeping it would flatter a forecast of M steps by the factor M / (M + 1).
+    Keeping the initial state would flatter a forecast of M steps by the factor
+    M / (M + 1). PDEBench gives 10 frames and The Well 4.
+
+    Args:
+        trajectories: whole trajectories on (sample, time, *space).
+        frames: how many are given.
+
+    Raises:
+        ValueError: no frame would be left.
     """
-    if trajectories.sizes.get("time", 0) < 2:
+    if not 1 <= frames < trajectories.sizes.get("time", 0):
         raise ValueError(
-            "Excluding the initial state needs a `time` dimension of at least 2 "
-            f"frames; got {dict(trajectories.sizes)}. Pass whole trajectories."
+            f"Excluding {frames} initial frames needs a `time` dimension of at least "
+            f"{max(frames, 1) + 1} frames; got {dict(trajectories.sizes)}. Pass whole "
+            "trajectories."
         )
-    return trajectories.isel(time=slice(1, None))
+    return trajectories.isel(time=slice(frames, None))
 
 
 def mse(forecast: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
@@ -39,8 +48,7 @@ def mae(forecast: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
 def max_error(forecast: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
     """Largest absolute error of each sample, over time and space.
 
-    PDEBench's "maximum error" takes the maximum over samples and space at each step,
-    then the mean over steps: a different number.
+    PDEBench's "maximum error" is another number: `max_error_per_step`.
     """
     forecast, truth = matched(forecast, truth)
     result = abs(forecast - truth).max(grid_dims(truth))

@@ -36,6 +36,14 @@ def fair_crps(ensemble: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
     Reference: Ferro 2014, "Fair scores for ensemble forecasts".
     """
     size = members(ensemble, at_least=2)
+    result = crps_at_points(ensemble, truth).mean(grid_dims(truth))
+    convention = f"fair, 1/(M(M-1)) with M = {size}; mean over time and space"
+    return named(result, "fair_crps", units(truth), convention)
+
+
+def crps_at_points(ensemble: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
+    """`fair_crps` of every sample, time and grid point."""
+    size = members(ensemble, at_least=2)
     ensemble, truth = matched(ensemble, truth)
     error = (ensemble - truth).transpose(..., "member")
     # Sorting turns the pairwise sum into one weighted sum, O(M log M); it runs on
@@ -45,9 +53,30 @@ def fair_crps(ensemble: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
         data=np.sort(error.values, axis=-1)
     )
     half_pairwise = (ordered * rank).sum("member") / (size * (size - 1))
-    result = (abs(error).mean("member") - half_pairwise).mean(grid_dims(truth))
-    convention = f"fair, 1/(M(M-1)) with M = {size}; mean over time and space"
-    return named(result, "fair_crps", units(truth), convention)
+    return abs(error).mean("member") - half_pairwise
+
+
+def energy_score(ensemble: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
+    """Fair energy score of whole trajectories, which sees correlation unlike the CRPS.
+
+    ES = mean_m norm(x_m - y) - sum over m, n of norm(x_m - x_n) / (2 M (M - 1)), where
+    the norm is the root mean square over time and space. Reference: Gneiting and
+    Raftery 2007, "Strictly proper scoring rules", section 4.3, there with the root of
+    the sum of squares: √N times as large on N points.
+    """
+    size = members(ensemble, at_least=2)
+    ensemble, truth = matched(ensemble, truth)
+    dims = grid_dims(truth)
+    error = (ensemble - truth).drop_vars("member", errors="ignore")
+    skill = np.sqrt((error**2).mean(dims)).mean("member")
+    spread = 0.0 * skill
+    for shift in range(1, size):
+        spread = spread + np.sqrt(
+            ((error - error.roll(member=shift)) ** 2).mean(dims)
+        ).sum("member")
+    result = skill - spread / (2 * size * (size - 1))
+    convention = f"fair with M = {size}; root mean squares over time and space"
+    return named(result, "energy_score", units(truth), convention)
 
 
 def ensemble_variance(ensemble: xr.DataArray) -> xr.DataArray:
@@ -87,7 +116,7 @@ def spread_skill(ensemble: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
     """
     skill = unbiased_mse_ensemble_mean(ensemble, truth).mean("sample")
     spread = ensemble_variance(ensemble).mean("sample")
-    result = skill.copy(data=_ratio(spread.values, skill.values))
+    result = skill.copy(data=spread_over_skill(spread.values, skill.values))
     return named(result, "spread_skill", "1", "unbiased; ratio of means over samples")
 
 
@@ -102,7 +131,7 @@ def spread_skill_interval(
     """Bootstrap interval of `spread_skill`; spread and skill are resampled as pairs."""
     spread = ensemble_variance(ensemble)
     skill = unbiased_mse_ensemble_mean(ensemble, truth)
-    ratios = _ratio(
+    ratios = spread_over_skill(
         resampled_means(spread, resamples, seed),
         resampled_means(skill, resamples, seed),
     )
@@ -137,7 +166,7 @@ def rank_histogram(ensemble: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
     return named(result, "rank_histogram", "1", "share of time and space; ties split")
 
 
-def _ratio(spread: np.ndarray, skill: np.ndarray) -> np.ndarray:
+def spread_over_skill(spread: np.ndarray, skill: np.ndarray) -> np.ndarray:
     """Root of spread / skill, where a skill estimated below zero counts as zero."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.sqrt(spread / np.maximum(skill, 0.0)))

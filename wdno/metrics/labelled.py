@@ -38,7 +38,7 @@ def matched(
             f"`member` besides; got {forecast.dims}. Rename or select dims to match."
         )
     for dim in truth.dims:
-        _same_grid(forecast, truth, str(dim))
+        same_grid(forecast, truth, str(dim))
     finite("forecast", forecast)
     finite("truth", truth)
     own = [name for name in forecast.coords if name != "member"]
@@ -111,6 +111,21 @@ def typeset(unit: str) -> str:
     return raised.replace(" ", "\N{NO-BREAK SPACE}")
 
 
+def space_dims(field: xr.DataArray) -> list[str]:
+    """Space: every dimension but ``sample``, ``member`` and ``time``.
+
+    Raises:
+        ValueError: there is none.
+    """
+    space = [dim for dim in grid_dims(field) if dim != "time"]
+    if not space:
+        raise ValueError(
+            f"This score needs dimensions of space; got {field.dims}. Use one that "
+            "reduces time only."
+        )
+    return space
+
+
 def named(result: xr.DataArray, name: str, unit: str, convention: str) -> xr.DataArray:
     """A score with its name, its units and the convention it was computed by."""
     result = result.rename(name)
@@ -118,11 +133,13 @@ def named(result: xr.DataArray, name: str, unit: str, convention: str) -> xr.Dat
     return result
 
 
-def _same_grid(forecast: xr.DataArray, truth: xr.DataArray, dim: str) -> None:
+def same_grid(
+    forecast: xr.DataArray, truth: xr.DataArray, dim: str, role: str = "Forecast"
+) -> None:
     """Raises `ValueError` unless size and coordinates agree along a dimension."""
     if forecast.sizes[dim] != truth.sizes[dim]:
         raise ValueError(
-            f"Forecast and truth must have the same grid; along `{dim}` they have "
+            f"{role} and truth must have the same grid; along `{dim}` they have "
             f"{forecast.sizes[dim]} and {truth.sizes[dim]} points. Select or resample "
             "one to the other (`exclude_initial` drops the first frame only)."
         )
@@ -137,7 +154,7 @@ def _same_grid(forecast: xr.DataArray, truth: xr.DataArray, dim: str) -> None:
         same = np.array_equal(ours, theirs)
     if not same:
         raise ValueError(
-            f"Forecast and truth must have the same grid; their coordinates `{dim}` "
+            f"{role} and truth must have the same grid; their coordinates `{dim}` "
             f"differ ({_ends(ours)} against {_ends(theirs)}). Interpolate one to the "
             "other, or drop the coordinate if it is only a label."
         )
