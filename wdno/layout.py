@@ -93,8 +93,8 @@ class WaveletLayout:
         for quantity in self.fields:
             if quantity.dims != tuple(d for d in self.dims if d in quantity.dims):
                 raise ValueError(
-                    f"The axes of a field are axes of the layout {self.dims} in that "
-                    f"order, but {quantity.name!r} has {quantity.dims}. Rename them."
+                    f"A field has axes of the layout, {self.dims}, in that order, but "
+                    f"{quantity.name!r} has {quantity.dims}. Rename them."
                 )
         if self.scale and len(self.scale) != len(self.channels):
             raise ValueError(
@@ -124,8 +124,7 @@ class WaveletLayout:
         its mean square, for an orthogonal wavelet (Parseval).
         """
         share = np.square(self._divisor)
-        for quantity in self.fields:
-            place = self._place(quantity.name)
+        for place in map(self._place, (quantity.name for quantity in self.fields)):
             share[place] /= share[place].sum()
         return share / share.mean()
 
@@ -182,9 +181,7 @@ class WaveletLayout:
             total += np.square(z).sum(axis=tuple(range(z.ndim - 1)))
             count += math.prod(z.shape[:-1])
         if not count:
-            raise ValueError(
-                "Fitting scales needs data, but got no batch. Pass at least one."
-            )
+            raise ValueError("Scales need data, but got no batch. Pass at least one.")
         rms = np.sqrt(total / count)
         floor = np.empty_like(rms)
         for quantity in self.fields:
