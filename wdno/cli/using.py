@@ -97,7 +97,7 @@ def control(
     model: Positional[str],
     input: Positional[Path],
     output: Positional[Path],
-    target: Path | float | None = None,
+    target: float | Path | None = None,
     objective: str = "reach",
     energy_weight: float = 2e-5,
     strength: float = 0.1,
