@@ -15,7 +15,6 @@ from matplotlib.patches import Rectangle
 from matplotlib.quiver import Quiver
 from PIL import Image
 
-from wdno.metrics.labelled import label
 from wdno.plotting.gif import check_film, clock_text, instants, write_gif
 from wdno.plotting.style import FORECAST, INK, MAGNITUDE, new_figure
 
@@ -87,7 +86,8 @@ def film_maps(
             image.set_data(shown[name].values[index])
             if quiver is not None:
                 along = [v.values[index, ::every, ::every] for v in vectors[name]]
-                quiver.set_UVC(*along)
+                still = np.logical_and(*(part == 0 for part in along))
+                quiver.set_UVC(*(np.ma.masked_where(still, part) for part in along))
         title.set_text(clock_text(time, first))
         canvas.draw()
         pixels = np.asarray(canvas.buffer_rgba())[..., :3]
@@ -119,7 +119,7 @@ def maps(
             f"Snapshots are taken at instants, 0 to {first.sizes['time'] - 1}, but "
             "`times` is empty. Choose some."
         )
-    figure = new_figure(2.4 * len(times), 2.6 * len(panels))
+    figure = new_figure(2.4 * len(times), 2.75 * len(panels))
     grid = figure.subplots(len(panels), len(times), squeeze=False)
     top = max(float(panel.isel(sample=sample).max()) for panel in panels.values())
     for row, (name, panel) in zip(grid, panels.items(), strict=True):
@@ -192,5 +192,4 @@ def _panel(
         axis.add_patch(outline)
     axis.set_xticks([])
     axis.set_yticks([])
-    axis.set_xlabel(label(plane[right]), fontsize=8, color=INK)
     return image
