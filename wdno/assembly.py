@@ -37,14 +37,11 @@ class WindowBatches:
         """
         self.recipe, self.seed = recipe, seed
         ratios = sorted({grid.coarsening for grid in recipe.grids})
+        self._data = {r: dataset if r == 1 else coarsen(dataset, r) for r in ratios}
+        beside = [quantity.name for quantity in recipe.beside.targets]
         self.arrays = {
-            ratio: to_arrays(
-                dataset if ratio == 1 else coarsen(dataset, ratio),
-                recipe.state,
-                recipe.control,
-                [quantity.name for quantity in recipe.beside.targets],
-            )
-            for ratio in ratios
+            ratio: to_arrays(data, recipe.state, recipe.control, beside)
+            for ratio, data in self._data.items()
         }
         for ratio, window in recipe.grids:
             frames = self.arrays[ratio][recipe.state[0]].shape[1]
@@ -60,7 +57,6 @@ class WindowBatches:
             for quantity in recipe.beside.given
             if quantity.name in dataset.variables
         ]
-        self._dataset = dataset
 
     def __call__(self, step: int) -> Fields:
         """Windows drawn with replacement; depends on seed and step alone."""
@@ -74,7 +70,7 @@ class WindowBatches:
         starts = np.where(draw.random(size) < self.recipe.share_at_start, 0, starts)
         row = draw.integers(0, rows, size)
         cut = windows(arrays, window, starts, row)
-        cut |= static_rows(self._dataset, self._static, row)
+        cut |= static_rows(self._data[ratio], self._static, row)
         cut = tasks.with_conditions(cut, self._given)
         for quantity in self._given:
             if quantity.level:

@@ -140,12 +140,12 @@ def control_loop(
     best = partial(_best, samples=samples, batch_size=batch_size)
     turns = [Turn(every, partial(best, planner)) for planner in planners]
     if frames > horizon:
-        turns.insert(
-            0, Turn(frames - horizon, partial(_nothing, model, names, frames - horizon))
-        )
+        calm = partial(_nothing, model, names, frames - horizon)
+        turns.insert(0, Turn(frames - horizon, calm))
     record = run(turns, system, model.state, known, unknown, observation_noise, key)
     attrs = attributes(initial, model.state)
-    return to_dataset({**known, **record}, coords, model.state, names, attrs, batch)
+    achieved = to_dataset({**known, **record}, coords, model.state, names, attrs, batch)
+    return achieved.assign_coords({n: initial[n].variable for n in model.static})
 
 
 def _nothing(

@@ -13,7 +13,7 @@ from wdno.adjoint import System
 from wdno.guidance import Strength
 from wdno.operator import WDNO
 from wdno.samplers import Sampler
-from wdno.trajectory import to_batch, to_dataset
+from wdno.trajectory import landscape, to_batch, to_dataset
 from wdno.verbs import Labelled, attributes, in_batches, simulate
 
 
@@ -119,10 +119,9 @@ def control(
     free = None
     if wait:
         _check_simulator(simulator, planner, wait)
-        landscape = {name: initial[name].variable for name in model.static}
+        static = _static(model, initial)
         free = _foreseen(simulator, initial, wait, batch_size, key)
-        initial = free[list(model.state)].isel(time=-1)
-        initial = initial.assign_coords(landscape)
+        initial = free[list(model.state)].isel(time=-1).assign_coords(static)
     coords = grid_from(planner.model, planner.model.window, initial)
     known, batch = to_batch(read_states(planner.model, initial, target), coords)
     known, batch = with_members(known, batch, samples)
@@ -131,17 +130,14 @@ def control(
     planner.try_out_solver(few)
     plan = in_batches(planner, known, batch_size, key)
     attrs = attributes(initial, model.state)
-    beside = {
-        q.name: q.dims
-        for q in model.targets.fields
-        if q.name in model.accompanying and q.name in plan
-    }
+    beside = {q.name: q.dims for q in model.targets.fields if q.name in plan}
+    beside = {name: beside[name] for name in model.accompanying if name in beside}
     labelled = to_dataset(
         {**known, **plan}, coords, model.state, model.planned, attrs, batch, beside
-    ).assign_coords({name: initial[name].variable for name in model.static})
+    )
     if free is not None:
-        before = free.isel(time=slice(-1)).broadcast_like(labelled, exclude=["time"])
-        labelled = xr.concat([before.transpose(*labelled.dims), labelled], "time")
+        labelled = _after(free.isel(time=slice(-1)), labelled)
+    labelled = labelled.assign_coords(_static(model, initial))
     return labelled.assign(objective=_labelled(plan["objective"], batch, polish))
 
 
@@ -199,6 +195,26 @@ def _foreseen(
     return simulate(
         simulator, initial, xr.Dataset(calm, coords), batch_size=batch_size, key=key
     )
+
+
+def _static(model: WDNO, initial: Labelled) -> dict[str, xr.Variable]:
+    """What the model is given that never changes, checked."""
+    space = {d: x for d, x in grid_from(model, 1, initial).items() if d != "time"}
+    found = landscape(initial, model.static, space)
+    return {name: array.variable for name, array in found.items()}
+
+
+def _after(before: xr.Dataset, plan: xr.Dataset) -> xr.Dataset:
+    """The free record and then the plan; what only the plan has is NaN before."""
+    bare = before.reset_coords(drop=True)
+    nothing = xr.full_like(bare["time"], np.nan, dtype=float)
+    joined = {}
+    for name, later in plan.data_vars.items():
+        earlier = bare.get(name, nothing)
+        earlier = earlier.broadcast_like(later, exclude=["time"])
+        joined[name] = xr.concat([earlier.transpose(*later.dims), later], "time")
+        joined[name].attrs = later.attrs
+    return xr.Dataset(joined)
 
 
 def _labelled(

@@ -115,7 +115,8 @@ def to_dataset(
     Raises:
         ValueError: If a field is missing or does not have the shape of the grid.
     """
-    required = (*(f"{name}0" for name in state), *state, *control)
+    beside = accompanying or {}
+    required = (*(f"{name}0" for name in state), *state, *control, *beside)
     if missing := [name for name in required if name not in fields]:
         raise ValueError(
             f"A dataset of {[*state, *control]} needs the fields {list(required)}, but "
@@ -135,8 +136,8 @@ def to_dataset(
     }
     methods = dict.fromkeys(state, "time: point") | dict.fromkeys(control, "time: mean")
     dims = dict.fromkeys(joined, tuple(coords))
-    for name, own in (accompanying or {}).items():
-        later = np.asarray(fields[name])
+    for name, own in beside.items():
+        later = columns[name]
         nothing = [(0, 0), (1, 0), *[(0, 0)] * (later.ndim - 2)]
         joined[name] = np.pad(later, nothing, constant_values=np.nan)
         methods[name], dims[name] = "time: point", own
