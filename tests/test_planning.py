@@ -593,6 +593,21 @@ def test_a_plan_after_a_wait_keeps_its_gate_and_shares(samples):
     np.testing.assert_array_equal(late.gate, u0.gate)
 
 
+def test_a_plan_keeps_its_gate_and_shares_after_a_wait_that_knows_neither():
+    u0 = make_gated_states()
+    late = wdno.control(
+        make_gated_planner(), u0, unfilled, wait=6, simulator=make_operator(), **GATED
+    )
+    at_once = wdno.control(make_gated_planner(), u0, unfilled, **GATED)
+    xr.testing.assert_identical(late.gate.variable, at_once.gate.variable)
+    assert late.share.dims == at_once.share.dims
+    assert late.share.attrs == at_once.share.attrs
+    assert late.share.isel(time=slice(7)).isnull().all()
+    planned = late.share.isel(time=slice(7, None))
+    expected = at_once.share.isel(time=slice(1, None))
+    np.testing.assert_allclose(planned, expected, atol=1e-9)
+
+
 def test_a_wait_begins_with_a_landscape_too():
     """Also where only the planner is given one."""
     before = Gaussian.traces

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import cast
 
 import jax
+import numpy as np
 import xarray as xr
 from tyro.conf import Positional
 
@@ -133,7 +134,8 @@ def control(
     state = list(planner.state)
     goal = None
     if isinstance(target, float):
-        goal = xr.Dataset({name: xr.DataArray(target) for name in planner.final})
+        wish = xr.DataArray(np.float32(target))  # the precision of data and models
+        goal = xr.Dataset(dict.fromkeys(planner.final, wish))
     elif target is not None:
         goal = open_trajectories(target, state)[state].isel(time=-1, drop=True)
     plan = wdno.control(
