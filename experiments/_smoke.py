@@ -111,18 +111,16 @@ def sampled(
     return controls_of(plan if samples is None else wdno.best_plan(plan))
 
 
-def simulation_errors(
-    model: wdno.WDNO, truth: xr.Dataset, steps: int = 1
-) -> xr.DataArray:
-    """Mean squared errors of one sample on (field, sample), without t = 0."""
-    found = wdno.simulate(
-        model,
-        truth.density.isel(time=0),
-        truth[["cx", "cy"]],
-        steps=steps,
-        batch_size=16,
-        key=jax.random.key(0),
-    )
+def simulated(
+    model: wdno.WDNO, truth: xr.Dataset, key: PRNGKeyArray, **how: Any
+) -> xr.Dataset:
+    """Forecasts from the initial densities and the controls of scenes."""
+    initial, controls = truth.density.isel(time=0), truth[["cx", "cy"]]
+    return wdno.simulate(model, initial, controls, batch_size=16, key=key, **how)
+
+
+def squared_errors(found: xr.Dataset, truth: xr.Dataset) -> xr.DataArray:
+    """Mean squared errors on (field, sample), without t = 0."""
     errors = []
     for name in FIELDS:
         square = np.square((found[name] - truth[name]).isel(time=slice(1, None)))

@@ -62,7 +62,8 @@ def objective(model: wdno.WDNO, config: Config) -> xr.DataArray:
 def smoke_mse(model: wdno.WDNO, config: Config) -> xr.DataArray:
     """Mean over t > 0, space and density, vx, vy, smoke of the squared error."""
     truth = _smoke.SYSTEM.trajectories(jax.random.key(config.seed), config.samples)
-    return _smoke.simulation_errors(model, truth).mean("field")
+    found = _smoke.simulated(model, truth, jax.random.key(0))
+    return _smoke.squared_errors(found, truth).mean("field")
 
 
 def leakage(model: wdno.WDNO, config: Config) -> xr.DataArray:

@@ -68,6 +68,7 @@ INJECTED = {"denoiser": {"networks"}}
 OPTIONAL_DEPENDENCIES = (
     "h5py",
     "huggingface_hub",
+    "phi",
     "ptwt",
     "pytest",
     "scoringrules",

@@ -140,6 +140,22 @@ def test_control_plans_by_a_name_or_by_a_file(files, tmp_path, capsys):
     )
 
 
+def test_controls_act_within_a_mask_of_the_file(files, tmp_path, capsys):
+    trained(files, tmp_path, replace(TINY, task=tasks.control))
+    data = xr.load_dataset(files / "data.nc")
+    gate = (data.x < data.x.mean()).astype(np.float32)
+    save(data.assign_coords(gate=gate), tmp_path / "data.nc")
+    plan = (
+        f"control {tmp_path / 'run/model'} {tmp_path / 'data.nc'} "
+        f"{tmp_path / 'plan.nc'} --target {files / 'data.nc'} --steps 2"
+    )
+    cli.main(f"{plan} --within gate".split())
+    f = xr.load_dataset(tmp_path / "plan.nc").f.isel(time=slice(-1))
+    assert not f.where(gate == 0, drop=True).any()
+    assert f.where(gate == 1, drop=True).all()
+    assert "'ring' is none of" in refused(capsys, f"{plan} --within ring")
+
+
 def test_control_steers_to_a_share(files, tmp_path, monkeypatch):
     """Given as a number; the objective is what is missing from all of the smoke."""
     data = xr.load_dataset(files / "data.nc")

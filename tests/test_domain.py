@@ -66,7 +66,7 @@ def test_uneven_axes_are_refused():
         Domain.of({"y": down})
 
 
-@pytest.mark.parametrize("count", [0, 1])
+@pytest.mark.parametrize("count", [0, 1, 3])
 def test_axes_without_a_spacing_are_refused(count):
     with pytest.raises(ValueError, match=rf"'time' has the {count} points.*uniform"):
         Domain.of({"time": np.zeros(count)})

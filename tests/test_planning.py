@@ -582,7 +582,7 @@ def test_a_plan_after_a_wait_keeps_its_gate_and_shares(samples):
         make_gated_planner(), u0, unfilled, wait=6, simulator=simulator, **how
     )
     at_once = wdno.control(make_gated_planner(), u0, unfilled, **how)
-    calm, acting, later = slice(1, 6), slice(7, None), slice(1, None)
+    calm, acting, later = slice(1, 7), slice(7, None), slice(1, None)
     assert late.share.dims == at_once.share.dims
     before = late.share.isel(time=calm) - u0.mean("x").drop_vars("time")
     np.testing.assert_allclose(before, 0, atol=1e-9)

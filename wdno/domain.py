@@ -24,7 +24,7 @@ class Domain(NamedTuple):
         """
         for name, points in axes.items():
             steps = np.diff(points.astype(float))
-            if not len(steps) or np.ptp(steps) > 1e-3 * abs(steps[0]):
+            if not steps.any() or np.ptp(steps) > 1e-3 * abs(steps[0]):
                 raise ValueError(
                     f"Axes of a model are evenly spaced, but {name!r} has the "
                     f"{len(points)} points {points[:4]} … Interpolate the data to a "

@@ -136,7 +136,7 @@ def control(
         {**known, **plan}, coords, model.state, model.planned, attrs, batch, beside
     )
     if free is not None:
-        labelled = _after(free.isel(time=slice(-1)), labelled)
+        labelled = _after(free, labelled, model.planned)
     labelled = labelled.assign_coords(_static(model, initial))
     return labelled.assign(objective=_labelled(plan["objective"], batch, polish))
 
@@ -204,16 +204,22 @@ def _static(model: WDNO, initial: Labelled) -> dict[str, xr.Variable]:
     return {name: array.variable for name, array in found.items()}
 
 
-def _after(before: xr.Dataset, plan: xr.Dataset) -> xr.Dataset:
-    """The free record and then the plan; what only the plan has is NaN before."""
-    bare = before.reset_coords(drop=True)
+def _after(free: xr.Dataset, plan: xr.Dataset, controls: tuple[str, ...]) -> xr.Dataset:
+    """The free record and then the plan; what only the plan has is NaN before.
+
+    At the instant that both have a control is the plan's, and all else the record's.
+    """
+    bare = free.reset_coords(drop=True)
     nothing = xr.full_like(bare["time"], np.nan, dtype=float)
     joined = {}
-    for name, later in plan.data_vars.items():
-        earlier = bare.get(name, nothing)
-        earlier = earlier.broadcast_like(later, exclude=["time"])
-        joined[name] = xr.concat([earlier.transpose(*later.dims), later], "time")
-        joined[name].attrs = later.attrs
+    for name, planned in plan.data_vars.items():
+        earlier = bare.get(name, nothing).broadcast_like(planned, exclude=["time"])
+        earlier, later = earlier.transpose(*planned.dims), planned
+        if name in controls:
+            earlier = earlier.isel(time=slice(-1))
+        else:
+            later = later.isel(time=slice(1, None))
+        joined[name] = xr.concat([earlier, later], "time").assign_attrs(planned.attrs)
     return xr.Dataset(joined)
 
 

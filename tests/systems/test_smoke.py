@@ -15,7 +15,7 @@ from wdno.systems.smoke.flow import Scene
 from wdno.systems.smoke.routes import draw_route, drive
 from wdno.systems.staggered import Faces, advect
 
-KEY = jax.random.key(26)
+KEY = jax.random.key(27)
 BLOCK = Rectangle(48, 56, 16, 24)
 CHAMBER = (
     *(Rectangle(y, 32, 8, 40) for y in (32, 64)),
@@ -238,7 +238,7 @@ def test_smoke_is_conserved_and_ends_in_the_exit_above():
 def test_counts_only_grow(inputs):
     counts = {n: np.asarray(c, float) for n, c in SMALL.counts(inputs).items()}
     absorbed, dwell = counts["absorbed"], counts["dwell"]
-    assert absorbed[:, -1, :-1].max() > 0.1 and absorbed.min() >= 0
+    assert absorbed[:, -1, :-1].max() > 1 and absorbed.min() >= 0
     for counted in (absorbed, dwell):
         assert np.diff(counted[..., :-1], axis=1).min() >= 0
     assert np.all(dwell >= absorbed - 1e-4)
@@ -267,11 +267,14 @@ def test_controls_act_from_their_own_interval_on(inputs):
 
 def test_rows_are_independent_and_single_precision_stays(inputs):
     ours = SMALL.solve(inputs)
-    others = SMALL.solve({n: v.at[1].multiply(0.5) for n, v in inputs.items()})
+    # the share in the exit is relative: only where smoke arrives can it change
+    row = int(np.argmax(ours["smoke"][:, -1]))
+    rest = np.arange(len(ours["smoke"])) != row
+    others = SMALL.solve({n: v.at[row].multiply(0.5) for n, v in inputs.items()})
     for name, values in ours.items():
         assert values.dtype == np.float32
-        np.testing.assert_allclose(values[::2], others[name][::2], atol=1e-5)
-        assert not np.allclose(values[1], others[name][1])
+        np.testing.assert_allclose(values[rest], others[name][rest], atol=1e-5)
+        assert not np.allclose(values[row], others[name][row])
 
 
 def test_gradient_equals_finite_differences():
@@ -319,7 +322,7 @@ def test_the_key_decides_and_rows_differ(inputs):
 def test_samples_start_as_a_square_and_are_driven_in_the_ring_alone(inputs):
     route = draw_route(jax.random.split(KEY)[0], 3, SMALL.frames * SMALL.substeps)
     place, left = 8 * np.arange(16), np.asarray(route.start[:, 1])
-    assert np.any(left % 8 == 0)  # a point at its edge
+    assert np.any(left % 8 == 0) and np.any((left + 11) % 8 == 0)  # points at its edges
     for density0, (y, x) in zip(
         inputs["density0"], np.asarray(route.start), strict=True
     ):
@@ -380,6 +383,7 @@ def test_trajectories_are_labelled(truth):
     assert beside.isel(time=0).all() and not beside.isel(time=slice(1, None)).any()
     assert truth.coords["obstacle"].dims == ("y", "x") and truth.obstacle.sum() == 6
     np.testing.assert_array_equal(truth.obstacle, SMALL.obstacle)
+    np.testing.assert_array_equal(truth.coords["ring"], SMALL.ring)
     assert all(truth[name].attrs["long_name"] for name in (*truth.coords, *fields))
 
 

@@ -13,6 +13,7 @@ from tyro.conf import Positional
 import wdno
 from wdno import io, metrics, persistence
 from wdno._typing import Objective
+from wdno.constraints import every, region
 from wdno.guidance import leakage, reach
 from wdno.samplers import ddim
 from wdno.trajectory import open_trajectories, save
@@ -107,6 +108,7 @@ def control(
     frames: int | None = None,
     wait: int = 0,
     simulator: str | None = None,
+    within: str | None = None,
     seed: int = 0,
 ) -> None:
     """Plan controls from the initial states of a NetCDF file.
@@ -128,6 +130,8 @@ def control(
         frames: length of the plan; the window of the model by default.
         wait: frames before the plan in which nothing acts.
         simulator: shipped name or folder of a model that foresees them.
+        within: variable or coordinate of the input file that is not 0 where controls
+            may act, such as ring; everywhere by default.
         seed: seed of the sampler.
     """
     planner = persistence.load(model)
@@ -138,9 +142,14 @@ def control(
         goal = xr.Dataset(dict.fromkeys(planner.final, wish))
     elif target is not None:
         goal = open_trajectories(target, state)[state].isel(time=-1, drop=True)
+    given = open_trajectories(input, state)
+    constraint = None
+    if within is not None:
+        allowed = _mask(given, within)
+        constraint = every(*(region(name, allowed) for name in planner.planned))
     plan = wdno.control(
         planner,
-        open_trajectories(input, state)[state].isel(time=0, drop=True),
+        given[state].isel(time=0, drop=True),
         _objective(objective, planner, energy_weight),
         target=goal,
         strength=strength,
@@ -149,11 +158,22 @@ def control(
         frames=frames,
         wait=wait,
         simulator=None if simulator is None else persistence.load(simulator),
+        constraint=constraint,
         key=jax.random.key(seed),
     )
     plan = plan if members is None else wdno.best_plan(plan)
     save(plan, output)
     print(f"Wrote {output}: {dict(plan.sizes)}")
+
+
+def _mask(given: xr.Dataset, name: str) -> np.ndarray:
+    """Where a variable of a file is not 0."""
+    if name not in given.variables:
+        raise ValueError(
+            f"Controls act where a variable of the input file is not 0, but {name!r} "
+            f"is none of {sorted(map(str, given.variables))}. Name another."
+        )
+    return given[name].values != 0
 
 
 def _objective(name: str, model: wdno.WDNO, energy_weight: float) -> Objective:

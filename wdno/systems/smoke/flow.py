@@ -94,10 +94,9 @@ class Flow:
         )
         return Faces(x[:, :-1], y[:, :, :-1])
 
-    def stored(self, velocity: Faces) -> tuple[Plane, Plane]:
-        """Every `refinement`-th face along either axis."""
-        every = (slice(None), *(slice(None, None, self.refinement),) * 2)
-        return velocity.x[every], velocity.y[every]
+    def stored(self, values: Float[Array, "batch row column"]) -> Plane:
+        """Every `refinement`-th cell or face along either axis."""
+        return values[:, :: self.refinement, :: self.refinement]
 
     def moved(self, velocity: Faces, imposed: Faces) -> Faces:
         """The velocity after a step in which another is imposed in the ring.
@@ -109,10 +108,10 @@ class Flow:
             jnp.where(ring_x, imposed.x, velocity.x),
             jnp.where(ring_y, imposed.y, velocity.y),
         )
-        after = self.project(before)
+        after, ends = self.project(before), np.array([0, -1])
         return Faces(
-            after.x.at[:, :, np.array([0, -1])].set(before.x[:, :, np.array([0, -1])]),
-            after.y.at[:, np.array([0, -1])].set(before.y[:, np.array([0, -1])]),
+            after.x.at[:, :, ends].set(before.x[:, :, ends]),
+            after.y.at[:, ends].set(before.y[:, ends]),
         )
 
     def carried(self, scene: Scene, imposed: Faces) -> Scene:
@@ -122,7 +121,8 @@ class Flow:
         density = advect(scene.density, in_cells, self.step)
         remaining = advect(scene.remaining, in_cells, self.step)
         exits = jnp.asarray(self.exit, density.dtype)
-        sums = partial(jnp.einsum, "byx,eyx->be")
+        exact = jax.lax.Precision.HIGHEST
+        sums = partial(jnp.einsum, "byx,eyx->be", precision=exact)
         outside = jnp.asarray(~self.exit.any(axis=0), density.dtype)
         return Scene(
             velocity,
@@ -150,12 +150,10 @@ def solve(flow: Flow, density0: Plane, cx: Controls, cy: Controls) -> Fields:
             length=flow.substeps,
         )
         left = scene.remaining.sum(axis=(1, 2))[:, None]
-        vx, vy = flow.stored(scene.velocity)
-        every = (slice(None), *(slice(None, None, flow.refinement),) * 2)
         return scene, {
-            "density": scene.density[every],
-            "vx": vx,
-            "vy": vy,
+            "density": flow.stored(scene.density),
+            "vx": flow.stored(scene.velocity.x),
+            "vy": flow.stored(scene.velocity.y),
             "absorbed": jnp.concatenate([scene.absorbed, left], axis=1),
             "dwell": jnp.concatenate([scene.dwell, left], axis=1),
         }

@@ -105,7 +105,7 @@ def drive(
     def step(velocity: Faces, number: Array) -> tuple[Faces, Faces]:
         turning = turn == number
         set_anew = turning.any(axis=1)[:, None, None]
-        target = jnp.einsum("bs,bsc->bc", turning.astype(mean.dtype), mean)
+        target = jnp.where(turning[..., None], mean, 0).sum(axis=1)
         parts = []
         for component, old, draw in zip((1, 0), velocity, noise(number), strict=True):
             new = target[:, component, None, None]
@@ -119,8 +119,8 @@ def drive(
         rest = first + 1 + jnp.arange(flow.substeps - 1, dtype=first.dtype)
         velocity, _ = jax.lax.scan(lambda v, n: (step(v, n)[0], None), velocity, rest)
         ring = jnp.asarray(flow.ring[:: flow.refinement, :: flow.refinement])[None]
-        cx, cy = flow.stored(imposed)
-        return velocity, (jnp.where(ring, cx, 0), jnp.where(ring, cy, 0))
+        cx, cy = (jnp.where(ring, flow.stored(part), 0) for part in imposed)
+        return velocity, (cx, cy)
 
     start = flow.at_rest(len(mean), mean.dtype)
     numbers = jnp.arange(frames, dtype=turn.dtype) * flow.substeps

@@ -28,6 +28,7 @@ MEANING = {
     "cx": "imposed velocity along x",
     "cy": "imposed velocity along y",
     "obstacle": "closed to the flow",
+    "ring": "where a control acts",
     "smoke": "share of the smoke in the target exit",
 }
 """Long names of the coordinates and variables."""
@@ -145,8 +146,9 @@ class Smoke(LabelledSystem):
 
     @property
     def static(self) -> dict[str, np.ndarray]:
-        """``obstacle``: 1 in obstacles, 0 in the fluid."""
-        return {"obstacle": self.obstacle.astype(np.float32)}
+        """``obstacle`` and ``ring``: 1 in obstacles, and where a control acts."""
+        masks = {"obstacle": self.obstacle, "ring": self.ring}
+        return {name: mask.astype(np.float32) for name, mask in masks.items()}
 
     def sample_inputs(self, key: PRNGKeyArray, samples: int) -> Fields:
         """Draw a square of smoke and a control that drives it past way-points.
