@@ -28,6 +28,7 @@ class Config:
     out: Path
     wavelet: str = ""
     budget: float = 1500.0
+    learning_rate: float = 1e-3
     ema_decay: float = 0.995
     seed: int = 0
     resume: bool = False
@@ -39,7 +40,10 @@ def main(config: Config) -> None:
     if config.wavelet:
         recipe = replace(recipe, wavelet=config.wavelet)
     training = TrainingConfig(
-        budget=config.budget, ema_decay=config.ema_decay, seed=config.seed
+        budget=config.budget,
+        learning_rate=config.learning_rate,
+        ema_decay=config.ema_decay,
+        seed=config.seed,
     )
     run(
         config.recipe,

@@ -37,6 +37,7 @@ LAYERS = (
     {
         "_feedback",
         "_horizon",
+        "_labels",
         "_planner",
         "_record",
         "assembly",
@@ -59,7 +60,7 @@ LAYERS = (
 )
 # Beside the layers: physics and file layouts know nothing of learning.
 PERIPHERY = {"systems", "io"}
-PERIPHERY_IMPORTS = {"_files", "_torch_files", "_typing", "trajectory"}
+PERIPHERY_IMPORTS = {"_files", "_tagged", "_torch_files", "_typing", "trajectory"}
 # Only the command line knows both sides (and, as the top layer, the accelerators).
 PRIVILEGED = {"cli", "demo"}
 # The backbone is injected, so that any network can be denoised with.
@@ -202,7 +203,9 @@ def test_periphery_modules_share_their_base_only(module: str) -> None:
     if kind == "wdno.io.layouts":  # tells them apart
         return
     # Random inputs, numerics and files, of no system or layout in particular.
-    shared = {f"wdno.systems.{name}" for name in ("forces", "pressure", "staggered")}
+    shared = {
+        f"wdno.systems.{name}" for name in ("forces", "pressure", "staggered", "waves")
+    }
     shared.add("wdno.io.hdf5")
     assert siblings <= {f"wdno.{unit(module)}.base"} | shared
 

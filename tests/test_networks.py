@@ -44,7 +44,8 @@ from wdno.networks.layers import (
     crop,
     pad_to_multiple,
 )
-from wdno.networks.mixer import TokenMixing, from_patches, to_patches
+from wdno.networks.mixer import TokenMixing
+from wdno.networks.patches import from_patches, to_patches
 from wdno.networks.transformer import position_encoding
 from wdno.networks.unet_blocks import (
     ResidualBlock,

@@ -16,6 +16,7 @@ from wdno._horizon import (
     read_states,
     with_members,
 )
+from wdno._labels import Labelled, attributes, in_batches
 from wdno._planner import Planner, make_planner
 from wdno._typing import Constraint, Fields, Guidance, Objective
 from wdno.adjoint import System
@@ -23,7 +24,6 @@ from wdno.guidance import Strength
 from wdno.operator import WDNO
 from wdno.samplers import Sampler
 from wdno.trajectory import over_intervals, to_batch, to_dataset
-from wdno.verbs import Labelled, attributes, in_batches
 
 
 def control_loop(

@@ -100,6 +100,11 @@ class WDNO(nnx.Module):
         }
 
     @property
+    def past(self) -> tuple[str, ...]:
+        """What is given of the time before the initial state."""
+        return tuple(name for name in self.static if name.endswith("_before"))
+
+    @property
     def control(self) -> tuple[str, ...]:
         """Fields over time that are given."""
         return self._given_over_time(level=0)

@@ -7,6 +7,7 @@ import xarray as xr
 from jaxtyping import PRNGKeyArray
 
 from wdno._horizon import grid_from, read_states, with_members
+from wdno._labels import Labelled, attributes, in_batches
 from wdno._planner import Planner, make_planner
 from wdno._typing import Constraint, Guidance, Objective
 from wdno.adjoint import System
@@ -14,7 +15,7 @@ from wdno.guidance import Strength
 from wdno.operator import WDNO
 from wdno.samplers import Sampler
 from wdno.trajectory import landscape, to_batch, to_dataset
-from wdno.verbs import Labelled, attributes, in_batches, simulate
+from wdno.verbs import simulate
 
 
 def control(

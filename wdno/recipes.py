@@ -11,7 +11,13 @@ from typing import Any, NamedTuple
 
 from wdno import tasks
 from wdno.layout import Field
-from wdno.networks import FourierConfig, LocalConfig, MixerConfig, NetworkConfig
+from wdno.networks import (
+    FourierConfig,
+    LocalConfig,
+    MixerConfig,
+    MultiplierConfig,
+    NetworkConfig,
+)
 from wdno.noise import NoiseDistribution, log_normal, mixture, point
 
 
@@ -129,6 +135,16 @@ _SMOKE = Recipe(
 )
 
 RECIPES: dict[str, Recipe] = {
+    "advection-simulation": Recipe(
+        ("u",),
+        (),
+        window=16,
+        beside=tasks.Task((), (Field("advection_speed", ()),)),
+        levels=1,
+        network=MultiplierConfig(instants=8),
+        noise=NoiseLevels(share_at_max=0.95, mean=0.0, std=2.0),
+        batch_size=64,
+    ),
     "burgers-simulation": Recipe(
         ("u",),
         ("f",),

@@ -5,6 +5,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import PRNGKeyArray
 
+from wdno._labels import Labelled, attributes, in_batches, record_coords
 from wdno._typing import Fields
 from wdno.operator import WDNO
 from wdno.samplers import RowKeys, Sampler, step_keys
@@ -17,7 +18,7 @@ from wdno.trajectory import (
     to_dataset,
     to_fields,
 )
-from wdno.verbs import Labelled, attributes, in_batches, record_coords, rollout
+from wdno.verbs import rollout
 
 
 def super_resolve(

@@ -31,6 +31,7 @@ def simulation_error(model: WDNO, truth: xr.Dataset, steps: int = 1) -> xr.DataA
         model,
         truth[list(model.state)].isel(time=0, drop=True),
         truth[list(model.control)],
+        frames=truth.sizes["time"] - 1,
         steps=steps,
         key=jax.random.key(0),
     )

@@ -1,21 +1,15 @@
 """What one does with an operator: chain windows, simulate labelled data."""
 
-from collections.abc import Callable
-
-import jax
 import jax.numpy as jnp
-import numpy as np
 import xarray as xr
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
-from tqdm import tqdm
 
+from wdno._labels import Labelled, attributes, in_batches, record_coords
 from wdno._typing import Fields
 from wdno.operator import WDNO, generate
 from wdno.samplers import RowKeys, Sampler, ddim, row_keys, step_keys
 from wdno.trajectory import to_dataset, to_inputs
-
-Labelled = xr.DataArray | xr.Dataset
 
 _generate = nnx.jit(generate, static_argnames=("sampler", "guidance"))
 
@@ -23,8 +17,9 @@ _generate = nnx.jit(generate, static_argnames=("sampler", "guidance"))
 def rollout(
     model: WDNO,
     initial: Fields,
-    control: Fields,
+    control: Fields | None = None,
     *,
+    windows: int | None = None,
     sampler: Sampler | None = None,
     steps: int = 1,
     key: PRNGKeyArray | RowKeys,
@@ -36,9 +31,12 @@ def rollout(
 
     Args:
         model: a model of the simulation or the refinement task.
-        initial: initial states, e.g. ``{"u0": (batch, x)}``.
+        initial: initial states, e.g. ``{"u0": (batch, x)}``, and what else is given
+            that does not change.
         control: what is given over the record: controls, ``{"f": (batch, frames, x)}``,
             and for a refiner coarse states, ``{"u_coarse": (batch, frames/2, x/2)}``.
+        windows: how many are chained, holding or cutting what is given over time; by
+            default as many as that covers, and one where nothing is.
         sampler: deterministic DDIM by default.
         steps: denoiser calls per window.
         key: one key, or one per row: a row's draws do not depend on the others.
@@ -46,21 +44,40 @@ def rollout(
     Returns:
         States after each frame, e.g. ``{"u": (batch, frames, x)}``, and what the model
         generates beside them.
+
+    Raises:
+        ValueError: something is missing, or there is less than one window.
     """
+    control = control or {}
     strides = dict.fromkeys(model.control, 1) | dict.fromkeys(model.coarse, 2)
     if missing := [name for name in strides if name not in control]:
         raise ValueError(
             f"A rollout needs the fields {list(strides)} over time, but {missing} are "
             f"missing from {sorted(control)}. Add them."
         )
-    name, stride = next(iter(strides.items()))
-    frames = stride * control[name].shape[1]
+    lengths = [stride * control[name].shape[1] for name, stride in strides.items()]
+    frames = lengths[0] if lengths else model.window
+    frames = frames if windows is None else windows * model.window
+    if frames < 1:
+        raise ValueError(
+            f"A rollout has at least one window, but windows is {windows} and what is "
+            f"given over time has {frames} frames. Ask for more."
+        )
     count = -(-frames // model.window)
+    if count > 1 and model.past:
+        raise ValueError(
+            f"Windows are chained by their last state, but this model is given "
+            f"{list(model.past)} as well. Ask for {model.window} frames, and begin "
+            "anew from what has been observed since."
+        )
     over_time = {
-        name: _windows(control[name], count, model.window // stride)
+        name: _windows(
+            control[name][:, : frames // stride], count, model.window // stride
+        )
         for name, stride in strides.items()
     }
-    keys = row_keys(key, len(control[name]))
+    rows = len(next(iter((initial | over_time).values())))
+    keys = row_keys(key, rows)
     known, pieces = dict(initial), []
     for n in range(count):
         known |= {name: f[:, n] for name, f in over_time.items()}
@@ -82,7 +99,7 @@ def rollout(
 def simulate(
     model: WDNO,
     initial: Labelled,
-    control: Labelled,
+    control: Labelled | None = None,
     *,
     samples: int | None = None,
     frames: int | None = None,
@@ -96,14 +113,14 @@ def simulate(
     Args:
         model: a model of the simulation task.
         initial: initial states on (sample, *space); an array if there is one state.
-            What never changes and the model is given, such as an obstacle, is a
-            coordinate of theirs.
+            What never changes and the model is given, such as an obstacle or a
+            parameter of the equation, is a coordinate of theirs.
         control: controls on (sample, time, *space), ``control[k]`` acting from t_k to
-            t_(k+1), for any number of frames.
+            t_(k+1), for any number of frames; left out if the model has none.
         samples: size of the ensemble; adds the dimension "member".
         frames: length of the record. By default every row of `control` but the last
             acts, as in the files of this package; give ``frames=len(control.time)``
-            for a control without that closing row.
+            for a control without that closing row. Without controls it is one window.
         sampler: deterministic DDIM by default.
         steps: denoiser calls per window of ``model.window`` frames.
         batch_size: trajectories computed at once; bounds the memory and changes
@@ -128,8 +145,10 @@ def simulate(
             "Ask for more, or leave it out for one forecast without the dimension "
             "'member'."
         )
+    control = xr.Dataset() if control is None else control
     coords = record_coords(model, control, frames)
-    acting = control.isel(time=slice(len(coords["time"]) - 1))
+    count = len(coords["time"]) - 1
+    acting = control.isel(time=slice(count), missing_dims="ignore")
     fields, batch = to_inputs(
         initial, acting, coords, model.state, model.control, model.static
     )
@@ -139,7 +158,10 @@ def simulate(
 
     def run(part: Fields, keys: RowKeys) -> Fields:
         controls = {name: part.pop(name) for name in model.control}
-        return rollout(model, part, controls, sampler=sampler, steps=steps, key=keys)
+        windows = -(-count // model.window)
+        how = {"windows": windows, "sampler": sampler, "steps": steps, "key": keys}
+        longer = rollout(model, part, controls, **how)
+        return {name: values[:, :count] for name, values in longer.items()}
 
     states = in_batches(run, fields, batch_size, key)
     attrs = attributes(initial, model.state) | attributes(control, model.control)
@@ -152,68 +174,6 @@ def simulate(
     return forecast.assign_coords(
         {name: initial[name].variable for name in model.static}
     )
-
-
-def in_batches(
-    run: Callable[[Fields, RowKeys], Fields],
-    fields: Fields,
-    batch_size: int,
-    key: PRNGKeyArray,
-) -> dict[str, np.ndarray]:
-    """Apply `run` to a few rows at a time and join the results in host memory.
-
-    Args:
-        run: ``run(fields, keys) -> fields``, rows independent of each other.
-        fields: what is known, batch first.
-        batch_size: rows computed at once; bounds the memory and changes nothing else.
-        key: one key; row n gets ``fold_in(key, n)``.
-
-    Raises:
-        ValueError: `batch_size` is less than 1.
-    """
-    if batch_size < 1:
-        raise ValueError(
-            "Trajectories computed at once are counted from 1, but got "
-            f"batch_size={batch_size}. Ask for more."
-        )
-    rows = len(next(iter(fields.values())))
-    keys, parts = row_keys(key, rows), []
-    for start in tqdm(range(0, rows, batch_size), unit="batch", disable=None):
-        few = slice(start, start + batch_size)
-        part = run({name: f[few] for name, f in fields.items()}, keys[few])
-        parts.append(jax.tree.map(np.asarray, part))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def record_coords(
-    model: WDNO, control: Labelled, frames: int | None
-) -> dict[str, np.ndarray]:
-    """Expected coordinates of a record that begins with the first row of `control`."""
-    if "time" not in control.dims:
-        raise ValueError(
-            "A control is given over time, but has the dimensions "
-            f"{list(control.dims)}. Name its time axis 'time'."
-        )
-    rows = control.sizes["time"]
-    frames = rows - 1 if frames is None else frames
-    if not 1 <= frames <= rows:
-        raise ValueError(
-            f"A record has at least one frame and at most one per row of the control, "
-            f"{rows} here, but {frames} were asked for. Give a longer control."
-        )
-    coords = model.domain.coords(model.targets.dims, (frames, *model.targets.grid[1:]))
-    if "time" in control.coords:
-        elapsed = coords["time"] - coords["time"][0]
-        coords["time"] = elapsed + float(control["time"][0])
-    return coords
-
-
-def attributes(labelled: Labelled, names: tuple[str, ...]) -> dict[str, dict]:
-    """Attributes (units, long_name) of the variables `names` and of all coordinates."""
-    variables = {names[0]: labelled} if isinstance(labelled, xr.DataArray) else labelled
-    found = {n: dict(variables[n].attrs) for n in names}
-    found |= {str(d): dict(c.attrs) for d, c in labelled.coords.items()}
-    return found
 
 
 def _windows(

@@ -13,6 +13,7 @@ from wdno.training import TrainingConfig
 from wdno.trajectory import open_trajectories
 
 SYSTEMS = {
+    "advection": systems.Advection,
     "burgers": systems.Burgers,
     "burgers-bursts": partial(systems.Burgers, force_spans=(0.02, 0.2)),
     "smoke": systems.Smoke,
@@ -52,7 +53,9 @@ def run_demo(
 
 
 def data(
-    system: Positional[Literal["burgers", "burgers-bursts", "smoke", "smoke-small"]],
+    system: Positional[
+        Literal["advection", "burgers", "burgers-bursts", "smoke", "smoke-small"]
+    ],
     samples: int,
     out: Path,
     seed: int = 0,

@@ -8,6 +8,7 @@ from wdno.networks.fourier import Fourier, FourierConfig
 from wdno.networks.inpainting import Inpainting, InpaintingConfig
 from wdno.networks.local import Local, LocalConfig
 from wdno.networks.mixer import Mixer, MixerConfig
+from wdno.networks.multiplier import Multiplier, MultiplierConfig
 from wdno.networks.transformer import Transformer, TransformerConfig
 from wdno.networks.unet import UNet
 from wdno.networks.unet_blocks import UNetConfig
@@ -23,6 +24,8 @@ __all__ = [
     "LocalConfig",
     "Mixer",
     "MixerConfig",
+    "Multiplier",
+    "MultiplierConfig",
     "NetworkConfig",
     "Transformer",
     "TransformerConfig",
@@ -38,6 +41,7 @@ NetworkConfig = (
     | InpaintingConfig
     | LocalConfig
     | MixerConfig
+    | MultiplierConfig
     | TransformerConfig
     | UNetConfig
 )
@@ -48,6 +52,7 @@ NETWORKS: dict[type, Callable[..., nnx.Module]] = {
     InpaintingConfig: Inpainting,
     LocalConfig: Local,
     MixerConfig: Mixer,
+    MultiplierConfig: Multiplier,
     TransformerConfig: Transformer,
     UNetConfig: UNet,
     VideoUNetConfig: VideoUNet,

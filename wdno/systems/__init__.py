@@ -1,11 +1,13 @@
 """Physical systems: one file each, and the verbs and files that all of them share."""
 
+from wdno.systems.advection import Advection
 from wdno.systems.base import LabelledSystem, PhysicalSystem, run, trajectories
 from wdno.systems.burgers import Burgers
 from wdno.systems.generation import generate, verify
 from wdno.systems.smoke import Smoke
 
 __all__ = [
+    "Advection",
     "Burgers",
     "LabelledSystem",
     "PhysicalSystem",

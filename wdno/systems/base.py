@@ -30,12 +30,14 @@ AnySystem = TypeVar("AnySystem")
 
 @runtime_checkable
 class PhysicalSystem(Protocol):
-    """A differential equation on a grid, driven by a control held over intervals."""
+    """A differential equation on a grid, driven by controls held over intervals."""
 
     state: ClassVar[tuple[str, ...]]
     """Names of the states."""
     control: ClassVar[tuple[str, ...]]
-    """Names of the controls."""
+    """Names of the controls, of which there may be none."""
+    parameters: ClassVar[tuple[str, ...]]
+    """Names of the numbers, one a trajectory, that the equation depends on."""
     accompanying: ClassVar[dict[str, tuple[str, ...]]]
     """Axes, time first, by name of what `solve` gives beside the states."""
     attributes: ClassVar[dict[str, dict[str, str]]]
@@ -52,7 +54,7 @@ class PhysicalSystem(Protocol):
         ...
 
     def sample_inputs(self, key: PRNGKeyArray, samples: int) -> Fields:
-        """Draw initial states (name + "0") and controls from a distribution."""
+        """Draw initial states (name + "0"), controls and parameters."""
         ...
 
     def solve(self, inputs: Fields) -> Fields:
@@ -71,6 +73,7 @@ class PhysicalSystem(Protocol):
 class LabelledSystem:
     """The verbs on labelled data that every physical system has."""
 
+    parameters: ClassVar[tuple[str, ...]] = ()
     accompanying: ClassVar[dict[str, tuple[str, ...]]] = {}
 
     @property
@@ -87,7 +90,7 @@ class LabelledSystem:
     def run(
         self: PhysicalSystem,
         initial: xr.DataArray | xr.Dataset,
-        control: xr.DataArray | xr.Dataset,
+        control: xr.DataArray | xr.Dataset | None = None,
     ) -> xr.Dataset:
         """Solve from labelled inputs; see `wdno.systems.run`."""
         return run(self, initial, control)
@@ -126,7 +129,8 @@ def trajectories(system: PhysicalSystem, key: PRNGKeyArray, samples: int) -> xr.
 
     Returns:
         States and controls on (sample, time, *space), with units and cell_methods, and
-        what accompanies them (NaN at t_0); what is static is a coordinate.
+        what accompanies them (NaN at t_0); what is static is a coordinate, and so are
+        parameters, on (sample,).
 
     Raises:
         ValueError: If a solution diverges.
@@ -141,14 +145,16 @@ def trajectories(system: PhysicalSystem, key: PRNGKeyArray, samples: int) -> xr.
 def run(
     system: PhysicalSystem,
     initial: xr.DataArray | xr.Dataset,
-    control: xr.DataArray | xr.Dataset,
+    control: xr.DataArray | xr.Dataset | None = None,
 ) -> xr.Dataset:
     """Solve the system from given initial states under given controls.
 
     Args:
         system: The physical system.
         initial: Initial states on (*batch, *space); an array if there is one state.
-        control: Controls on (*batch, time, *space); an array if there is one control.
+            Parameters of the system are coordinates of theirs, on (*batch,).
+        control: Controls on (*batch, time, *space); an array if there is one control,
+            left out if there is none.
             Batch axes (sample, member, …) that only one of the two has are broadcast.
 
     Returns:
@@ -163,7 +169,12 @@ def run(
         >>> calm = run(system, truth.u.isel(time=0), 0 * truth.f)
     """
     fields, batch = to_inputs(
-        initial, control, system.coords, system.state, system.control
+        initial,
+        control,
+        system.coords,
+        system.state,
+        system.control,
+        dict.fromkeys(system.parameters, ()),
     )
     system.check(fields)
     return _solved(system, fields, batch)
@@ -219,4 +230,12 @@ def _solved(
         name: (space, values, system.attributes.get(name, {}))
         for name, values in system.static.items()
     }
-    return dataset.assign_coords(landscape)
+    numbers = {
+        name: (
+            tuple(batch),
+            np.reshape(fields[name], tuple(batch.values())),
+            system.attributes.get(name, {}),
+        )
+        for name in system.parameters
+    }
+    return dataset.assign_coords(landscape | numbers)

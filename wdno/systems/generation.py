@@ -1,6 +1,5 @@
 """Data sets of solved trajectories, written chunk by chunk and resumable."""
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -14,6 +13,7 @@ import xarray as xr
 from tqdm import tqdm
 
 from wdno._files import replacing
+from wdno._tagged import to_json
 from wdno.systems.base import PhysicalSystem, trajectories
 
 __all__ = ["generate", "verify"]
@@ -124,7 +124,7 @@ def _recipe(system: PhysicalSystem, samples: int, seed: int, chunk: int) -> str:
     return json.dumps(
         {
             "system": type(system).__name__,
-            "parameters": dataclasses.asdict(system),
+            "parameters": {n: v for n, v in to_json(system).items() if n != "kind"},
             "samples": samples,
             "seed": seed,
             "chunk": chunk,
@@ -172,7 +172,7 @@ def _create(path: Path, data: xr.Dataset, samples: int, recipe: str) -> None:
             file.createDimension(name, extent)
         for name, variable in data.variables.items():
             dims = tuple(map(str, variable.dims))
-            once = name in data.coords
+            once = "sample" not in dims
             new = file.createVariable(
                 str(name),
                 variable.dtype,
@@ -180,7 +180,7 @@ def _create(path: Path, data: xr.Dataset, samples: int, recipe: str) -> None:
                 fill_value=False,
                 compression=None if once else "zlib",
                 complevel=COMPRESSION_LEVEL,
-                chunksizes=None if once else (1, *variable.shape[1:]),
+                chunksizes=None if once or len(dims) == 1 else (1, *variable.shape[1:]),
             )
             new.setncatts(variable.attrs)
             if once:
@@ -189,8 +189,9 @@ def _create(path: Path, data: xr.Dataset, samples: int, recipe: str) -> None:
 
 def _write(path: Path, data: xr.Dataset, start: int) -> None:
     with netCDF4.Dataset(path, "a") as file:
-        for name, variable in data.data_vars.items():
-            file[name][start : start + data.sizes["sample"]] = variable.values
+        for name, variable in data.variables.items():
+            if "sample" in variable.dims:
+                file[name][start : start + data.sizes["sample"]] = variable.values
 
 
 def _checksum(file: netCDF4.Dataset, rows: int = 256) -> str:

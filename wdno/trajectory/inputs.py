@@ -26,7 +26,7 @@ _TOLERANCE = 1e-3
 
 def to_inputs(
     initial: xr.DataArray | xr.Dataset,
-    control: xr.DataArray | xr.Dataset,
+    control: xr.DataArray | xr.Dataset | None,
     coords: Mapping[str, np.ndarray],
     state: Sequence[str],
     controls: Sequence[str],
@@ -41,7 +41,8 @@ def to_inputs(
         initial: Initial states on (*batch, *space): a dataset with every state, or the
             array of the only one.
         control: Controls on (*batch, time, *space), as `initial`; the time axis holds
-            t_0 … t_(M-1), or also t_M, whose row acts no more and is left out.
+            t_0 … t_(M-1), or also t_M, whose row acts no more and is left out. Left out
+            altogether where there are no controls.
         coords: Expected instants t_0 … t_M under "time", then positions by axis.
         state: Names of the states.
         controls: Names of the controls.
@@ -133,14 +134,15 @@ def on_grid(
 
 
 def over_intervals(
-    given: xr.DataArray | xr.Dataset,
+    given: xr.DataArray | xr.Dataset | None,
     names: Sequence[str],
     coords: Mapping[str, np.ndarray],
 ) -> dict[str, xr.DataArray]:
     """Controls on (*batch, M, *space), by name: the row of t_M, if any, is left out.
 
     Args:
-        given: A dataset with every control, or the array of the only one.
+        given: A dataset with every control, or the array of the only one; None where
+            there are no controls.
         names: Names of the controls.
         coords: Expected instants t_0 … t_M under "time", then positions by axis.
 
@@ -149,6 +151,7 @@ def over_intervals(
     """
     starts = {**coords, "time": coords["time"][:-1]}
     arrays = {}
+    given = xr.Dataset() if given is None else given
     for name, array in named(given, names).items():
         whole = array.sizes.get("time") == len(coords["time"])
         checked = check_grid(array, coords if whole else starts)
