@@ -72,6 +72,21 @@ class Gated(Oracle):
         return pass_gate(fields["u0"], fields["f"], fields["gate"])
 
 
+class Decaying(Oracle):
+    """The same for states that shrink by a rate of each row's own, undriven."""
+
+    @staticmethod
+    def states(initial, rate, frames):
+        return (
+            initial[:, None]
+            * rate[:, None, None] ** jnp.arange(1, frames + 1)[None, :, None]
+        )
+
+    @staticmethod
+    def answer(fields):
+        return {"u": Decaying.states(fields["u0"], fields["rate"], 4)}
+
+
 Uncertain = partial(Oracle, spread=0.1)
 
 
@@ -93,6 +108,17 @@ def make_operator(denoiser=Oracle, start=(0.0, 0.0), **layout):
     domain = Domain(start, (0.25, 1 / targets.grid[1]))
     schedule = KarrasSchedule(0.01, 10.0)
     return WDNO(targets, given, denoiser(targets, given), domain, schedule)
+
+
+def make_uncontrolled(past=()):
+    """An operator for `Decaying`, which may be given more states from before."""
+
+    def task(state, control, dims):
+        given = tasks.simulation(state, (), dims).given + (Field("rate", ()),)
+        earlier = tuple(Field(name, dims[1:]) for name in past)
+        return tasks.Task(tasks.simulation(state, (), dims).targets, given + earlier)
+
+    return make_operator(Decaying, task=task)
 
 
 def make_fields(batch=3, frames=4, points=8, seed=0):

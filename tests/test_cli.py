@@ -15,7 +15,7 @@ from wdno.cli.making import duration
 from wdno.layout import Field
 from wdno.networks import FourierConfig
 from wdno.recipes import Recipe
-from wdno.systems import Burgers, Smoke
+from wdno.systems import Advection, Burgers, Smoke
 from wdno.trajectory import coarsen, save
 
 TINY = Recipe(
@@ -211,6 +211,7 @@ def test_data_of_every_system_can_be_asked_for(name, tmp_path, monkeypatch):
     monkeypatch.setattr(making.systems, "verify", lambda out: "nothing")
     cli.main(f"data {name} --samples 3 --out {tmp_path / 'd.nc'} --seed 5".split())
     systems = {
+        "advection": Advection(),
         "burgers": Burgers(),
         "burgers-bursts": Burgers(force_spans=(0.02, 0.2)),
         "smoke": Smoke(),

@@ -8,12 +8,14 @@ import xarray as xr
 from oracles import (
     BESIDE,
     NAMES,
+    Decaying,
     Gated,
     Oracle,
     Uncertain,
     make_fields,
     make_gated_fields,
     make_operator,
+    make_uncontrolled,
     with_beside,
 )
 
@@ -344,3 +346,84 @@ def test_a_rollout_names_the_field_that_is_missing():
     control = {"f": jnp.zeros((2, 4, 8))}
     with pytest.raises(ValueError, match="'u0' is missing"):
         rollout(make_operator(), {}, control, key=KEY)
+
+
+# models without controls
+
+
+def decayed(frames, batch=3):
+    """Labelled states that shrink by a rate of each sample's own."""
+    draw = np.random.default_rng(3)
+    u0, rate = draw.normal(size=(batch, 8)), draw.uniform(0.5, 1, batch)
+    fields = {"u0": u0, "u": Decaying.states(u0, rate, frames)}
+    coords = {"time": 0.25 * np.arange(frames + 1), "x": np.arange(8) / 8}
+    dataset = to_dataset(fields, coords, ("u",), (), ATTRIBUTES)
+    return dataset.assign_coords(rate=("sample", rate))
+
+
+@pytest.mark.parametrize("frames", [3, 4, 10])
+def test_a_system_without_controls_is_simulated_for_any_time(frames):
+    truth = decayed(frames)
+    found = simulate(make_uncontrolled(), initial(truth), frames=frames, key=KEY)
+    xr.testing.assert_allclose(found, truth, atol=1e-10)
+    assert found.rate.dims == ("sample",)
+
+
+def test_without_controls_and_length_a_record_is_one_window():
+    truth = decayed(4)
+    found = simulate(make_uncontrolled(), initial(truth), key=KEY, samples=2)
+    assert found.u.dims == ("sample", "member", "time", "x")
+    np.testing.assert_allclose(found.u.isel(member=1), truth.u, atol=1e-10)
+
+
+@pytest.mark.parametrize("windows", [1, 3])
+def test_windows_of_a_rollout_can_be_counted(windows):
+    truth, model = decayed(4 * windows), make_uncontrolled()
+    known = {"u0": jnp.asarray(initial(truth)), "rate": jnp.asarray(truth.rate)}
+    found = rollout(model, known, windows=windows, key=KEY)
+    np.testing.assert_allclose(found["u"], truth.u[:, 1:], atol=1e-10)
+
+
+@pytest.mark.parametrize("windows", [1, 2, 3])
+def test_what_is_given_over_time_is_held_or_cut_to_the_windows(windows):
+    fields = make_fields(frames=8)
+    inputs = {"u0": fields["u0"]}, {"f": fields["f"]}
+    found = rollout(make_operator(), *inputs, windows=windows, key=KEY)["u"]
+    held = jnp.concatenate([fields["f"], *[fields["f"][:, -1:]] * 4], axis=1)
+    expected = fields["u0"][:, None] + held[:, : 4 * windows].cumsum(axis=1)
+    np.testing.assert_allclose(found, expected, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [({"windows": 0}, "windows is 0"), ({"windows": -1}, "windows is -1")],
+)
+def test_a_rollout_has_a_window(how, message):
+    known = {"u0": jnp.zeros((1, 8)), "rate": jnp.ones(1)}
+    with pytest.raises(ValueError, match=message):
+        rollout(make_uncontrolled(), known, **how, key=KEY)
+
+
+def test_a_record_without_controls_has_a_frame():
+    with pytest.raises(ValueError, match="at least one frame.*but 0"):
+        simulate(make_uncontrolled(), initial(decayed(4)), frames=0, key=KEY)
+
+
+def test_a_missing_control_or_number_is_named():
+    truth = decayed(4)
+    with pytest.raises(ValueError, match="dimensions \\[\\]. Name its time axis"):
+        simulate(make_operator(), initial(truth), key=KEY)
+    bare = initial(truth).drop_vars("rate")
+    with pytest.raises(ValueError, match="'rate' is missing"):
+        simulate(make_uncontrolled(), bare, key=KEY)
+
+
+def test_windows_are_not_chained_by_a_model_that_looks_further_back():
+    """What lay before the first window does not lie before the second."""
+    model = make_uncontrolled(past=("u_1h_before",))
+    assert model.past == ("u_1h_before",)
+    earlier = np.zeros((3, 8))
+    start = initial(decayed(8)).assign_coords(u_1h_before=(("sample", "x"), earlier))
+    assert simulate(model, start, frames=4, key=KEY).sizes["time"] == 5
+    with pytest.raises(ValueError, match="chained by their last state.*Ask for 4"):
+        simulate(model, start, frames=5, key=KEY)
