@@ -202,7 +202,15 @@ def test_periphery_modules_share_their_base_only(module: str) -> None:
     if kind == "wdno.io.layouts":  # tells them apart
         return
     # Random inputs, numerics and files, of no system or layout in particular.
-    shared = {f"wdno.systems.{name}" for name in ("forces", "pressure", "staggered")}
+    names = (
+        "finite_volume",
+        "forces",
+        "gas_states",
+        "pressure",
+        "riemann",
+        "staggered",
+    )
+    shared = {f"wdno.systems.{name}" for name in names}
     shared.add("wdno.io.hdf5")
     assert siblings <= {f"wdno.{unit(module)}.base"} | shared
 

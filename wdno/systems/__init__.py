@@ -3,10 +3,12 @@
 from wdno.systems.base import LabelledSystem, PhysicalSystem, run, trajectories
 from wdno.systems.burgers import Burgers
 from wdno.systems.generation import generate, verify
+from wdno.systems.navier_stokes import CompressibleNavierStokes
 from wdno.systems.smoke import Smoke
 
 __all__ = [
     "Burgers",
+    "CompressibleNavierStokes",
     "LabelledSystem",
     "PhysicalSystem",
     "Smoke",
