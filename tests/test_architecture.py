@@ -203,9 +203,16 @@ def test_periphery_modules_share_their_base_only(module: str) -> None:
     if kind == "wdno.io.layouts":  # tells them apart
         return
     # Random inputs, numerics and files, of no system or layout in particular.
-    shared = {
-        f"wdno.systems.{name}" for name in ("forces", "pressure", "staggered", "waves")
-    }
+    names = (
+        "finite_volume",
+        "forces",
+        "gas_states",
+        "pressure",
+        "riemann",
+        "staggered",
+        "waves",
+    )
+    shared = {f"wdno.systems.{name}" for name in names}
     shared.add("wdno.io.hdf5")
     assert siblings <= {f"wdno.{unit(module)}.base"} | shared
 

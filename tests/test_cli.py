@@ -15,7 +15,7 @@ from wdno.cli.making import duration
 from wdno.layout import Field
 from wdno.networks import FourierConfig
 from wdno.recipes import Recipe
-from wdno.systems import Advection, Burgers, Smoke
+from wdno.systems import Advection, Burgers, CompressibleNavierStokes, Smoke
 from wdno.trajectory import coarsen, save
 
 TINY = Recipe(
@@ -214,6 +214,8 @@ def test_data_of_every_system_can_be_asked_for(name, tmp_path, monkeypatch):
         "advection": Advection(),
         "burgers": Burgers(),
         "burgers-bursts": Burgers(force_spans=(0.02, 0.2)),
+        "navier-stokes": CompressibleNavierStokes(),
+        "navier-stokes-shock": CompressibleNavierStokes(points=128, refinement=8),
         "smoke": Smoke(),
         "smoke-small": Smoke(points=32, refinement=4, frames=16, substeps=16),
     }

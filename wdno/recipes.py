@@ -175,6 +175,14 @@ RECIPES: dict[str, Recipe] = {
         network=FourierConfig((12, 16), width=56, depth=4),
         noise=NoiseLevels(share_at_max=0.3, mean=0.0, std=1.8),
     ),
+    "navier-stokes-shock": Recipe(
+        ("density", "velocity", "pressure"),
+        (),
+        window=20,
+        network=FourierConfig((8, 24), width=80, depth=4),
+        noise=NoiseLevels(share_at_max=0.7, mean=0.0, std=2.0),
+        batch_size=32,
+    ),
     "smoke-simulation": replace(
         _SMOKE, noise=NoiseLevels(share_at_max=0.7, mean=0.0, std=1.8)
     ),

@@ -16,6 +16,10 @@ SYSTEMS = {
     "advection": systems.Advection,
     "burgers": systems.Burgers,
     "burgers-bursts": partial(systems.Burgers, force_spans=(0.02, 0.2)),
+    "navier-stokes": systems.CompressibleNavierStokes,
+    "navier-stokes-shock": partial(
+        systems.CompressibleNavierStokes, points=128, refinement=8
+    ),
     "smoke": systems.Smoke,
     "smoke-small": partial(
         systems.Smoke, points=32, refinement=4, frames=16, substeps=16
@@ -54,7 +58,15 @@ def run_demo(
 
 def data(
     system: Positional[
-        Literal["advection", "burgers", "burgers-bursts", "smoke", "smoke-small"]
+        Literal[
+            "advection",
+            "burgers",
+            "burgers-bursts",
+            "navier-stokes",
+            "navier-stokes-shock",
+            "smoke",
+            "smoke-small",
+        ]
     ],
     samples: int,
     out: Path,
@@ -65,8 +77,9 @@ def data(
 
     Args:
         system: physical system, with its default parameters; burgers-bursts is driven
-            by shorter forces, from which planners learn; smoke-small is stored on
-            32 x 32 points at 16 instants.
+            by shorter forces, from which planners learn; navier-stokes has 1024 cells
+            and navier-stokes-shock the means of every eight of them, on which models
+            are trained; smoke-small is stored on 32 x 32 points at 16 instants.
         samples: number of trajectories.
         out: NetCDF file to write.
         seed: seed of the inputs.

@@ -4,11 +4,13 @@ from wdno.systems.advection import Advection
 from wdno.systems.base import LabelledSystem, PhysicalSystem, run, trajectories
 from wdno.systems.burgers import Burgers
 from wdno.systems.generation import generate, verify
+from wdno.systems.navier_stokes import CompressibleNavierStokes
 from wdno.systems.smoke import Smoke
 
 __all__ = [
     "Advection",
     "Burgers",
+    "CompressibleNavierStokes",
     "LabelledSystem",
     "PhysicalSystem",
     "Smoke",

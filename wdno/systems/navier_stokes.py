@@ -1,0 +1,249 @@
+"""Compressible viscous flow in one dimension: gas with shocks."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from wdno._typing import Fields
+from wdno.systems.base import LabelledSystem, check_inputs, check_positive
+from wdno.systems.finite_volume import (
+    OUTGOING,
+    Boundary,
+    Conserved,
+    Primitive,
+    fluxes,
+    sound_speed,
+    strong_stability_step,
+    to_conserved,
+    to_primitive,
+)
+from wdno.systems.gas_states import Jumps
+
+__all__ = ["CompressibleNavierStokes"]
+
+Row = Float[Array, " batch"]
+Stored = Float[Array, "batch x"]
+Record = Float[Array, "batch time x"]
+
+
+@dataclass(frozen=True)
+class CompressibleNavierStokes(LabelledSystem):
+    """Density ρ, velocity v and pressure p of an ideal gas on a line.
+
+    With the energy E = p / (γ - 1) + ρ v² / 2 and the stress σ = (ζ + 4 η / 3) v_x,
+
+    ``ρ_t + (ρ v)_x = 0``,
+    ``(ρ v)_t + (ρ v² + p - σ)_x = 0``,
+    ``E_t + ((E + p - σ) v)_x = 0``
+
+    (PDEBench, arXiv 2210.07182, eq. 6, without conduction of heat) for |x| <
+    length / 2. The default problem is its shock case: hardly any viscosity, and waves
+    leave at both ends. Nothing acts from outside: there is no control.
+
+    Method: finite volumes on ``refinement`` cells per stored point: HLLC fluxes between
+    limited lines in ρ, v and p (`wdno.systems.finite_volume`), second order in smooth
+    flow; strong-stability-preserving Runge-Kutta steps, whose length every trajectory
+    chooses for itself and which end on the stored instants.
+
+    A stored value is a mean over a cell of width length / points, and one over the
+    ``refinement`` cells of the solver within: ρ is their mean density, v their momentum
+    per mass, and p follows from their energy less ρ v² / 2, so that mass, momentum and
+    energy of what is stored are exact. Inputs are such means too, and fill the cells of
+    the solver uniformly.
+
+    Attributes:
+        shear_viscosity: η, pressure x time.
+        bulk_viscosity: ζ, pressure x time.
+        heat_ratio: γ, ratio of the specific heats.
+        duration: Length of the record in time.
+        frames: Number of intervals of time.
+        points: Number of stored points.
+        length: Of the domain, with its centre at x = 0.
+        refinement: Cells of the solver per stored point.
+        courant: Share of a cell that the fastest wave may cross in a step.
+        boundary: What is beyond both ends: `OUTGOING`, `PERIODIC` or `WALL`.
+        initial: Distribution of the initial states, with a method ``draw``.
+
+    Raises:
+        ValueError: If a number is not positive, γ not above 1 or ``courant`` above 1.
+
+    Example:
+        >>> system = CompressibleNavierStokes(points=128, refinement=8)
+        >>> inputs = system.sample_inputs(jax.random.key(0), samples=4)
+        >>> system.solve(inputs)["density"].shape
+        (4, 100, 128)
+    """
+
+    shear_viscosity: float = 1e-8
+    bulk_viscosity: float = 1e-8
+    heat_ratio: float = 5 / 3
+    duration: float = 1.0
+    frames: int = 100
+    points: int = 1024
+    length: float = 2.0
+    refinement: int = 1
+    courant: float = 0.5
+    boundary: Boundary = OUTGOING
+    initial: Jumps = Jumps()
+
+    state: ClassVar[tuple[str, ...]] = ("density", "velocity", "pressure")
+    control: ClassVar[tuple[str, ...]] = ()
+    attributes: ClassVar[dict[str, dict[str, str]]] = {
+        "time": {"long_name": "time", "units": "1"},
+        "x": {"long_name": "position", "units": "1"},
+        "density": {"long_name": "density", "units": "1"},
+        "velocity": {"long_name": "velocity", "units": "1"},
+        "pressure": {"long_name": "pressure", "units": "1"},
+    }
+
+    def __post_init__(self) -> None:
+        """Refuse parameters for which the equation or the grid makes no sense."""
+        parameters = dict(vars(self))
+        del parameters["boundary"], parameters["initial"]
+        check_positive(**parameters)
+        if self.courant > 1:
+            raise ValueError(
+                "No wave may cross more than a cell in a step, but courant is "
+                f"{self.courant}. Choose at most 1, better 0.5."
+            )
+        if self.heat_ratio <= 1:
+            raise ValueError(
+                "The ratio of the specific heats of a gas is above 1, but heat_ratio "
+                f"is {self.heat_ratio}. Use 5/3 for one atom a molecule, 1.4 for air."
+            )
+
+    @property
+    def coords(self) -> dict[str, np.ndarray]:
+        """Instants t_0 … t_frames and centres of the stored cells."""
+        width = self.length / self.points
+        return {
+            "time": np.arange(self.frames + 1) * (self.duration / self.frames),
+            "x": (np.arange(self.points) + 0.5) * width - self.length / 2,
+        }
+
+    @property
+    def spacing(self) -> float:
+        """Width of a cell of the solver."""
+        return self.length / (self.points * self.refinement)
+
+    @property
+    def friction(self) -> float:
+        """Stress per v_x, ζ + 4 η / 3."""
+        return self.bulk_viscosity + 4 * self.shear_viscosity / 3
+
+    def sample_inputs(self, key: PRNGKeyArray, samples: int) -> Fields:
+        """Draw initial states from ``initial``.
+
+        Returns:
+            ``density0``, ``velocity0`` and ``pressure0``, (samples, points), float32.
+        """
+        return self.initial.draw(key, samples, self.points)
+
+    def check(self, inputs: Fields) -> None:
+        """Raise ValueError for a density or a pressure that is not positive."""
+        for name in ("density0", "pressure0"):
+            wrong = np.argwhere(~(np.asarray(inputs[name]) > 0))
+            if len(wrong):
+                sample, place = wrong[0]
+                x = self.coords["x"][place]
+                raise ValueError(
+                    f"Density and pressure of a gas are positive, but {name} is "
+                    f"{np.asarray(inputs[name])[sample, place]:.3g} in sample {sample} "
+                    f"at x = {x:.4g}. Raise it there, e.g. by .clip(min=1e-6)."
+                )
+
+    def solve(self, inputs: Fields) -> Fields:
+        """Integrate the equations from given initial states.
+
+        Compiled once per system and shape. Differentiable in forward mode alone
+        (`jax.jvp`): the number of steps depends on the flow, so there is no reverse
+        mode. A row that diverges comes back as NaN, which `run` turns into an error.
+
+        Args:
+            inputs: ``density0``, ``velocity0`` and ``pressure0``, (batch, points), of
+                the same floating-point type.
+
+        Returns:
+            ``density``, ``velocity`` and ``pressure`` (batch, frames, points): the
+            states at t_1 … t_frames.
+
+        Raises:
+            ValueError: If an input is missing or does not have that shape.
+        """
+        names = [f"{name}0" for name in self.state]
+        check_inputs(inputs, **dict.fromkeys(names, (self.points,)))
+        record = _solve(self, *(inputs[name] for name in names))
+        return dict(zip(self.state, record, strict=True))
+
+
+@partial(jax.jit, static_argnums=0)
+def _solve(
+    system: CompressibleNavierStokes,
+    density: Stored,
+    velocity: Stored,
+    pressure: Stored,
+) -> tuple[Record, Record, Record]:
+    """Scan over the intervals, with the batch as the last axis."""
+    ratio, refinement = system.heat_ratio, system.refinement
+
+    def stored(values: Array) -> Array:
+        return values.reshape(system.points, refinement, -1).mean(axis=1)
+
+    def interval(cells: Conserved, _: None) -> tuple[Conserved, Primitive]:
+        cells = _advance(system, cells)
+        return cells, to_primitive(Conserved(*map(stored, cells)), ratio)
+
+    gas = Primitive(density.T, velocity.T, pressure.T)
+    means = to_conserved(gas, ratio)
+    cells = Conserved(*(jnp.repeat(values, refinement, axis=0) for values in means))
+    _, record = jax.lax.scan(interval, cells, length=system.frames)
+    density, velocity, pressure = (v.transpose(2, 0, 1) for v in record)
+    return density, velocity, pressure
+
+
+def _advance(system: CompressibleNavierStokes, cells: Conserved) -> Conserved:
+    """Steps until every row has come to the end of the interval."""
+    interval = system.duration / system.frames
+
+    def waits(carry: tuple[Conserved, Row]) -> Bool[Array, ""]:
+        return (carry[1] > 0).any()
+
+    def step(carry: tuple[Conserved, Row]) -> tuple[Conserved, Row]:
+        cells, left = carry
+        # As many equal steps as the rest of the interval needs, seen from here.
+        count = jnp.ceil(left / _longest_step(system, cells))
+        size = jnp.where(left > 0, left / jnp.maximum(count, 1), 0)
+        # A row without a step to make has diverged: it waits no longer, as NaN.
+        size = jnp.where(jnp.isfinite(count), size, jnp.nan)
+        moved = strong_stability_step(partial(_euler, system, size), cells)
+        return moved, jnp.where(count <= 1, 0, left - size)
+
+    left = jnp.full(cells.mass.shape[1], interval, cells.mass.dtype)
+    return jax.lax.while_loop(waits, step, (cells, left))[0]
+
+
+def _longest_step(system: CompressibleNavierStokes, cells: Conserved) -> Row:
+    """Courant's condition, with diffusion of momentum as a wave of its own."""
+    gas = to_primitive(cells, system.heat_ratio)
+    speed = jnp.abs(gas.velocity) + sound_speed(gas, system.heat_ratio)
+    diffusion = 2 * system.friction / system.spacing / gas.density
+    return system.courant * system.spacing / (speed + diffusion).max(axis=0)
+
+
+def _euler(system: CompressibleNavierStokes, size: Row, cells: Conserved) -> Conserved:
+    """One explicit step: what flows in less what flows out."""
+    extended = system.boundary.extend(to_primitive(cells, system.heat_ratio))
+    extended = Primitive(*jax.lax.optimization_barrier(tuple(extended)))
+    flux = fluxes(extended, system.heat_ratio, system.friction, system.spacing)
+    share = (size / system.spacing)[None]
+    return Conserved(
+        *(
+            values + share * (through[:-1] - through[1:])
+            for values, through in zip(cells, flux, strict=True)
+        )
+    )
