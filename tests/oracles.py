@@ -79,7 +79,7 @@ class Decaying(Oracle):
     def states(initial, rate, frames):
         return (
             initial[:, None]
-            * rate[:, None, None] ** jnp.arange(1, frames + 1)[None, :, None]
+            * rate[:, None, None] ** jnp.arange(1.0, frames + 1)[None, :, None]
         )
 
     @staticmethod

@@ -322,13 +322,14 @@ def on_ring(points=8, seed=0, number=0.7):
 
 def test_ring_convolution_is_that_of_the_fourier_transform():
     layer = filled(lambda: RingConvolution(5, 3, rngs=nnx.Rngs(0)))
-    x = np.asarray(random(2, 8, 3), float)
-    matrix = np.asarray(layer.weight[0] + 1j * layer.weight[1])
-    waves = np.einsum("bki,kij->bkj", np.fft.rfft(x, axis=1), matrix)
+    x = random(2, 8, 3)
+    real, imaginary = np.asarray(layer.weight[...])
+    matrix = real + 1j * imaginary
+    waves = np.einsum("bki,kij->bkj", np.fft.rfft(np.asarray(x, float), axis=1), matrix)
     expected = np.fft.irfft(waves, 8, axis=1)
-    np.testing.assert_allclose(layer(x.astype(np.float32)), expected, atol=1e-4)
+    np.testing.assert_allclose(layer(x), expected, atol=1e-4)
     few = filled(lambda: RingConvolution(2, 3, rngs=nnx.Rngs(0)))
-    spectrum = np.fft.rfft(few(x.astype(np.float32)), axis=1)
+    spectrum = np.fft.rfft(few(x), axis=1)
     assert np.abs(spectrum[:, 2:]).max() < 1e-4 < np.abs(spectrum[:, :2]).max()
 
 
@@ -339,11 +340,12 @@ def test_multipliers_commute_with_turns_of_the_ring():
     np.testing.assert_allclose(turned, jnp.roll(straight, 3, 2), rtol=1e-3, atol=1e-3)
 
 
-def test_multipliers_are_linear_in_the_fields_but_not_in_numbers():
+def test_multipliers_are_affine_in_the_fields_but_not_in_numbers():
     network, (x, c_noise, cond) = ring(), on_ring()
     other, _, beside = on_ring(seed=7)
     both = network(x + other, c_noise, (cond + beside).at[..., -1].set(0.7))
     apart = network(x, c_noise, cond) + network(other, c_noise, beside)
+    apart -= network(0 * x, c_noise, (0 * cond).at[..., -1].set(0.7))
     scale = float(jnp.abs(apart).max())
     np.testing.assert_allclose(both, apart, atol=1e-4 * scale)
     numbers = [network(x, c_noise, cond.at[..., -1].set(n)) for n in (0.0, 1.0, 2.0)]

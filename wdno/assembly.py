@@ -21,7 +21,14 @@ from wdno.trajectory import coarsen, static_rows, to_arrays, windows
 
 
 class WindowBatches:
-    """Random windows of training trajectories: the batch of a step, by its number."""
+    """Random windows of training trajectories: the batch of a step, by its number.
+
+    Attributes:
+        recipe: how windows are cut.
+        seed: of the draws.
+        dims: axes of the fields, time first.
+        arrays: whole trajectories by the ratio to which they are coarsened.
+    """
 
     def __init__(self, dataset: xr.Dataset, recipe: Recipe, seed: int = 0) -> None:
         """Read the trajectories into memory, on every grid of the recipe.
@@ -51,7 +58,8 @@ class WindowBatches:
                     f"coarsened by {ratio} these have {frames}. Use longer records or "
                     "a shorter window."
                 )
-        self._given = recipe.fields(_dims(recipe, dataset)).given
+        self.dims = _dims(recipe, dataset)
+        self._given = recipe.fields(self.dims).given
         self._static = [
             quantity.name
             for quantity in recipe.beside.given
@@ -133,7 +141,7 @@ def assemble(recipe: Recipe, dataset: xr.Dataset, batches: WindowBatches) -> WDN
         ValueError: the wavelet levels cannot halve the grid of a window, or an axis is
             not evenly spaced.
     """
-    dims = _dims(recipe, dataset)
+    dims = batches.dims
     grid = (recipe.window, *(dataset.sizes[d] for d in dims[1:]))
     turn = len(recipe.grids)
     task = recipe.fields(dims)

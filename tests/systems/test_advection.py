@@ -67,7 +67,7 @@ def test_trajectories_carry_their_speed_and_can_be_run_again():
     xr.testing.assert_allclose(again, truth, atol=1e-6)
     # one state at several speeds
     speeds = xr.DataArray(np.float32([0.1, 1]), dims="member")
-    start = truth.u.isel(time=0, sample=0, drop=True)
+    start = truth.isel(time=0, sample=0, drop=True)
     fan = system.run(start.assign_coords(advection_speed=speeds))
     assert fan.u.dims == ("member", "time", "x")
     assert fan.advection_speed.dims == ("member",)

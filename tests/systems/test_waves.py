@@ -10,7 +10,7 @@ KEY = jax.random.key(0)
 
 
 def test_waves_are_sums_of_sines_of_whole_numbers():
-    u = np.asarray(Waves(share_folded=0, share_cut=0).draw(KEY, 500, 64), float)
+    u = np.asarray(Waves(share_folded=0.0, share_cut=0.0).draw(KEY, 500, 64), float)
     power = np.abs(np.fft.rfft(u) / 32) ** 2
     assert power[:, 1:9].sum(1).min() > 1e-6
     assert np.abs(power[:, 0]).max() < 1e-10 and power[:, 9:].max() < 1e-10
@@ -20,8 +20,8 @@ def test_waves_are_sums_of_sines_of_whole_numbers():
 
 
 def test_folded_waves_have_one_sign_and_both_signs_occur():
-    plain = np.asarray(Waves(share_folded=0, share_cut=0).draw(KEY, 200, 64))
-    folded = np.asarray(Waves(share_folded=1, share_cut=0).draw(KEY, 200, 64))
+    plain = np.asarray(Waves(share_folded=0.0, share_cut=0.0).draw(KEY, 200, 64))
+    folded = np.asarray(Waves(share_folded=1.0, share_cut=0.0).draw(KEY, 200, 64))
     np.testing.assert_array_equal(np.abs(folded), np.abs(plain))
     signs = np.sign(folded.sum(1))
     np.testing.assert_array_equal(np.sign(folded), signs[:, None] * (folded != 0))
@@ -29,8 +29,10 @@ def test_folded_waves_have_one_sign_and_both_signs_occur():
 
 
 def test_cut_waves_are_zero_outside_an_interval_and_unchanged_inside():
-    plain = np.asarray(Waves(share_folded=0, share_cut=0).draw(KEY, 100, 512))
-    cut = np.asarray(Waves(share_folded=0, share_cut=1, edge=1e-3).draw(KEY, 100, 512))
+    plain = np.asarray(Waves(share_folded=0.0, share_cut=0.0).draw(KEY, 100, 512))
+    cut = np.asarray(
+        Waves(share_folded=0.0, share_cut=1.0, edge=1e-4).draw(KEY, 100, 512)
+    )
     same, zero = np.isclose(cut, plain, atol=1e-5), np.abs(cut) < 1e-5
     assert (same | zero).mean() > 0.98
     turns = np.abs(np.diff((same & ~zero).astype(int), axis=1)).sum(1)
@@ -39,7 +41,7 @@ def test_cut_waves_are_zero_outside_an_interval_and_unchanged_inside():
 
 def test_shares_are_probabilities():
     draw = Waves().draw(KEY, 4000, 32)
-    plain = Waves(share_folded=0, share_cut=0).draw(KEY, 4000, 32)
+    plain = Waves(share_folded=0.0, share_cut=0.0).draw(KEY, 4000, 32)
     changed = np.mean(np.any(draw != plain, axis=1))
     assert changed == pytest.approx(0.1 + 0.9 * 0.1, abs=0.025)
 

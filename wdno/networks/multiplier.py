@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax import lax
 from jaxtyping import Array, Float
 
 from wdno.networks.layers import (
@@ -62,7 +63,7 @@ class RingConvolution(nnx.Module):
         real, imaginary = self.weight[...].astype(x.dtype)
         a, b = jnp.real(waves).swapaxes(0, 1), jnp.imag(waves).swapaxes(0, 1)
         real, imaginary = real[: len(a)], imaginary[: len(a)]
-        turned = (a @ real - b @ imaginary) + 1j * (a @ imaginary + b @ real)
+        turned = lax.complex(a @ real - b @ imaginary, a @ imaginary + b @ real)
         return jnp.fft.irfft(turned.swapaxes(0, 1), x.shape[1], axis=1)
 
 
@@ -88,7 +89,7 @@ class MultiplierBlock(nnx.Module):
 class Multiplier(nnx.Module):
     """Multiplier backbone: ``multiplier(x, c_noise, cond)`` with the shape of x.
 
-    Linear in the fields and equivariant to shifts by a grid point, on grids of two axes
+    Affine in the fields and equivariant to shifts by a grid point, on grids of two axes
     of which the second is a ring. Takes any number of points along the ring.
 
     Raises:
@@ -140,7 +141,8 @@ class Multiplier(nnx.Module):
         fields = cond.shape[-1] - self.config.numbers
         noise = self.noise(c_noise)
         numbers = cond[:, 0, 0, fields:, None]
-        phase = numbers * jnp.arange(1, 1 + self.config.frequencies, dtype=x.dtype)
+        tones = jnp.arange(1, 1 + self.config.frequencies, dtype=x.dtype)
+        phase = numbers * tones[None, None]
         waves = jnp.concatenate([jnp.sin(phase), jnp.cos(phase)], axis=-1)
         embedding = jnp.concatenate([noise, waves.reshape(len(x), -1)], axis=-1)
         known = jnp.concatenate([x, cond[..., :fields]], axis=-1)

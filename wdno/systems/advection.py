@@ -133,10 +133,9 @@ def _solve(
     precision does not lose many turns' worth of digits.
     """
     interval = system.duration / system.frames / system.length
-    turns = speed[:, None] * jnp.asarray(
-        interval * np.arange(1, system.frames + 1), u0.dtype
-    )
-    waves = jnp.arange(system.points // 2 + 1, dtype=u0.dtype)
+    times = jnp.asarray(interval * np.arange(1, system.frames + 1), u0.dtype)
+    turns = speed[:, None] * times[None]
+    waves = jnp.arange(system.points // 2 + 1, dtype=u0.dtype)[None, None]
     turns = waves * (turns - jnp.round(turns))[..., None]
     phase = -2 * np.pi * (turns - jnp.round(turns))
     moved = jnp.fft.rfft(u0)[:, None] * jax.lax.complex(jnp.cos(phase), jnp.sin(phase))

@@ -65,15 +65,14 @@ class Waves:
         wavenumber = 1 + jnp.floor(self.largest * uniform(0, self.count, 1))
         amplitude, phase = uniform(1, self.count, 1), uniform(2, self.count, 1)
         x = jnp.arange(points, dtype=jnp.float32) / points
-        waves = jnp.sin(2 * jnp.pi * (wavenumber * x + phase))
+        waves = jnp.sin(2 * jnp.pi * (wavenumber * x[None, None] + phase))
         u = (amplitude * waves).sum(axis=1)
         fold, sign = jnp.split(uniform(3, 2), 2, axis=1)
         folded = jnp.where(sign < 0.5, -jnp.abs(u), jnp.abs(u))
         u = jnp.where(fold < self.share_folded, folded, u)
-        ends = jnp.sort(uniform(4, 2), axis=1)
+        ends = jnp.sort(uniform(4, 2), axis=1)[..., None, None]
         # the interval and its images on either side: the window is periodic as well
-        images = x + jnp.arange(-1, 2, dtype=jnp.float32)[:, None]
-        distance = (images - ends[..., None, None]) / jnp.float32(self.edge)
-        steps = jnp.tanh(distance).sum(axis=2)
+        images = x[None] + jnp.arange(-1, 2, dtype=jnp.float32)[:, None]
+        steps = jnp.tanh((images[None, None] - ends) / self.edge).sum(axis=2)
         window = (steps[:, 0] - steps[:, 1]) / 2
         return jnp.where(uniform(5, 1) < self.share_cut, window * u, u)
