@@ -113,8 +113,8 @@ def _fields(
         if not set(_PLACE) <= set(field.dims) <= set(_AXES):
             raise ValueError(
                 f"Fields of ERA5 are on {_AXES} or fewer, but {name!r} of {source} is "
-                f"on {field.dims}. Name the `variables` that are, or select one entry and "
-                "write the file anew."
+                f"on {field.dims}. Name the `variables` that are, or select one entry "
+                "and write the file anew."
             )
     fields = _by_level(fields, levels, source)
     return ordered(fields.transpose(*_AXES, missing_dims="ignore"), source)

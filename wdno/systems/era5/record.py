@@ -81,7 +81,8 @@ def during(dataset: xr.Dataset, first: Date, last: Date) -> xr.Dataset:
     if not inside or not chosen.any():
         raise ValueError(
             f"Dates lie within the record, {_brief(times[0])} … {_brief(times[-1])}, "
-            f"and in order, but got {first} … {last}. Choose others, or open more files."
+            f"and in order, but got {first} … {last}. Choose others, or open more "
+            "files."
         )
     return dataset.isel(time=chosen)
 

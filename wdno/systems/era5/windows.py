@@ -77,7 +77,8 @@ def forecast_windows(
         raise ValueError(
             "Windows have a lead and a stride of one step or more and lie within the "
             f"record, but got history {history} h, lead {lead} h and stride {stride} "
-            f"in {instants} steps of {hours} h. Take a longer record or shorter windows."
+            f"in {instants} steps of {hours} h. Take a longer record or shorter "
+            "windows."
         )
 
     def shifted(field: xr.Variable, steps: int) -> xr.Variable:
