@@ -113,7 +113,8 @@ def _shifted(
     dataset: xr.Dataset, climatology: xr.Dataset, dates: xr.DataArray, sign: int
 ) -> xr.Dataset:
     wanted = dates.dt.hour
-    if lost := sorted(set(wanted.values.ravel()) - set(climatology["hour"].values)):
+    known = set(climatology["hour"].values.tolist())
+    if lost := sorted(set(wanted.values.ravel().tolist()) - known):
         raise ValueError(
             f"A climatology has every hour of the dates, but lacks {lost[:5]}. Take "
             "one of a record with these hours."

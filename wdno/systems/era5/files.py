@@ -26,6 +26,8 @@ _NAMES = {
     "isobaricInhPa": "level",
 }
 """What the Climate Data Store and its formats call the axes, and what they are here."""
+_ENGINES = {b"GRIB": "cfgrib", b"CDF\x01": "scipy", b"CDF\x02": "scipy"}
+"""By the first bytes. Of a truncated classic file the NetCDF library makes up zeros."""
 _PLACE = ("latitude", "longitude")
 _AXES = ("time", "level", *_PLACE)
 
@@ -131,10 +133,10 @@ def _opened(source: str) -> xr.Dataset:
     engine, options = "zarr", {}
     if not url and not path.is_dir():
         with path.open("rb") as file:
-            engine = "cfgrib" if file.read(4) == b"GRIB" else "netcdf4"
+            engine = _ENGINES.get(file.read(4), "netcdf4")
         # No index file is written beside the data.
         options = {"indexpath": ""} if engine == "cfgrib" else {}
-    if engine != "netcdf4":
+    if engine in ("zarr", "cfgrib"):
         _need(engine, f"{source} is read by {engine}")
     if url:
         _need("fsspec", f"{source} is reached by fsspec")
@@ -147,7 +149,7 @@ def _opened(source: str) -> xr.Dataset:
             f"{source} needs a package that is not installed ({error}). Install it: "
             "pip install 'wdno[era5]'."
         ) from error
-    except (OSError, KeyError, ValueError, EOFError, RuntimeError) as error:
+    except (OSError, KeyError, TypeError, ValueError, EOFError) as error:
         raise ValueError(
             "ERA5 comes in complete NetCDF or GRIB files and Zarr stores, but "
             f"{source} cannot be read ({error}). Check its name, or load it again."
@@ -156,16 +158,18 @@ def _opened(source: str) -> xr.Dataset:
 
 def _renamed(dataset: xr.Dataset, source: str) -> xr.Dataset:
     """The dataset with our names of its axes, and no coordinates besides."""
+    kept = {*_AXES, *_NAMES}
+    single = [dim for dim, n in dataset.sizes.items() if n == 1 and dim not in kept]
+    dataset = dataset.squeeze(single, drop=True)
     if "time" in dataset.variables and "valid_time" in dataset.variables:
-        # GRIB: "time" is the analysis that a short forecast started from.
-        axis = dataset["valid_time"].dims
-        dataset = dataset.drop_vars("time")
-        dataset = dataset.rename({"time": "valid_time"} if axis == ("time",) else {})
+        # GRIB: "time" is when the forecast started that a field was valid in.
+        valid = dataset["valid_time"].variable
+        dataset = dataset.drop_vars("valid_time")
+        if valid.dims == dataset["time"].dims:
+            dataset = dataset.assign_coords(time=valid)
     dataset = dataset.rename(
         {theirs: ours for theirs, ours in _NAMES.items() if theirs in dataset.variables}
     )
-    single = [d for d, n in dataset.sizes.items() if n == 1 and d not in _AXES]
-    dataset = dataset.squeeze(single, drop=True)
     for name in ("time", "level"):  # GRIB of one instant or level
         if name in dataset.coords and not dataset[name].dims:
             dataset = dataset.expand_dims(name)

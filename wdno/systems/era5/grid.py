@@ -62,7 +62,8 @@ def ordered(dataset: xr.Dataset, where: str) -> xr.Dataset:
     steps = np.diff(rising)
     usual = np.median(steps) if steps.size else 0.0
     wrong = abs(steps - usual) > _UNEVEN * usual
-    wrong |= (steps <= 0) | (rising[1:] - rising[0] > 360 - _TOLERANCE)
+    # A step beyond half of the circle goes back.
+    wrong |= (steps <= 0) | (steps > 180) | (rising[1:] - rising[0] > 360 - _TOLERANCE)
     _check(wrong, longitude, "Longitudes rise in even steps on one circle", where)
     return dataset.assign_coords(longitude=dataset["longitude"].copy(data=rising))
 
@@ -81,7 +82,7 @@ def within(dataset: xr.Dataset, region: Region) -> xr.Dataset:
         ValueError: the region is empty or its bounds are out of order, or the record
             does not reach as far.
     """
-    south, north, west, _ = region
+    south, north, west, _ = map(float, region)
     latitude, longitude = dataset["latitude"].values, dataset["longitude"].values
     east = west + _extent(region)
     if is_circle(dataset):
@@ -130,7 +131,7 @@ def wavelet_modes(dataset: xr.Dataset) -> tuple[str, str, str]:
 
 def _extent(region: Region) -> float:
     """Degrees from west to east: 360 where both are the same meridian twice."""
-    across = region.east - region.west
+    across = float(region.east - region.west)
     return across % 360 or (360.0 if across else 0.0)
 
 

@@ -29,16 +29,15 @@ def check_times(dataset: xr.Dataset) -> np.timedelta64:
             irregular; the first few are listed.
     """
     times = dataset["time"].values
-    if times.size < 2:
-        raise ValueError(
-            f"A record has two instants or more, but got {times.size}. Take a longer "
-            "part of it."
-        )
     steps = np.diff(times)
-    kinds, counts = np.unique(steps, return_counts=True)
-    usual = kinds[np.argmax(np.where(kinds > np.timedelta64(0), counts, -1))]
-    odd = np.flatnonzero(steps != usual)
-    if odd.size or usual <= np.timedelta64(0):
+    kinds, counts = np.unique(steps[steps > np.timedelta64(0)], return_counts=True)
+    if not kinds.size:
+        raise ValueError(
+            "A record has two instants or more, one after another, but got "
+            f"{times.size} that are not. Take a longer part of it."
+        )
+    usual = kinds[np.argmax(counts)]
+    if (odd := np.flatnonzero(steps != usual)).size:
         gaps = [f"{steps[i] / _HOUR:g} h after {_brief(times[i])}" for i in odd]
         more = f" and {odd.size - _LISTED} more" if odd.size > _LISTED else ""
         raise ValueError(
@@ -110,7 +109,7 @@ def split(dataset: xr.Dataset, *dates: Date) -> list[xr.Dataset]:
         [24, 24]
     """
     times = dataset["time"].values
-    begins = np.array([np.datetime64(date, "ns") for date in dates], "M8[ns]")
+    begins = np.array([np.datetime64(date) for date in dates], "M8[ns]")
     cuts = [0, *np.searchsorted(times, begins).tolist(), times.size]
     if (np.diff(cuts) <= 0).any():
         raise ValueError(

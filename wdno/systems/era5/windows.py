@@ -146,8 +146,8 @@ def _calendar(
         if name == "local_time":
             angle = angle + np.deg2rad(dataset["longitude"].variable.astype(float))
         for wave in (np.cos, np.sin):
-            values = (wave(angle) * acting).astype(like.dtype)
-            field = values.set_dims(dict(like.sizes))
+            values = xr.apply_ufunc(wave, angle, dask="allowed") * acting
+            field = values.astype(like.dtype).set_dims(dict(like.sizes))
             label = f"{name}_{wave.__name__}"
             field.attrs = {"units": "1", "cell_methods": "time: mean"}
             found[label] = field
