@@ -103,7 +103,7 @@ def split(dataset: xr.Dataset, *dates: Date) -> list[xr.Dataset]:
         ValueError: dates are out of order, or a period has no instant.
 
     Example:
-        >>> times = np.datetime64("2019-03-01T00", "ns") + _HOUR * np.arange(48)
+        >>> times = np.arange("2019-03-01", "2019-03-03", dtype="M8[h]")
         >>> days = split(xr.Dataset(coords={"time": times}), "2019-03-02")
         >>> [day.sizes["time"] for day in days]
         [24, 24]

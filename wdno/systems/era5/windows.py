@@ -11,7 +11,6 @@ from wdno.trajectory import named
 __all__ = ["forecast_windows"]
 
 _AXES = ("time", "latitude", "longitude")
-_HOUR = np.timedelta64(1, "h")
 
 
 def forecast_windows(
@@ -34,7 +33,8 @@ def forecast_windows(
       the year that has passed). An interval has the value of its first instant, so that
       the last instant, where none begins, has zeros.
 
-    Values are read when they are asked for, see `check_finite`.
+    Values are read when they are asked for. Training asks for them at every step: load
+    them first, by `check_finite`.
 
     Args:
         dataset: a record on (time, latitude, longitude) with dates as "time".
@@ -55,7 +55,7 @@ def forecast_windows(
             step.
 
     Example:
-        >>> time = np.datetime64("2019-03-01", "ns") + np.arange(48) * _HOUR
+        >>> time = np.arange("2019-03-01", "2019-03-03", dtype="M8[h]")
         >>> place = {"latitude": [50.0, 51.0], "longitude": [0.0, 1.0, 2.0]}
         >>> t2m = xr.DataArray(np.zeros((48, 2, 3)), {"time": time, **place})
         >>> cut = forecast_windows(t2m.to_dataset(name="t2m"), ["t2m"], 12, 20)
