@@ -133,9 +133,12 @@ def _shifted(
     moved = {}
     for name, field in named(dataset, list(map(str, climatology.data_vars))).items():
         means = climatology[name].variable
-        means = means.chunk() if field.chunks else means  # as lazy as the field
-        sum_ = field.variable + sign * means[{"hour": index}]
-        moved[name] = sum_.transpose(*field.dims)
+        if field.chunks:  # as lazy as the field, and in the same pieces
+            means = means.chunk()[{"hour": index}]
+            means = means.chunk({dim: field.chunksizes[dim] for dim in means.dims})
+        else:
+            means = means[{"hour": index}]
+        moved[name] = (field.variable + sign * means).transpose(*field.dims)
         moved[name].attrs = field.attrs
     return dataset.assign(moved)
 
