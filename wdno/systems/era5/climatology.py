@@ -132,13 +132,13 @@ def _shifted(
     index = xr.Variable(dates.dims, rows)
     moved = {}
     for name, field in named(dataset, list(map(str, climatology.data_vars))).items():
-        means = climatology[name].variable
-        if field.chunks:  # as lazy as the field, and in the same pieces
+        means, whole = climatology[name].variable, field.variable
+        if whole.chunks:  # as lazy as the field, and in the same pieces
             means = means.chunk()[{"hour": index}]
-            means = means.chunk({dim: field.chunksizes[dim] for dim in means.dims})
+            means = means.chunk({dim: whole.chunksizes[dim] for dim in means.dims})
         else:
             means = means[{"hour": index}]
-        moved[name] = (field.variable + sign * means).transpose(*field.dims)
+        moved[name] = (whole + sign * means).transpose(*whole.dims)
         moved[name].attrs = field.attrs
     return dataset.assign(moved)
 
