@@ -67,6 +67,9 @@ PRIVILEGED = {"cli", "demo"}
 INJECTED = {"denoiser": {"networks"}}
 
 OPTIONAL_DEPENDENCIES = (
+    "cfgrib",
+    "dask",
+    "gcsfs",
     "h5py",
     "huggingface_hub",
     "phi",

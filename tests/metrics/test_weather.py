@@ -62,13 +62,40 @@ def test_poles_have_the_weight_of_their_caps():
 
 @pytest.mark.parametrize(
     "latitude",
-    [[-20, 0, 20], [-80, 0, 20, -20, 80], [-90, 0, 100], [0.0], [-85, 0, 30]],
+    [[-80, 0, 20, -20, 80], [-90, 0, 100], [0.0], [10, 10, 20]],
     ids=str,
 )
-def test_regions_and_disorder_have_no_weights(latitude):
+def test_disorder_has_no_weights(latitude):
     given = xr.DataArray(np.array(latitude, float), dims="latitude")
-    with pytest.raises(ValueError, match="from pole to pole"):
+    with pytest.raises(ValueError, match="two or more between -90 and 90"):
         metrics.latitude_weights(given)
+
+
+def test_even_regions_weigh_as_the_cosine():
+    latitude = xr.DataArray(np.arange(50.25, 58.1, 0.25), dims="latitude")
+    cosine = np.cos(np.deg2rad(latitude))
+    weights = metrics.latitude_weights(latitude)
+    np.testing.assert_allclose(weights, cosine / cosine.mean(), rtol=1e-12)
+    falling = metrics.latitude_weights(latitude[::-1])
+    np.testing.assert_allclose(falling, weights[::-1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("latitude", [CELLS, POLES], ids=["cells", "poles"])
+@pytest.mark.parametrize("rows", [slice(4, 9), slice(0, 5), slice(9, None)], ids=str)
+def test_regions_weigh_as_on_the_globe(latitude, rows):
+    given = xr.DataArray(latitude, {"latitude": latitude}, dims="latitude")
+    expected = metrics.latitude_weights(given)[rows]
+    weights = metrics.latitude_weights(given[rows])
+    np.testing.assert_allclose(weights, expected / expected.mean(), rtol=1e-12)
+
+
+def test_scores_of_a_region_are_means_over_its_area(pair):
+    forecast, truth = (part[..., 9:14, 2:7] for part in pair)
+    error = (forecast.isel(member=0) - truth).values ** 2
+    weights = areas(CELLS)[9:14]
+    expected = np.average(error.mean((0, -1)), axis=-1, weights=weights) ** 0.5
+    rmse = metrics.latitude_weighted_rmse(forecast.isel(member=0), truth)
+    np.testing.assert_allclose(rmse, expected, rtol=1e-6)
 
 
 def test_means_over_the_globe_are_integrals():
@@ -187,6 +214,11 @@ def test_a_climatology_is_selected_by_date():
     assert (metrics.anomaly_correlation(truth, truth, found) == 1).all()
     daily = metrics.climatology_at(whole.isel(hour=0, drop=True), dates)
     np.testing.assert_array_equal(daily[0, :, 0, 0], [590, 600, 600])
+    hourly = metrics.climatology_at(whole.isel(dayofyear=0, drop=True), dates)
+    np.testing.assert_array_equal(hourly[:, :, 3, 2], [[11, 10, 11], [10, 11, 10]])
+    assert set(hourly.dims) == set(DIMS)
+    with pytest.raises(ValueError, match="by dayofyear, hour or both, but has"):
+        metrics.climatology_at(whole[0, 0], dates)
     with pytest.raises(ValueError, match=r"every hour of the dates, but lacks \[12\]"):
         metrics.climatology_at(whole.sel(hour=[0]), dates)
     with pytest.raises(ValueError, match=r"every dayofyear .* lacks \[365\]"):

@@ -19,46 +19,49 @@ EARTH_RADIUS = 6_367_500.0
 
 
 def latitude_weights(latitude: xr.DataArray) -> xr.DataArray:
-    """Share of the sphere that each latitude stands for, with the mean 1.
+    """Share of the area that each latitude stands for, with the mean 1.
 
-    w_j ∝ sin φ_(j+½) - sin φ_(j-½), where φ_(j±½) lie midway between latitudes, and at
-    the poles beyond the first and the last. On a grid with poles these get the weight
-    of their caps, where the cosine of the latitude would give none.
+    w_j ∝ sin φ_(j+½) - sin φ_(j-½), where φ_(j±½) lie midway between latitudes. Beyond
+    the first and the last they lie at the poles on the globe, and half a step further
+    in a region, where even steps make the weights those of cos φ_j. On a grid with
+    poles these get the weight of their caps, where the cosine would give none.
 
     Args:
-        latitude: degrees in rising or falling order, from pole to pole.
+        latitude: degrees in rising or falling order, two or more.
 
     Raises:
-        ValueError: they are out of order, or do not reach the poles.
+        ValueError: there are fewer, they are out of order, or beyond the poles.
     """
     degrees = latitude.values.astype(float)
     steps = np.diff(degrees)
     ordered = degrees.size > 1 and ((steps > 0).all() or (steps < 0).all())
-    # A grid of cells ends half a step from the poles, one of points at the poles.
-    ends = 90 - abs(degrees[[0, -1]])
-    if not ordered or (ends < 0).any() or (ends > 1.01 * abs(steps[[0, -1]])).any():
+    if not ordered or abs(degrees).max() > 90:
         raise ValueError(
-            "Latitudes must go from pole to pole in order; got "
-            f"{np.array2string(degrees, threshold=6, precision=4)}. Take the whole "
-            "globe, or weigh the region by hand."
+            "Latitudes are two or more between -90 and 90 degrees, in order; got "
+            f"{np.array2string(degrees, threshold=6, precision=4)}. Sort them by "
+            "`.sortby`, or take a score without area."
         )
-    sign = np.sign(steps[0])
+    # A grid of cells ends half a step from the poles, one of points at the poles.
+    outer, outward = degrees[[0, -1]], steps[[0, -1]] * [-1, 1]
+    globe = (90 - abs(outer) <= 1.01 * abs(outward)).all()
+    beyond = 90 * np.sign(outward) if globe else outer + outward / 2
+    first, last = beyond.clip(-90, 90)
     middle = (degrees[1:] + degrees[:-1]) / 2
-    bounds = np.concatenate([[-90 * sign], middle, [90 * sign]])
+    bounds = np.concatenate([[first], middle, [last]])
     areas = abs(np.diff(np.sin(np.deg2rad(bounds))))
     weights = latitude.copy(data=areas / areas.mean())
     return named(weights, "latitude_weights", "1", "area of cells, mean 1")
 
 
 def area_mean(field: xr.DataArray) -> xr.DataArray:
-    """Mean over the globe, by `latitude_weights`; keeps all other dimensions."""
+    """Mean over globe or region, by `latitude_weights`; keeps other dimensions."""
     _check_globe(field)
     weights = latitude_weights(field["latitude"])
     return (field * weights).mean(["latitude", "longitude"])
 
 
 def latitude_weighted_mse(forecast: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
-    """Squared error, mean over the globe; keeps sample and time."""
+    """Squared error, mean by area; keeps sample and time."""
     forecast, truth = matched(forecast, truth)
     result = area_mean((forecast - truth) ** 2)
     convention = "WeatherBench 2: weighted by area, by lead time"
@@ -80,15 +83,19 @@ def climatology_at(climatology: xr.DataArray, dates: xr.DataArray) -> xr.DataArr
     """The climatology of each date, on the dimensions of the dates.
 
     Args:
-        climatology: means by ``dayofyear`` (1 to 366) and, at will, ``hour``.
+        climatology: means by ``dayofyear`` (1 to 366), by ``hour``, or by both.
         dates: dates such as the coordinate "valid_time" of `wdno.io.open_weatherbench`.
 
     Raises:
-        ValueError: a day or an hour is missing.
+        ValueError: a day or an hour is missing, or it has neither.
     """
-    wanted = {"dayofyear": dates.dt.dayofyear}
-    if "hour" in climatology.dims:
-        wanted["hour"] = dates.dt.hour
+    by = {"dayofyear": dates.dt.dayofyear, "hour": dates.dt.hour}
+    wanted = {name: values for name, values in by.items() if name in climatology.dims}
+    if not wanted:
+        raise ValueError(
+            f"A climatology is by dayofyear, hour or both, but has {climatology.dims}. "
+            "Take the means of each, or use it as it is."
+        )
     for name, values in wanted.items():
         known = climatology[name].values if name in climatology.coords else []
         if lost := sorted(set(values.values.ravel().tolist()) - set(np.asarray(known))):
@@ -144,7 +151,7 @@ def anomaly_correlation(
 
 
 def latitude_weighted_crps(ensemble: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
-    """`fair_crps`, mean over the globe; keeps sample and time."""
+    """`fair_crps`, mean by area; keeps sample and time."""
     size = members(ensemble, at_least=2)
     result = area_mean(crps_at_points(ensemble, truth))
     convention = f"fair, 1/(M(M-1)) with M = {size}; weighted by area, by lead time"
