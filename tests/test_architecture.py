@@ -66,9 +66,11 @@ PRIVILEGED = {"cli", "demo"}
 INJECTED = {"denoiser": {"networks"}}
 
 OPTIONAL_DEPENDENCIES = (
+    "gcsfs",
     "h5py",
     "huggingface_hub",
     "phi",
+    "pooch",
     "ptwt",
     "pytest",
     "scoringrules",
