@@ -74,7 +74,7 @@ def test_a_public_file_has_a_name_and_a_checksum(file):
     for name in ("../a.hdf5", "b/a.hdf5", ""):
         with pytest.raises(ValueError, match="name without a folder"):
             replace(file, name=name)
-    for checksum in ("d41d8cd98f00b204e9800998ecf8427e", "md5:", ""):
+    for checksum in ("d41d8cd98f00b204e9800998ecf8427e", "md5:", "crc:9", ""):
         with pytest.raises(ValueError, match="algorithm and a digest"):
             replace(file, checksum=checksum)
 

@@ -5,6 +5,7 @@ compressible flow of PDEBench (Takamoto et al. 2022, arXiv 2210.07182) are those
 own table, pdebench_data_urls.csv, which has no sizes.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ class PublicFile:
         description: what is in it.
 
     Raises:
-        ValueError: the name has a folder, or the checksum has no algorithm.
+        ValueError: the name has a folder, or the checksum no known algorithm.
     """
 
     name: str
@@ -46,9 +47,10 @@ class PublicFile:
                 f"A public file has a name without a folder, but got {self.name!r}. "
                 "Give the folder to `download`."
             )
-        if not all(self.checksum.partition(":")):
+        algorithm, _, digest = self.checksum.partition(":")
+        if algorithm not in hashlib.algorithms_guaranteed or not digest:
             raise ValueError(
-                "A checksum is an algorithm and a digest, but got "
+                "A checksum is a known algorithm and a digest, but got "
                 f"{self.checksum!r}. Write it as 'md5:…' or 'sha256:…'."
             )
 

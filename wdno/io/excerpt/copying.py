@@ -155,12 +155,12 @@ def _blocks(positions: np.ndarray, chunk: int) -> list[np.ndarray]:
 def _write(
     file: netCDF4.Dataset, field: xr.DataArray, blocks: list[np.ndarray]
 ) -> None:
-    for dim in (str(dim) for dim in field.dims if dim not in file.dimensions):
+    kind, dims = field.dtype.newbyteorder("="), tuple(map(str, field.dims))
+    for dim in (dim for dim in dims if dim not in file.dimensions):
         file.createDimension(dim, field.sizes[dim])
-    kind: Any = field.dtype.newbyteorder("=")
-    stored = file.createVariable(str(field.name), kind, field.dims)
+    stored = file.createVariable(str(field.name), kind, dims)
     stored.setncatts(field.attrs)
-    axis = field.dims.index("time")
+    axis = dims.index("time")
     for block in tqdm(blocks, desc=str(field.name), leave=False, disable=None):
         place = (slice(None),) * axis + (slice(block[0], block[-1] + 1),)
         stored[place] = field.isel(time=block).values
