@@ -152,7 +152,7 @@ def test_forecasts_keep_their_lead_times(tmp_path):
 def test_numbers_in_units_of_time_stay_numbers(tmp_path):
     """A period of waves is a field, not an axis of durations."""
     period = weather()[["2m_temperature"]].rename({"2m_temperature": "period"})
-    period["period"].attrs["units"] = "s"
+    period["period"].attrs["units"] = "seconds"
     store = stored(period, tmp_path / "waves.zarr")
     copy = copied(store, tmp_path / "copy.nc")
     xr.testing.assert_identical(copy["period"], period["period"])
