@@ -73,6 +73,7 @@ OPTIONAL_DEPENDENCIES = (
     "h5py",
     "huggingface_hub",
     "phi",
+    "pooch",
     "ptwt",
     "pytest",
     "scoringrules",

@@ -1,5 +1,6 @@
 """The command line on small files: every command, and what wrong input is told."""
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -7,10 +8,12 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
+from served import serving
 
 import wdno
 from wdno import _torch_files, cli, io, recipes, samplers, tasks
 from wdno.cli import making
+from wdno.cli.fetching import amount
 from wdno.cli.making import duration
 from wdno.layout import Field
 from wdno.networks import FourierConfig
@@ -256,6 +259,90 @@ def test_wrong_input_is_told_what_to_do(files, tmp_path, capsys):
         "--validation-samples 6",
     )
     assert "held back" in again
+
+
+# Public data --------------------------------------------------------------------------
+
+
+def test_public_files_are_listed_without_any_name(capsys):
+    cli.main(["download"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(io.download.public_files())
+    assert "shock tubes, η = ζ = 1e-8, outgoing" in lines[24]
+
+
+def test_public_files_are_planned_then_fetched(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("pooch")
+    content = bytes(range(250)) * 10
+    (tmp_path / "a.hdf5").write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    with serving(tmp_path) as served:
+        public = io.download.PublicFile(
+            "a.hdf5", f"{served.url}/a.hdf5", f"sha256:{digest}", None, "CC0", ""
+        )
+        table = {"a.hdf5": public}
+        monkeypatch.setattr("wdno.io.download.public.public_files", lambda: table)
+        command = f"download a.hdf5 --out {tmp_path / 'data'}"
+        cli.main(f"{command} --dry-run".split())
+        assert "a.hdf5: 2.5 kB to fetch; terms of use CC0" in (
+            planned := capsys.readouterr().out
+        )
+        assert "\n2.5 kB to fetch in all" in planned
+        assert not (tmp_path / "data").exists()
+        cli.main(command.split())
+        assert (tmp_path / "data" / "a.hdf5").read_bytes() == content
+        assert "its checksum is right" in capsys.readouterr().out
+        cli.main(f"{command} --dry-run".split())
+        assert "a.hdf5: is there, 2.5 kB;" in (planned := capsys.readouterr().out)
+        assert "\n0 B to fetch in all" in planned
+        (tmp_path / "data" / "a.hdf5").write_bytes(b"mine")
+        assert "Move or remove it" in refused(capsys, command)
+        cli.main(f"{command} --dry-run".split())
+        assert "another file has the name" in capsys.readouterr().out
+        (tmp_path / "a.hdf5").unlink()
+        (tmp_path / "data" / "a.hdf5").unlink()
+        assert "answered 404 Not Found" in refused(capsys, command)
+    assert "known name, but got 'b.hdf5'" in refused(capsys, "download b.hdf5")
+
+
+def test_excerpts_are_planned_then_copied(tmp_path, capsys):
+    pytest.importorskip("zarr")
+    coords = {
+        "time": np.datetime64("2020-01-01", "ns")
+        + np.arange(8) * np.timedelta64(6, "h"),
+        "level": [500, 850],
+        "latitude": [-45.0, 0, 45],
+        "longitude": [0.0, 90, 180, 270],
+    }
+    values = np.arange(8 * 2 * 3 * 4, dtype=np.float32).reshape(8, 2, 3, 4)
+    weather = xr.Dataset(
+        {"t": (tuple(coords), values), "z": (("time",), values[:, 0, 0, 0])}, coords
+    )
+    weather.to_zarr(tmp_path / "store.zarr", zarr_format=2, consolidated=True)
+    command = (
+        f"excerpt {tmp_path / 'store.zarr'} {tmp_path / 'copy.nc'} --variables t "
+        "--levels 500 --latitudes 0 90 --longitudes -90 90 "
+        "--times 2020-01-01T12 2020-01-02 --every 2"
+    )
+    cli.main(f"{command} --dry-run".split())
+    assert "'time': 3, 'level': 1, 'latitude': 2, 'longitude': 3}: 72 B from" in (
+        planned := capsys.readouterr().out
+    )
+    assert "from chunks of 768 B" in planned
+    assert not (tmp_path / "copy.nc").exists()
+    cli.main(command.split())
+    copy = xr.load_dataset(tmp_path / "copy.nc")
+    assert list(copy) == ["t"]
+    expected = values[2::2, :1, 1:, [3, 0, 1]]
+    np.testing.assert_array_equal(copy.t, expected)
+    unknown = refused(capsys, command.replace("--variables t", "--variables fog"))
+    assert "has no ['fog']" in unknown
+
+
+def test_amounts_have_three_digits():
+    sizes = (0, 999, 1000, 8_233_000_000, 999_600_000, 5 * 10**15)
+    written = ["0 B", "999 B", "1 kB", "8.23 GB", "1 GB", "5e+03 TB"]
+    assert [amount(size) for size in sizes] == written
 
 
 # Official checkpoints -----------------------------------------------------------------

@@ -4,11 +4,13 @@ import sys
 
 import tyro
 
-from wdno.cli import making, using
+from wdno.cli import fetching, making, using
 
 COMMANDS = {
     "demo": making.run_demo,
     "data": making.data,
+    "download": fetching.download,
+    "excerpt": fetching.excerpt,
     "import-official": making.import_official,
     "train": making.train,
     "simulate": using.simulate,
