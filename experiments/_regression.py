@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from wdno._labels import in_batches
 from wdno._typing import Fields
 from wdno.assembly import WindowBatches
+from wdno.networks.fourier import SpectralConvolution
 from wdno.recipes import Recipe
 from wdno.samplers import RowKeys
 from wdno.training import TrainingConfig, fit
@@ -29,32 +30,8 @@ Make = Callable[[int, int, int, nnx.Rngs], nnx.Module]
 """(axes, channels in, channels out, source of parameters) -> network."""
 
 
-class SpectralConvolution(nnx.Module):
-    """A complex matrix of channels for each low frequency of the padded grid."""
-
-    def __init__(self, modes: tuple[int, ...], width: int, *, rngs: nnx.Rngs) -> None:
-        self.modes = modes
-        both_signs = tuple(2 * m for m in modes[:-1])
-        shape = (2, *both_signs, modes[-1], width, width)
-        self.weight = nnx.Param(rngs.normal(shape, jnp.float32) / width)
-
-    def __call__(self, x: Features) -> Features:
-        grid, axes = x.shape[1:-1], tuple(range(1, x.ndim - 1))
-        padded = [(0, 0), *[(0, n // 2) for n in grid], (0, 0)]
-        x = jnp.pad(x, padded)
-        period = x.shape[1:-1]
-        signed = [np.r_[:m, -m:0] for m in self.modes[:-1]]
-        places = np.ix_(*signed, np.arange(self.modes[-1]))
-        z = jnp.fft.rfftn(x, axes=axes)
-        weight = self.weight[0] + 1j * self.weight[1]
-        low = jnp.einsum("b...i,...io->b...o", z[:, *places], weight)
-        z = jnp.zeros((*z.shape[:-1], low.shape[-1]), z.dtype).at[:, *places].set(low)
-        y = jnp.fft.irfftn(z, period, axes=axes)
-        return y[:, *(slice(n) for n in grid)]
-
-
 class FourierNeuralOperator(nnx.Module):
-    """Lifting, layers σ(W v + K v), projection."""
+    """Lifting, layers σ(W v + K v), projection; K of the package's own backbone."""
 
     def __init__(
         self,
