@@ -53,8 +53,14 @@ class Config:
     folder: Path = Path("runs")
 
 
-def run(system: PhysicalSystem, config: Config) -> None:
-    """Train what is not there yet, evaluate, store and draw."""
+def run(system: PhysicalSystem, training: PhysicalSystem, config: Config) -> None:
+    """Train what is not there yet, evaluate, store and draw.
+
+    Args:
+        system: what is simulated.
+        training: the same with the distribution that all models learn from.
+        config: numbers.
+    """
     folder = config.folder / config.recipe
     folder.mkdir(parents=True, exist_ok=True)
     frames = len(system.coords["time"]) - 1
@@ -62,7 +68,7 @@ def run(system: PhysicalSystem, config: Config) -> None:
     longer = system.over(config.records * frames)
     truth = longer.trajectories(key, config.samples)
     results, over_time = {}, {}
-    for name, forecast in _forecasts(system, config, folder).items():
+    for name, forecast in _forecasts(training, config, folder).items():
         forecast(truth.isel(sample=slice(2)))  # compiles
         begin = time.perf_counter()
         found = forecast(truth)

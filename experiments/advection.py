@@ -9,6 +9,7 @@ from dataclasses import replace
 import tyro
 from _simulation import Config, run
 
+from wdno.cli.making import SYSTEMS
 from wdno.systems import Advection
 
 LAPTOP = Config(
@@ -24,4 +25,5 @@ if __name__ == "__main__":
         "laptop": ("Minutes on two cores.", LAPTOP),
         "paper": ("Hours.", PAPER),
     }
-    run(Advection(), tyro.extras.overridable_config_cli(presets))
+    config = tyro.extras.overridable_config_cli(presets)
+    run(Advection(), SYSTEMS["advection-steep"](), config)

@@ -9,12 +9,12 @@ from dataclasses import replace
 import tyro
 from _simulation import Config, run
 
-from wdno.systems import CompressibleNavierStokes
+from wdno.cli.making import SYSTEMS
 
 LAPTOP = Config(
     recipe="navier-stokes-shock",
     training_samples=3072,
-    budget=600.0,
+    budget=480.0,
 )
 PAPER = replace(LAPTOP, training_samples=9216, budget=36_000.0)
 
@@ -23,5 +23,5 @@ if __name__ == "__main__":
         "laptop": ("Minutes on two cores.", LAPTOP),
         "paper": ("Hours.", PAPER),
     }
-    system = CompressibleNavierStokes(points=128, refinement=8)
-    run(system, tyro.extras.overridable_config_cli(presets))
+    system = SYSTEMS["navier-stokes-shock"]()
+    run(system, system, tyro.extras.overridable_config_cli(presets))

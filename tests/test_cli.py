@@ -18,7 +18,7 @@ from wdno.cli.making import duration
 from wdno.layout import Field
 from wdno.networks import FourierConfig
 from wdno.recipes import Recipe
-from wdno.systems import Advection, Burgers, CompressibleNavierStokes, Smoke
+from wdno.systems import Advection, Burgers, CompressibleNavierStokes, Smoke, Waves
 from wdno.trajectory import coarsen, save
 
 TINY = Recipe(
@@ -215,6 +215,9 @@ def test_data_of_every_system_can_be_asked_for(name, tmp_path, monkeypatch):
     cli.main(f"data {name} --samples 3 --out {tmp_path / 'd.nc'} --seed 5".split())
     systems = {
         "advection": Advection(),
+        "advection-steep": Advection(
+            waves=Waves(largest=16, share_folded=0.3, share_cut=0.3)
+        ),
         "burgers": Burgers(),
         "burgers-bursts": Burgers(force_spans=(0.02, 0.2)),
         "navier-stokes": CompressibleNavierStokes(),

@@ -14,6 +14,10 @@ from wdno.trajectory import open_trajectories
 
 SYSTEMS = {
     "advection": systems.Advection,
+    "advection-steep": partial(
+        systems.Advection,
+        waves=systems.Waves(largest=16, share_folded=0.3, share_cut=0.3),
+    ),
     "burgers": systems.Burgers,
     "burgers-bursts": partial(systems.Burgers, force_spans=(0.02, 0.2)),
     "navier-stokes": systems.CompressibleNavierStokes,
@@ -60,6 +64,7 @@ def data(
     system: Positional[
         Literal[
             "advection",
+            "advection-steep",
             "burgers",
             "burgers-bursts",
             "navier-stokes",
@@ -76,7 +81,8 @@ def data(
     """Generate trajectories with a reference solver; an interrupted run resumes.
 
     Args:
-        system: physical system, with its default parameters; burgers-bursts is driven
+        system: physical system, with its default parameters; advection-steep has more
+            short waves, from which models learn these sooner; burgers-bursts is driven
             by shorter forces, from which planners learn; navier-stokes has 1024 cells
             and navier-stokes-shock the means of every eight of them, on which models
             are trained; smoke-small is stored on 32 x 32 points at 16 instants.

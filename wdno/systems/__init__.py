@@ -6,6 +6,7 @@ from wdno.systems.burgers import Burgers
 from wdno.systems.generation import generate, verify
 from wdno.systems.navier_stokes import CompressibleNavierStokes
 from wdno.systems.smoke import Smoke
+from wdno.systems.waves import Waves
 
 __all__ = [
     "Advection",
@@ -14,6 +15,7 @@ __all__ = [
     "LabelledSystem",
     "PhysicalSystem",
     "Smoke",
+    "Waves",
     "generate",
     "run",
     "trajectories",
