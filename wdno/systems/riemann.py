@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 
 from wdno.systems.base import check_positive
 
@@ -76,20 +76,19 @@ def contact(left: Gas, right: Gas, ratio: float = 5 / 3) -> tuple[float, float]:
 
     pressure = 0.0
     if approach(0.0) > 0:
-        high = max(left.pressure, right.pressure)
+        high = float(max(left.pressure, right.pressure))
         while approach(high) > 0:
             high *= 2
         # Falls monotonically. The logarithm finds pressures of any size.
         low = high
         while approach(low) < 0:
             low /= 2
-        root = brentq(
-            lambda logarithm: approach(np.exp(logarithm)),
-            np.log(low),
-            np.log(high) + 1e-9,
+        root = root_scalar(
+            lambda logarithm: approach(float(np.exp(logarithm))),
+            bracket=(np.log(low), np.log(high) + 1e-9),
             xtol=1e-15,
-            rtol=4 * np.finfo(float).eps,
-        )
+            rtol=1e-15,
+        ).root
         pressure = float(np.exp(root))
     edges = _edge(left, pressure, ratio), -_edge(mirrored, pressure, ratio)
     return pressure, sum(edges) / 2
