@@ -104,10 +104,12 @@ def sound_speed(gas: Primitive, ratio: float) -> Float[Array, "place batch"]:
 def reconstruct(
     values: Float[Array, "extended batch"],
 ) -> tuple[Faces, Faces]:
-    """Values on the left and the right of every face, from limited slopes in cells.
+    """Values on the left and the right of every face, from limited parabolas in cells.
 
-    Van Leer's limiter (J. Comput. Phys. 14 (1974), eq. 60): half the slope is
-    a b / (a + b) for neighbouring differences a and b of one sign, and else zero.
+    Koren's limiter (Numerical Methods for Advection-Diffusion Problems, 1993, ch. 5):
+    with the differences a to the neighbour behind and b to the one ahead, the value at
+    the face ahead is (a + 2 b) / 6 from the mean, of third order in smooth flow, unless
+    that is beyond both a and b or they differ in sign: then the smaller one, or zero.
 
     Args:
         values: means over n cells and two more beyond each end.
@@ -117,9 +119,20 @@ def reconstruct(
     """
     difference = values[1:] - values[:-1]
     a, b = difference[:-1], difference[1:]
-    same = a * b > 0
-    half = jnp.where(same, a * b / jnp.where(same, a + b, 1), 0)
-    return values[1:-2] + half[:-1], values[2:-1] - half[1:]
+    least, most = _smaller(_larger(a, b), 0.0), _larger(_smaller(a, b), 0.0)
+    ahead = _smaller(_larger((a + 2 * b) / 6, least), most)
+    behind = _smaller(_larger((2 * a + b) / 6, least), most)
+    return values[1:-2] + ahead[:-1], values[2:-1] - behind[1:]
+
+
+def _smaller(a: Array, b: Array | float) -> Array:
+    """A minimum without a rule for NaN, which is one instruction instead of five."""
+    return jnp.where(a < b, a, b)
+
+
+def _larger(a: Array, b: Array | float) -> Array:
+    """The maximum, likewise."""
+    return jnp.where(a > b, a, b)
 
 
 def hllc(
@@ -150,30 +163,32 @@ def hllc(
     density = upwind(left.density, right.density)
     velocity = upwind(left.velocity, right.velocity)
     pressure = upwind(left.pressure, right.pressure)
-    mass_flux = upwind(into_left, into_right)
+    into = upwind(into_left, into_right)
     wave = upwind(slowest, fastest)
+    energy = pressure / (ratio - 1) + density * velocity**2 / 2
     # Within the fan the state is the intermediate one, outside it the upwind one.
     fan = upwind(slowest, -fastest) < 0
-    energy = pressure / (ratio - 1) + density * velocity**2 / 2
-    between = pressure + mass_flux * (contact - velocity)
-    thinning = 1 / (wave - contact)
+    between = pressure + into * (contact - velocity)
     work = between * contact - pressure * velocity
-    energy = jnp.where(fan, (energy * (wave - velocity) + work) * thinning, energy)
-    density = jnp.where(fan, mass_flux * thinning, density)
+    energy = jnp.where(fan, energy * (wave - velocity) + work, energy)
+    mass = jnp.where(fan, into, density)
+    thinning = jnp.where(fan, 1 / (wave - contact), 1)
     velocity = jnp.where(fan, contact, velocity)
     pressure = jnp.where(fan, between, pressure)
-    mass = density * velocity
-    return Conserved(mass, mass * velocity + pressure, velocity * (energy + pressure))
+    mass = mass * thinning * velocity
+    return Conserved(
+        mass, mass * velocity + pressure, velocity * (energy * thinning + pressure)
+    )
 
 
 def fluxes(
     extended: Primitive, ratio: float, friction: float, spacing: float
 ) -> Conserved:
-    """Fluxes through all faces, by HLLC between limited lines, less viscous stress.
+    """Fluxes through all faces, by HLLC between limited parabolas, less viscous stress.
 
-    The stress is ``friction`` v_x, a central difference, and its work that times v.
-    The outer waves are estimated from the means of the adjacent cells: the slower of
-    v - c and the faster of v + c (Davis, SIAM J. Sci. Stat. Comput. 9 (1988)).
+    The stress is ``friction`` v_x, a central difference, and its work that times v. The
+    outer waves are the slowest and fastest of v ± c on both sides (Davis, SIAM J. Sci.
+    Stat. Comput. 9 (1988)), where c is the larger one of the adjacent means.
 
     Args:
         extended: means over n cells, and two more beyond each end.
@@ -184,19 +199,14 @@ def fluxes(
     Returns:
         Fluxes through n + 1 faces.
     """
-    inner = Primitive(*(values[1:-1] for values in extended))
-    c = sound_speed(inner, ratio)
-    backward, forward = inner.velocity - c, inner.velocity + c
     sides = [reconstruct(values) for values in extended]
     left, right = (Primitive(*side) for side in zip(*sides, strict=True))
-    flux = hllc(
-        left,
-        right,
-        jnp.minimum(backward[:-1], backward[1:]),
-        jnp.maximum(forward[:-1], forward[1:]),
-        ratio,
-    )
-    before, after = inner.velocity[:-1], inner.velocity[1:]
+    sound = sound_speed(extended, ratio)
+    sound = _larger(sound[1:-2], sound[2:-1])
+    slowest = _smaller(left.velocity, right.velocity) - sound
+    fastest = _larger(left.velocity, right.velocity) + sound
+    flux = hllc(left, right, slowest, fastest, ratio)
+    before, after = extended.velocity[1:-2], extended.velocity[2:-1]
     stress = friction / spacing * (after - before)
     work = stress * (before + after) / 2
     return Conserved(flux.mass, flux.momentum - stress, flux.energy - work)
