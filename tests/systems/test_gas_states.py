@@ -36,7 +36,7 @@ def test_gas_is_constant_between_jumps(jumps):
 
 
 def test_jumps_are_uniform_in_their_ranges():
-    states = Jumps(density=(1, 3), velocity=(-5, -1), pressure=(0.5, 0.6))
+    states = Jumps(density=(1.0, 3.0), velocity=(-5.0, -1.0), pressure=(0.5, 0.6))
     fields = states.draw(KEY, 20_000, 4)
     for name in ("density", "velocity", "pressure"):
         low, high = getattr(states, name)
