@@ -14,7 +14,7 @@ from wdno.cli.making import SYSTEMS
 LAPTOP = Config(
     recipe="navier-stokes-shock",
     training_samples=3072,
-    budget=480.0,
+    budget=300.0,
 )
 PAPER = replace(LAPTOP, training_samples=9216, budget=36_000.0)
 

@@ -6,6 +6,9 @@ ICLR 2025 (arXiv 2412.04833). See `wdno.load`, `wdno.simulate`, `wdno.metrics` a
 `wdno.systems`.
 """
 
+import importlib
+from typing import Any
+
 from wdno import (
     adjoint,
     constraints,
@@ -42,6 +45,7 @@ __all__ = [
     "load",
     "metrics",
     "noise",
+    "open_era5",  # pyright: ignore[reportUnsupportedDunderAll]
     "open_trajectories",
     "read_card",
     "rollout",
@@ -54,3 +58,13 @@ __all__ = [
     "training_loss",
     "wavelets",
 ]
+
+_LATE = {"open_era5": "wdno.systems.era5"}
+"""What comes from a part of the package that few need, by its name."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that ``import wdno`` stays cheap (PEP 562)."""
+    if name not in _LATE:
+        raise AttributeError(f"module 'wdno' has no attribute {name!r}")
+    return getattr(importlib.import_module(_LATE[name]), name)
