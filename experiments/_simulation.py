@@ -93,18 +93,21 @@ def _forecasts(
     data = _data(system, config, folder)
     training = _training(config)
     recipe = replace(RECIPES[config.recipe], batch_size=config.rival_batch_size)
-    rivals = {
-        "FNO": _regression.fourier(config.fourier_modes, config.fourier_width),
-        "U-Net": _regression.unet(config.unet_widths),
-    }
     found: dict[str, Forecast] = {"WDNO": partial(_simulated, model)}
-    for name, make in rivals.items():
+    for name, make in _rivals(config).items():
         place = folder / name.lower()
         rival = _regression.train(
             make, recipe, data, training, place, time.process_time
         )
         found[name] = partial(_regression.forecast, rival)
     return found | {"persistence": _persisting}
+
+
+def _rivals(config: Config) -> dict[str, _regression.Make]:
+    return {
+        "FNO": _regression.fourier(config.fourier_modes, config.fourier_width),
+        "U-Net": _regression.unet(config.unet_widths),
+    }
 
 
 def _training(config: Config) -> TrainingConfig:

@@ -20,6 +20,8 @@ from _results import record
 
 import wdno
 from wdno import metrics, plotting
+from wdno.cli.making import SYSTEMS
+from wdno.systems import PhysicalSystem
 from wdno.validation import refinement_error, simulation_error
 
 SHIPPED = Path(wdno.__file__).parent / "pretrained"
@@ -36,10 +38,24 @@ class Config:
     seed: int = 30_000
 
 
+Measure = Callable[[wdno.WDNO, Config], xr.DataArray]
+
+
 def one_step_mse(model: wdno.WDNO, config: Config) -> xr.DataArray:
     """Mean over t > 0 and x of the squared error of one sample."""
     truth = SYSTEM.trajectories(jax.random.key(config.seed), config.samples)
     return simulation_error(model, truth)
+
+
+def mse_of(system: PhysicalSystem) -> Measure:
+    """Measure of a model that simulates a system without controls."""
+
+    def simulation_mse(model: wdno.WDNO, config: Config) -> xr.DataArray:
+        """Mean over t > 0, space and states of the squared error of one sample."""
+        truth = system.trajectories(jax.random.key(config.seed), config.samples)
+        return simulation_error(model, truth)
+
+    return simulation_mse
 
 
 def doubling_mse(model: wdno.WDNO, config: Config) -> xr.DataArray:
@@ -75,10 +91,12 @@ def leakage(model: wdno.WDNO, config: Config) -> xr.DataArray:
     return xr.DataArray(1 - np.asarray(last), dims="sample")
 
 
-MEASURES: dict[str, Callable[[wdno.WDNO, Config], xr.DataArray]] = {
+MEASURES: dict[str, Measure] = {
+    "advection-simulation": mse_of(SYSTEMS["advection"]()),
     "burgers-simulation": one_step_mse,
     "burgers-refinement": doubling_mse,
     "burgers-control": objective,
+    "navier-stokes-shock": mse_of(SYSTEMS["navier-stokes-shock"]()),
     "smoke-simulation": smoke_mse,
     "smoke-control": leakage,
 }
