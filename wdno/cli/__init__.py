@@ -4,7 +4,7 @@ import sys
 
 import tyro
 
-from wdno.cli import fetching, making, using
+from wdno.cli import fetching, looking, making, using
 
 COMMANDS = {
     "demo": making.run_demo,
@@ -16,8 +16,8 @@ COMMANDS = {
     "simulate": using.simulate,
     "refine": using.refine,
     "control": using.control,
-    "evaluate": using.evaluate,
-    "info": using.info,
+    "evaluate": looking.evaluate,
+    "info": looking.info,
 }
 
 

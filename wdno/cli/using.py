@@ -1,6 +1,5 @@
-"""Commands that use a model on files, and those that look at files."""
+"""Commands that use a model on files."""
 
-import json
 import runpy
 from pathlib import Path
 from typing import cast
@@ -11,7 +10,7 @@ import xarray as xr
 from tyro.conf import Positional
 
 import wdno
-from wdno import io, metrics, persistence
+from wdno import persistence
 from wdno._typing import Objective
 from wdno.constraints import every, region
 from wdno.guidance import leakage, reach
@@ -23,6 +22,7 @@ def simulate(
     model: Positional[str],
     input: Positional[Path],
     output: Positional[Path],
+    frames: int | None = None,
     members: int | None = None,
     steps: int = 1,
     eta: float = 0.0,
@@ -32,8 +32,10 @@ def simulate(
 
     Args:
         model: shipped name or folder.
-        input: file with the state (its first instant is used) and the control.
+        input: file with the state (its first instant is used) and the control, if
+            there is one.
         output: NetCDF file to write.
+        frames: length of the forecast; that of the record in the file by default.
         members: size of an ensemble; no ensemble by default.
         steps: denoiser calls per window.
         eta: noise of the sampler, 0 deterministic to 1 ancestral.
@@ -47,6 +49,7 @@ def simulate(
         given[list(operator.state)].isel(time=0, drop=True),
         given[list(operator.control)],
         samples=members,
+        frames=frames or given.sizes["time"] - 1 or None,
         sampler=ddim(eta),
         steps=steps,
         key=jax.random.key(seed),
@@ -196,53 +199,3 @@ def _objective(name: str, model: wdno.WDNO, energy_weight: float) -> Objective:
             " does not. Add it."
         )
     return cast(Objective, found)
-
-
-def evaluate(
-    forecast: Positional[Path],
-    truth: Positional[Path],
-    variable: str = "u",
-    out: Path | None = None,
-) -> None:
-    """Score a forecast against the truth, with confidence intervals over samples.
-
-    Args:
-        forecast: NetCDF file, with or without ensemble members.
-        truth: NetCDF file on the same grid.
-        variable: which variable to score.
-        out: also write the scores to this NetCDF file.
-    """
-    fields = [open_trajectories(path) for path in (forecast, truth)]
-    for path, dataset in zip((forecast, truth), fields, strict=True):
-        if variable not in dataset:
-            raise ValueError(
-                f"Both files need the variable {variable!r}, but {path} has "
-                f"{sorted(dataset.data_vars)}. Choose another by --variable."
-            )
-    scores = metrics.summary(*(dataset[variable] for dataset in fields))
-    for name in scores["metric"].values:
-        row = scores.sel(metric=name)
-        print(
-            f"{name:20s} {float(row.value):11.4g}  "
-            f"[{float(row.low):.4g}, {float(row.high):.4g}]  {row.convention.item()}"
-        )
-    if out is not None:
-        save(scores, out)
-
-
-def info(what: Positional[str]) -> None:
-    """Say what a model or a file of data is.
-
-    Args:
-        what: shipped name or folder of a model, or a file or folder of data in any
-            layout that `wdno.io` knows, which is told by its content.
-    """
-    path = Path(what)
-    model = (path / "card.json").is_file() or what in persistence.shipped()
-    if path.exists() and not model:
-        print(io.describe(path))
-        return
-    card = persistence.read_card(what)
-    for layout in ("targets", "given"):
-        card[layout].get("tiling", card[layout]).pop("scale")
-    print(json.dumps(card, indent=1))
