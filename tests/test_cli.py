@@ -308,8 +308,7 @@ def test_public_files_are_planned_then_fetched(tmp_path, capsys, monkeypatch):
     assert "known name, but got 'b.hdf5'" in refused(capsys, "download b.hdf5")
 
 
-def test_excerpts_are_planned_then_copied(tmp_path, capsys):
-    pytest.importorskip("zarr")
+def test_excerpts_are_weighed_then_copied(tmp_path, capsys):
     coords = {
         "time": np.datetime64("2020-01-01", "ns")
         + np.arange(8) * np.timedelta64(6, "h"),
@@ -318,28 +317,24 @@ def test_excerpts_are_planned_then_copied(tmp_path, capsys):
         "longitude": [0.0, 90, 180, 270],
     }
     values = np.arange(8 * 2 * 3 * 4, dtype=np.float32).reshape(8, 2, 3, 4)
-    weather = xr.Dataset(
-        {"t": (tuple(coords), values), "z": (("time",), values[:, 0, 0, 0])}, coords
-    )
-    weather.to_zarr(tmp_path / "store.zarr", zarr_format=2, consolidated=True)
+    weather = xr.Dataset({name: (tuple(coords), values) for name in "tz"}, coords)
+    weather.to_zarr(tmp_path / "store.zarr")
     command = (
         f"excerpt {tmp_path / 'store.zarr'} {tmp_path / 'copy.nc'} --variables t "
-        "--levels 500 --latitudes 0 90 --longitudes -90 90 "
-        "--times 2020-01-01T12 2020-01-02 --every 2"
+        "--levels 500 --region 0 45 -90 90 --times 2020-01-01T12 2020-01-02 --every 2"
     )
     cli.main(f"{command} --dry-run".split())
-    assert "'time': 3, 'level': 1, 'latitude': 2, 'longitude': 3}: 72 B from" in (
-        planned := capsys.readouterr().out
-    )
-    assert "from chunks of 768 B" in planned
+    planned = capsys.readouterr().out
+    for extent in ("'time': 3", "'latitude': 2", "'longitude': 3"):
+        assert extent in planned
     assert not (tmp_path / "copy.nc").exists()
     cli.main(command.split())
     copy = xr.load_dataset(tmp_path / "copy.nc")
-    assert list(copy) == ["t"]
-    expected = values[2::2, :1, 1:, [3, 0, 1]]
-    np.testing.assert_array_equal(copy.t, expected)
+    assert list(copy) == ["t_500"]
+    expected = values[2::2, 0, 1:][..., [3, 0, 1]]
+    np.testing.assert_array_equal(copy.t_500, expected)
     unknown = refused(capsys, command.replace("--variables t", "--variables fog"))
-    assert "has no ['fog']" in unknown
+    assert "fog" in unknown
 
 
 def test_amounts_have_three_digits():

@@ -1,10 +1,13 @@
 """Commands that fetch public data."""
 
+import importlib
 from pathlib import Path
 
 from tyro.conf import Positional
 
 from wdno import io
+from wdno.systems.era5 import Region, open_era5
+from wdno.trajectory import save
 
 
 def download(
@@ -34,39 +37,34 @@ def download(
 
 
 def excerpt(
-    url: Positional[str],
+    source: Positional[str],
     output: Positional[Path],
     variables: tuple[str, ...] = (),
-    levels: tuple[float, ...] = (),
-    latitudes: tuple[float, float] | None = None,
-    longitudes: tuple[float, float] | None = None,
+    levels: tuple[int, ...] = (),
+    region: tuple[float, float, float, float] | None = None,
     times: tuple[str, str] | None = None,
     every: int = 1,
     dry_run: bool = False,
 ) -> None:
-    """Copy a part of a Zarr store, such as WeatherBench 2, into a NetCDF file.
+    """Copy a part of ERA5, such as a Zarr store of WeatherBench 2, into a NetCDF file.
 
     Args:
-        url: address or folder of the store.
-        output: NetCDF file to write.
+        source: address or path of a Zarr store, or of a NetCDF or GRIB file.
+        output: NetCDF file to write, a few instants at a time.
         variables: names, all by default.
         levels: pressures in hPa, all by default.
-        latitudes: south and north in degrees.
-        longitudes: west and east in degrees.
+        region: south, north, west and east in degrees, the globe by default.
         times: first and last date, both included.
         every: take every first, second, … of these instants.
         dry_run: say how much it is, and copy nothing.
     """
-    chosen = io.excerpt.Excerpt(
-        url, variables, levels, latitudes, longitudes, times, every
-    )
-    plan = io.excerpt.plan_excerpt(chosen)
-    print(
-        f"{plan.sizes}: {amount(plan.bytes)} from chunks of {amount(plan.bytes_read)}, "
-        "before compression"
-    )
+    bounds = None if region is None else Region(*region)
+    record = open_era5(source, variables, levels, bounds, times)
+    record = record.isel(time=slice(None, None, every))
+    print(f"{dict(record.sizes)}: {amount(record.nbytes)}")
     if not dry_run:
-        io.excerpt.copy_excerpt(chosen, output)
+        with importlib.import_module("dask.diagnostics").ProgressBar():
+            save(record, output)
         print(f"Wrote {output}")
 
 

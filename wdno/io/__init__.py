@@ -4,10 +4,10 @@ Each function opens one layout as an ``xarray.Dataset`` on (sample, time, *space
 what a selection asks for and no more, and checks the layout, not the values; its
 counterpart writes the layout. `layout_of` tells them apart by their content. HDF5 files
 need h5py (the extra "hdf5"), Zarr folders zarr (the extra "zarr"). `download` fetches
-public files, `excerpt` copies parts of large Zarr stores.
+public files.
 """
 
-from wdno.io import download, excerpt
+from wdno.io import download
 from wdno.io.layouts import LAYOUTS, describe, layout_of, open_any
 from wdno.io.official import (
     open_burgers,
@@ -26,7 +26,6 @@ __all__ = [
     "LAYOUTS",
     "describe",
     "download",
-    "excerpt",
     "layout_of",
     "open_any",
     "open_burgers",
