@@ -27,7 +27,7 @@ RATIO = 1.4
 def random_gas(seed, cells=20, batch=3):
     draw = np.random.default_rng(seed)
     ranges = ((0.1, 2), (-2, 2), (0.1, 2))
-    return Primitive(*(jnp.asarray(draw.uniform(*r, (cells, batch))) for r in ranges))
+    return Primitive(*(jnp.asarray(draw.uniform(*r, (batch, cells))) for r in ranges))
 
 
 def flux_of(gas):
@@ -60,8 +60,8 @@ def test_conserved_and_primitive_are_inverse():
 
 
 def test_boundaries_copy_the_right_cells():
-    gas = Primitive(*(jnp.arange(1.0, 6.0)[:, None] + k for k in (0, 10, 20)))
-    v = gas.velocity[:, 0]
+    gas = Primitive(*(jnp.arange(1.0, 6.0)[None] + k for k in (0, 10, 20)))
+    v = gas.velocity[0]
     cells = {
         PERIODIC: ([3, 4], [0, 1], 1),
         OUTGOING: ([0, 0], [4, 4], 1),
@@ -70,41 +70,41 @@ def test_boundaries_copy_the_right_cells():
     for boundary, (before, after, sign) in cells.items():
         extended = boundary.extend(gas)
         for name in ("density", "pressure"):
-            values, inner = getattr(extended, name)[:, 0], getattr(gas, name)[:, 0]
+            values, inner = getattr(extended, name)[0], getattr(gas, name)[0]
             rows = np.array([*before, *range(5), *after])
             np.testing.assert_array_equal(values, inner[rows])
         expected = [*(sign * v[np.array(before)]), *v, *(sign * v[np.array(after)])]
-        np.testing.assert_array_equal(extended.velocity[:, 0], expected)
+        np.testing.assert_array_equal(extended.velocity[0], expected)
 
 
 def test_reconstruction_is_exact_for_parabolas():
     """From means over cells, where the parabola has no extremum nearby."""
     edges = np.arange(11.0)
     integral = edges**3 / 3 + edges**2
-    left, right = reconstruct(jnp.asarray(np.diff(integral))[:, None])
+    left, right = reconstruct(jnp.asarray(np.diff(integral))[None])
     exact = (edges**2 + 2 * edges)[2:-2]
-    np.testing.assert_allclose(left[:, 0], exact, rtol=1e-12)
-    np.testing.assert_allclose(right[:, 0], exact, rtol=1e-12)
+    np.testing.assert_allclose(left[0], exact, rtol=1e-12)
+    np.testing.assert_allclose(right[0], exact, rtol=1e-12)
 
 
 def test_reconstruction_makes_no_new_extremum():
-    values = jnp.asarray(np.random.default_rng(0).normal(size=(500, 4)))
+    values = jnp.asarray(np.random.default_rng(0).normal(size=(4, 500)))
     left, right = (np.asarray(side) for side in reconstruct(values))
     values = np.asarray(values)
-    low = np.minimum(values[1:-2], values[2:-1])
-    high = np.maximum(values[1:-2], values[2:-1])
+    low = np.minimum(values[:, 1:-2], values[:, 2:-1])
+    high = np.maximum(values[:, 1:-2], values[:, 2:-1])
     for side in (left, right):
         assert (side >= low - 1e-12).all() and (side <= high + 1e-12).all()
-    peak = (values[1:-1] - values[:-2]) * (values[2:] - values[1:-1]) <= 0
-    np.testing.assert_array_equal(left[peak[:-1]], values[1:-2][peak[:-1]])
+    peak = np.diff(values)[:, :-1] * np.diff(values)[:, 1:] <= 0
+    np.testing.assert_array_equal(left[peak[:, :-1]], values[:, 1:-2][peak[:, :-1]])
 
 
 def test_reconstruction_has_a_mirror_image():
-    values = jnp.asarray(np.random.default_rng(1).normal(size=(50, 2)))
+    values = jnp.asarray(np.random.default_rng(1).normal(size=(2, 50)))
     left, right = reconstruct(values)
-    turned_left, turned_right = reconstruct(values[::-1])
-    np.testing.assert_allclose(turned_left, right[::-1], rtol=1e-12)
-    np.testing.assert_allclose(turned_right, left[::-1], rtol=1e-12)
+    turned_left, turned_right = reconstruct(values[:, ::-1])
+    np.testing.assert_allclose(turned_left, right[:, ::-1], rtol=1e-12)
+    np.testing.assert_allclose(turned_right, left[:, ::-1], rtol=1e-12)
 
 
 def test_flux_between_equal_gases_is_theirs():
@@ -159,13 +159,13 @@ def test_flux_has_a_mirror_image():
 
 def test_viscous_stress_and_its_work():
     """A linear velocity: stress friction v_x, whose work is that times v."""
-    x = (jnp.arange(12.0)[:, None] - 1.5) * 0.1
+    x = (jnp.arange(12.0)[None] - 1.5) * 0.1
     gas = Primitive(jnp.ones_like(x), 0.3 * x, jnp.ones_like(x))
     viscous, free = (fluxes(gas, RATIO, friction, 0.1) for friction in (0.7, 0.0))
     np.testing.assert_array_equal(viscous.mass, free.mass)
     stress = 0.7 * 0.3
     np.testing.assert_allclose(free.momentum - viscous.momentum, stress, rtol=1e-10)
-    at_faces = 0.3 * (np.arange(9) * 0.1)[:, None]
+    at_faces = 0.3 * (np.arange(9) * 0.1)[None]
     np.testing.assert_allclose(
         free.energy - viscous.energy, stress * at_faces, atol=1e-14
     )

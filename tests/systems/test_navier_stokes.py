@@ -227,7 +227,7 @@ def viscous_shock(system, ahead, speed, mach):
 
 def test_a_viscous_shock_keeps_its_profile():
     errors = []
-    for points in (100, 200):
+    for points in (200, 400):
         system = CompressibleNavierStokes(
             shear_viscosity=0.02,
             bulk_viscosity=0.03,
@@ -246,8 +246,8 @@ def test_a_viscous_shock_keeps_its_profile():
                 for name, truth in zip(NAMES, exact[1], strict=True)
             ]
         )
-    assert np.max(errors[-1]) < 5e-4, errors
-    assert np.all(np.log2(np.divide(errors[0], errors[1])) > 1.9), errors
+    assert np.max(errors[-1]) < 1.1e-4, errors
+    assert np.log2(np.divide(*np.sum(errors, axis=1))) > 2, errors
 
 
 @pytest.mark.parametrize(
@@ -329,19 +329,18 @@ def test_mirror_symmetry():
 
 
 def test_stored_instants_do_not_depend_on_the_intervals():
-    """Steps end on the instants, so intervals only change the steps a little."""
-    waves = Waves(windowed=0.0)
-    one = CompressibleNavierStokes(
-        points=100, duration=0.3, frames=1, boundary=PERIODIC, initial=waves
-    )
-    inputs = doubled(one.sample_inputs(KEY, 2))
-    single = one.solve(inputs)
-    for frames in (3, 20):
-        many = dataclasses.replace(one, frames=frames).solve(inputs)
-        for name in NAMES:
-            np.testing.assert_allclose(
-                many[name][:, -1], single[name][:, -1], atol=5e-4
-            )
+    """Steps end on the instants; a wave moves by 0.01 in one of these steps."""
+    records = []
+    for frames in (1, 3, 20):
+        system = CompressibleNavierStokes(
+            **FREE, points=64, duration=0.3, frames=frames, boundary=PERIODIC
+        )
+        start = simple_wave(system.coords["x"], 0.0, system.heat_ratio)
+        record = system.solve(fields(start))
+        records.append(np.stack([record[name][0, -1] for name in NAMES]))
+    assert np.abs(records[0][1] - start[1]).max() > 0.1
+    np.testing.assert_allclose(records[1], records[0], atol=2e-4)
+    np.testing.assert_allclose(records[2], records[0], atol=2e-4)
 
 
 def test_a_longer_record_has_the_same_beginning():
@@ -369,11 +368,14 @@ def test_what_is_stored_is_a_conservative_mean():
 
 def test_derivative_equals_finite_differences():
     """In forward mode, through all steps: of a smooth flow, where limiters rest."""
-    system = dataclasses.replace(SMALL, initial=Waves(windowed=0.0), boundary=PERIODIC)
-    inputs = doubled(system.sample_inputs(KEY, 2))
+    system = CompressibleNavierStokes(
+        points=24, frames=2, duration=0.2, boundary=PERIODIC
+    )
+    inputs = fields(simple_wave(system.coords["x"], 0.0, system.heat_ratio))
     draw = np.random.default_rng(0)
     along = {n: jnp.asarray(draw.normal(size=v.shape)) for n, v in inputs.items()}
 
+    @jax.jit
     def end(inputs):
         return system.solve(inputs)["pressure"][:, -1]
 

@@ -1,7 +1,7 @@
 """Finite volumes for a viscous ideal gas in one dimension.
 
-Arrays are (cell, batch): neighbours in x are then whole rows apart, which vectorises
-without shuffles.
+Arrays are (batch, cell), so that a few rows, which fit the fast memory of a processor,
+still make long loops.
 """
 
 from collections.abc import Callable
@@ -30,16 +30,16 @@ __all__ = [
     "to_primitive",
 ]
 
-Cells = Float[Array, "cell batch"]
-Faces = Float[Array, "face batch"]
+Cells = Float[Array, "batch cell"]
+Faces = Float[Array, "batch face"]
 
 
 class Primitive(NamedTuple):
-    """Density ρ, velocity v and pressure p, each (cell, batch) or (face, batch)."""
+    """Density ρ, velocity v and pressure p, each (batch, cell) or (batch, face)."""
 
-    density: Float[Array, "place batch"]
-    velocity: Float[Array, "place batch"]
-    pressure: Float[Array, "place batch"]
+    density: Float[Array, "batch place"]
+    velocity: Float[Array, "batch place"]
+    pressure: Float[Array, "batch place"]
 
 
 class Conserved(NamedTuple):
@@ -48,9 +48,9 @@ class Conserved(NamedTuple):
     The same three names hold their fluxes through faces.
     """
 
-    mass: Float[Array, "place batch"]
-    momentum: Float[Array, "place batch"]
-    energy: Float[Array, "place batch"]
+    mass: Float[Array, "batch place"]
+    momentum: Float[Array, "batch place"]
+    energy: Float[Array, "batch place"]
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ class Boundary:
 
     def extend(self, gas: Primitive) -> Primitive:
         """Add two cells beyond each end."""
-        pad = partial(jnp.pad, pad_width=((2, 2), (0, 0)), mode=self.extension)
-        sign = np.ones((len(gas.velocity) + 4, 1), gas.velocity.dtype)
-        sign[:2] = sign[-2:] = self.momentum
+        pad = partial(jnp.pad, pad_width=((0, 0), (2, 2)), mode=self.extension)
+        sign = np.ones((1, gas.velocity.shape[1] + 4), gas.velocity.dtype)
+        sign[:, :2] = sign[:, -2:] = self.momentum
         return Primitive(pad(gas[0]), pad(gas[1]) * sign, pad(gas[2]))
 
 
@@ -96,13 +96,13 @@ def to_primitive(densities: Conserved, ratio: float) -> Primitive:
     return Primitive(densities.mass, velocity, pressure)
 
 
-def sound_speed(gas: Primitive, ratio: float) -> Float[Array, "place batch"]:
+def sound_speed(gas: Primitive, ratio: float) -> Float[Array, "batch place"]:
     """√(γ p / ρ)."""
     return jnp.sqrt(ratio * gas.pressure / gas.density)
 
 
 def reconstruct(
-    values: Float[Array, "extended batch"],
+    values: Float[Array, "batch extended"],
 ) -> tuple[Faces, Faces]:
     """Values on the left and the right of every face, from limited parabolas in cells.
 
@@ -115,18 +115,18 @@ def reconstruct(
         values: means over n cells and two more beyond each end.
 
     Returns:
-        Two arrays (n + 1, batch).
+        Two arrays (batch, n + 1).
     """
-    difference = values[1:] - values[:-1]
-    a, b = difference[:-1], difference[1:]
+    difference = values[:, 1:] - values[:, :-1]
+    a, b = difference[:, :-1], difference[:, 1:]
     least, most = _smaller(_larger(a, b), 0.0), _larger(_smaller(a, b), 0.0)
     ahead = _smaller(_larger((a + 2 * b) / 6, least), most)
     behind = _smaller(_larger((2 * a + b) / 6, least), most)
-    return values[1:-2] + ahead[:-1], values[2:-1] - behind[1:]
+    return values[:, 1:-2] + ahead[:, :-1], values[:, 2:-1] - behind[:, 1:]
 
 
 def _smaller(a: Array, b: Array | float) -> Array:
-    """A minimum without a rule for NaN, which is one instruction instead of five."""
+    """The minimum, without a rule for NaN: one instruction instead of five."""
     return jnp.where(a < b, a, b)
 
 
@@ -163,22 +163,19 @@ def hllc(
     density = upwind(left.density, right.density)
     velocity = upwind(left.velocity, right.velocity)
     pressure = upwind(left.pressure, right.pressure)
-    into = upwind(into_left, into_right)
     wave = upwind(slowest, fastest)
-    energy = pressure / (ratio - 1) + density * velocity**2 / 2
-    # Within the fan the state is the intermediate one, outside it the upwind one.
+    # Within the fan the state is the intermediate one, outside it the upwind one,
+    # which is what follows from jump conditions without a jump.
     fan = upwind(slowest, -fastest) < 0
-    between = pressure + into * (contact - velocity)
-    work = between * contact - pressure * velocity
-    energy = jnp.where(fan, energy * (wave - velocity) + work, energy)
-    mass = jnp.where(fan, into, density)
-    thinning = jnp.where(fan, 1 / (wave - contact), 1)
-    velocity = jnp.where(fan, contact, velocity)
-    pressure = jnp.where(fan, between, pressure)
-    mass = mass * thinning * velocity
-    return Conserved(
-        mass, mass * velocity + pressure, velocity * (energy * thinning + pressure)
-    )
+    carried = jnp.where(fan, contact, velocity)
+    relative, jump = wave - velocity, carried - velocity
+    narrower = 1 / (wave - carried)
+    rise = density * relative * jump
+    energy = pressure / (ratio - 1) + density * velocity**2 / 2
+    energy = (relative * energy + pressure * jump + rise * carried) * narrower
+    mass = density * relative * narrower * carried
+    pressure = pressure + rise
+    return Conserved(mass, mass * carried + pressure, carried * (energy + pressure))
 
 
 def fluxes(
@@ -202,11 +199,11 @@ def fluxes(
     sides = [reconstruct(values) for values in extended]
     left, right = (Primitive(*side) for side in zip(*sides, strict=True))
     sound = sound_speed(extended, ratio)
-    sound = _larger(sound[1:-2], sound[2:-1])
+    sound = _larger(sound[:, 1:-2], sound[:, 2:-1])
     slowest = _smaller(left.velocity, right.velocity) - sound
     fastest = _larger(left.velocity, right.velocity) + sound
     flux = hllc(left, right, slowest, fastest, ratio)
-    before, after = extended.velocity[1:-2], extended.velocity[2:-1]
+    before, after = extended.velocity[:, 1:-2], extended.velocity[:, 2:-1]
     stress = friction / spacing * (after - before)
     work = stress * (before + after) / 2
     return Conserved(flux.mass, flux.momentum - stress, flux.energy - work)

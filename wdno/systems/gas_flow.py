@@ -12,7 +12,6 @@ from wdno.systems.finite_volume import (
     Conserved,
     Primitive,
     fluxes,
-    sound_speed,
     strong_stability_step,
     to_primitive,
 )
@@ -59,14 +58,13 @@ class GasFlow:
             moved = strong_stability_step(partial(self.euler, size), cells)
             return moved, jnp.where(count <= 1, 0, left - size)
 
-        left = jnp.full(cells.mass.shape[1], duration, cells.mass.dtype)
+        left = jnp.full(len(cells.mass), duration, cells.mass.dtype)
         return jax.lax.while_loop(waits, step, (cells, left))[0]
 
     def longest_step(self, cells: Conserved) -> Row:
         """Courant's condition, with diffusion of momentum as a wave of its own."""
         gas = to_primitive(cells, self.ratio)
-        diffusion = 2 * self.friction / self.spacing / gas.density
-        fastest = fastest_wave(gas, self.ratio, diffusion)
+        fastest = fastest_wave(gas, self.ratio, 2 * self.friction / self.spacing)
         return self.courant * self.spacing / fastest
 
     def euler(self, size: Row, cells: Conserved) -> Conserved:
@@ -75,15 +73,17 @@ class GasFlow:
         # Else XLA would extend the cells again wherever they are used.
         extended = Primitive(*jax.lax.optimization_barrier(tuple(extended)))
         flux = fluxes(extended, self.ratio, self.friction, self.spacing)
-        share = (size / self.spacing)[None]
+        share = (size / self.spacing)[:, None]
         return Conserved(
             *(
-                values + share * (through[:-1] - through[1:])
+                values + share * (through[:, :-1] - through[:, 1:])
                 for values, through in zip(cells, flux, strict=True)
             )
         )
 
 
-def fastest_wave(gas: Primitive, ratio: float, more: Array | float = 0.0) -> Row:
-    """Largest |v| + c in each row, with what is added to it in each cell."""
-    return (jnp.abs(gas.velocity) + sound_speed(gas, ratio) + more).max(axis=0)
+def fastest_wave(gas: Primitive, ratio: float, diffusion: float = 0.0) -> Row:
+    """Largest |v| + c + diffusion / ρ in each row."""
+    volume = 1 / gas.density
+    speed = jnp.abs(gas.velocity) + jnp.sqrt(ratio * gas.pressure * volume)
+    return (speed + diffusion * volume).max(axis=1)

@@ -24,8 +24,8 @@ from wdno.systems.gas_states import Jumps, Waves
 
 __all__ = ["CompressibleNavierStokes"]
 
-GROUP = 32
-"""Rows that are solved at once."""
+GROUP = 8
+"""Rows that are solved at once: as few as keep a processor's core at work."""
 
 Stored = Float[Array, "batch x"]
 Record = Float[Array, "batch time x"]
@@ -196,36 +196,36 @@ def _solve(
 ) -> tuple[Record, Record, Record]:
     """One group after the other; in each, all rows wait for the one of most steps.
 
-    So rows of like speed are together, and few enough of them for the fast memory.
+    So rows of like speed are together.
     """
-    gas = Primitive(density.T, velocity.T, pressure.T)
+    gas = Primitive(density, velocity, pressure)
     batch = len(density)
     groups = max(1, -(-batch // GROUP))
     order = jnp.argsort(fastest_wave(gas, system.heat_ratio))
     members = jnp.arange(groups * -(-batch // groups))
     members = order[jnp.minimum(members, batch - 1)].reshape(groups, -1)
-    gas = jax.tree.map(lambda values: values[:, members].swapaxes(0, 1), gas)
+    gas = jax.tree.map(lambda values: values[members], gas)
     record = jax.lax.map(partial(_record, system), gas)
     back = jnp.argsort(order)
     density, velocity, pressure = (
-        values.transpose(0, 3, 1, 2).reshape(-1, system.frames, system.points)[back]
+        values.swapaxes(1, 2).reshape(-1, system.frames, system.points)[back]
         for values in record
     )
     return density, velocity, pressure
 
 
 def _record(system: CompressibleNavierStokes, gas: Primitive) -> Primitive:
-    """Scan over the intervals, with the batch as the last axis."""
+    """Scan over the intervals."""
     ratio, refinement, flow = system.heat_ratio, system.refinement, system.flow
     length = system.duration / system.frames
 
     def stored(values: Array) -> Array:
-        return values.reshape(system.points, refinement, -1).mean(axis=1)
+        return values.reshape(-1, system.points, refinement).mean(axis=2)
 
     def interval(cells: Conserved, _: None) -> tuple[Conserved, Primitive]:
         cells = flow.advance(cells, length)
         return cells, to_primitive(Conserved(*map(stored, cells)), ratio)
 
     means = to_conserved(gas, ratio)
-    cells = Conserved(*(jnp.repeat(values, refinement, axis=0) for values in means))
+    cells = Conserved(*(jnp.repeat(values, refinement, axis=1) for values in means))
     return jax.lax.scan(interval, cells, length=system.frames)[1]
