@@ -77,6 +77,14 @@ class ConvolutionPair(nnx.Module):
         return x
 
 
+def halved(x: Features) -> Features:
+    """Means of two neighbours along every axis of the grid."""
+    for axis in range(1, x.ndim - 1):
+        whole = (slice(None),) * axis
+        x = (x[(*whole, slice(0, None, 2))] + x[(*whole, slice(1, None, 2))]) / 2
+    return x
+
+
 class PlainUNet(nnx.Module):
     """Halve the grid and widen, then go back up with the features of the way down."""
 
@@ -102,11 +110,11 @@ class PlainUNet(nnx.Module):
         )
 
     def __call__(self, x: Features) -> Features:
-        halves, skipped = (2,) * (x.ndim - 2), []
-        for n, pair in enumerate(self.down):
-            x = pair(nnx.avg_pool(x, halves, strides=halves) if n else x)
-            skipped.append(x)
-        skipped.pop()
+        skipped = []
+        for pair in self.down[:-1]:
+            skipped.append(pair(x))
+            x = halved(skipped[-1])
+        x = self.down[-1](x)
         for pair in self.up:
             for axis in range(1, x.ndim - 1):
                 x = jnp.repeat(x, 2, axis=axis)
