@@ -371,7 +371,8 @@ def test_derivative_equals_finite_differences():
     system = CompressibleNavierStokes(
         points=24, frames=2, duration=0.2, boundary=PERIODIC
     )
-    inputs = fields(simple_wave(system.coords["x"], 0.0, system.heat_ratio))
+    # Off the nodes, so that no two cells are equal: there limiters have a kink.
+    inputs = fields(simple_wave(system.coords["x"] + 0.017, 0.0, system.heat_ratio))
     draw = np.random.default_rng(0)
     along = {n: jnp.asarray(draw.normal(size=v.shape)) for n, v in inputs.items()}
 
