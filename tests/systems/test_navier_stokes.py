@@ -147,7 +147,7 @@ def test_order_is_two_for_an_entropy_wave():
 def simple_wave(x, instant, ratio):
     """A wave to the right: v - 2 c / (γ - 1) and p / ρ^γ are uniform.
 
-    v is constant where dx = (v + c) dt (Toro, section 3.1.3), so v(x, t) = v0(y) at
+    v is constant where dx = (v + c) dt, so v(x, t) = v0(y) at
     the y with x = y + (v0(y) + c0(y)) t, found by Newton's method.
     """
     c0 = np.sqrt(ratio)
