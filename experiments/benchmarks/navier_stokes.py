@@ -1,7 +1,8 @@
 """Trajectories a second of the compressible solver, by processor time and by the clock.
 
 Processor time is what a busy machine still measures: it counts this process alone, and
-all of its threads.
+all of its threads. Run it with ``taskset -c 0`` for the cost on one core: threads that
+wait for a busy second core count too.
 """
 
 import sys

@@ -41,7 +41,7 @@ class CompressibleNavierStokes(LabelledSystem):
     ``(ρ v)_t + (ρ v² + p - σ)_x = 0``,
     ``E_t + ((E + p - σ) v)_x = 0``
 
-    (PDEBench, arXiv 2210.07182, eq. 6, without conduction of heat) for |x| <
+    (the equations of PDEBench, arXiv 2210.07182, without conduction of heat) for |x| <
     length / 2. The default problem is its shock case: hardly any viscosity, and waves
     leave at both ends. Nothing acts from outside: there is no control.
 
