@@ -16,7 +16,7 @@ from wdno.cli import making
 from wdno.cli.fetching import amount
 from wdno.cli.making import duration
 from wdno.layout import Field
-from wdno.networks import FourierConfig
+from wdno.networks import FourierConfig, MultiplierConfig
 from wdno.recipes import Recipe
 from wdno.systems import Advection, Burgers, CompressibleNavierStokes, Smoke, Waves
 from wdno.trajectory import coarsen, save
@@ -306,6 +306,32 @@ def test_public_files_are_planned_then_fetched(tmp_path, capsys, monkeypatch):
         (tmp_path / "data" / "a.hdf5").unlink()
         assert "answered 404 Not Found" in refused(capsys, command)
     assert "known name, but got 'b.hdf5'" in refused(capsys, "download b.hdf5")
+
+
+def test_a_system_without_controls_is_learned_and_simulated(tmp_path, monkeypatch):
+    """With a speed of each trajectory, for any number of frames."""
+    system = Advection(points=16, frames=8, duration=0.08)
+    truth = system.trajectories(jax.random.key(0), 6)
+    save(truth, tmp_path / "data.nc")
+    ring = MultiplierConfig(instants=2, frequencies=4, modes=3, width=4, depth=1)
+    recipe = replace(
+        recipes.RECIPES["advection-simulation"], window=4, network=ring, batch_size=2
+    )
+    monkeypatch.setitem(recipes.RECIPES, "tiny", recipe)
+    cli.main(
+        f"train tiny --data {tmp_path / 'data.nc'} --out {tmp_path / 'run'} "
+        "--steps 1 --validation-samples 2".split()
+    )
+    command = f"simulate {tmp_path / 'run/model'} {tmp_path / 'data.nc'}"
+    for more, frames in (("", 8), (" --frames 11", 11)):
+        cli.main(f"{command} {tmp_path / 'out.nc'}{more}".split())
+        found = xr.load_dataset(tmp_path / "out.nc")
+        assert dict(found.sizes) == {"sample": 6, "time": frames + 1, "x": 16}
+        np.testing.assert_array_equal(found.advection_speed, truth.advection_speed)
+        np.testing.assert_array_equal(found.u[:, 0], truth.u[:, 0])
+    save(truth.drop_vars("advection_speed"), tmp_path / "data.nc")
+    with pytest.raises(SystemExit):
+        cli.main(f"{command} {tmp_path / 'out.nc'}".split())
 
 
 def test_excerpts_are_weighed_then_copied(tmp_path, capsys):

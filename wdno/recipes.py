@@ -179,9 +179,9 @@ RECIPES: dict[str, Recipe] = {
         ("density", "velocity", "pressure"),
         (),
         window=20,
-        network=FourierConfig((8, 24), width=80, depth=4),
+        network=FourierConfig((8, 16), width=64, depth=4),
         noise=NoiseLevels(share_at_max=0.7, mean=0.0, std=2.0),
-        batch_size=32,
+        batch_size=16,
     ),
     "smoke-simulation": replace(
         _SMOKE, noise=NoiseLevels(share_at_max=0.7, mean=0.0, std=1.8)

@@ -214,7 +214,8 @@ def _solved(
                 f"The solution must stay finite, but {name} diverged in sample "
                 f"{int(np.argmax(diverged))} ({int(diverged.sum())} in all). Use "
                 "weaker inputs or a system with finer steps (a larger refinement; for "
-                "Burgers also max_speed, for smoke substeps)."
+                "Burgers also max_speed, for smoke substeps, for gas a smaller "
+                "courant)."
             )
     dataset = to_dataset(
         fields,
