@@ -696,3 +696,64 @@ def test_the_globe_in_irregular_steps(shared):
     theirs = data.t2m.sel(latitude=slice(0, 60)).sel(longitude=[270, 354.375, 0])
     ours = atlantic.t2m.sel(longitude=[-90, -5.625, 0])
     np.testing.assert_array_equal(ours, theirs)
+
+
+# Damped persistence
+
+
+def fading(share=0.8, samples=400, noise=0.0):
+    """Windows of anomalies of which each hour leaves a share, and noise besides."""
+    draw = np.random.default_rng(1)
+    dims = ("sample", "time", "latitude", "longitude")
+    start = draw.normal(0, 2, (samples, 1, 2, 3))
+    lead = np.arange(4.0)
+    values = start * share ** lead[:, None, None]
+    values += noise * lead[:, None, None] * draw.normal(size=values.shape)
+    coords = {"time": lead, "latitude": [50.0, 51], "longitude": [0.0, 1, 2]}
+    return xr.Dataset({"t2m": (dims, values, {"units": "K"})}, coords)
+
+
+def test_damped_persistence_is_the_least_squares_share_of_the_start():
+    exact = era5.DampedPersistence.fit(fading(), ["t2m"])
+    np.testing.assert_allclose(exact.share.t2m, 0.8 ** np.arange(4), rtol=1e-12)
+    np.testing.assert_allclose(exact.error.t2m, 1.0)  # nothing is off: no division by 0
+    windows = fading(noise=0.5)
+    found = era5.DampedPersistence.fit(windows, ["t2m"])
+    off = (windows.t2m - found.forecast(windows).t2m).values
+    start = windows.t2m.values[:, :1]
+    # Residuals of least squares are orthogonal to what they are fitted to.
+    np.testing.assert_allclose((off * start).mean(axis=(0, 2, 3)), 0, atol=1e-12)
+    rms = np.sqrt((off**2).mean(axis=(0, 2, 3)))
+    np.testing.assert_allclose(found.error.t2m[1:], rms[1:], rtol=1e-12)
+    np.testing.assert_allclose(rms[1:], 0.5 * np.arange(1, 4), rtol=0.05)
+
+
+def test_departures_from_damped_persistence_are_of_order_one_and_return():
+    windows = fading(noise=0.5)
+    damped = era5.DampedPersistence.fit(windows, ["t2m"])
+    moved = damped.departures(windows)
+    assert moved.t2m.dims == windows.t2m.dims
+    np.testing.assert_array_equal(moved.t2m[:, 0], 0)
+    np.testing.assert_allclose((moved.t2m**2).mean(["sample", *AXES[1:]])[1:], 1)
+    start = windows.t2m.isel(time=0, drop=True)
+    xr.testing.assert_allclose(moved.t2m_0h_before.reset_coords(drop=True), start)
+    back = damped.from_departures(moved).t2m
+    np.testing.assert_allclose(back, windows.t2m, atol=1e-12)
+    # No departure is the forecast; members keep their place.
+    none = moved.assign(t2m=0 * moved.t2m)
+    back = damped.from_departures(none).t2m
+    np.testing.assert_allclose(back, damped.forecast(windows).t2m, atol=1e-12)
+    several = moved.assign(t2m=xr.concat([none.t2m, moved.t2m], "member"))
+    back = damped.from_departures(several).t2m
+    assert back.dims == ("member", *windows.t2m.dims)
+    np.testing.assert_allclose(back[1], windows.t2m, atol=1e-12)
+
+
+def test_damped_persistence_needs_anomalies_and_their_start():
+    windows = fading()
+    for wrong in (0 * windows, windows.where(windows.time < 3)):
+        with pytest.raises(ValueError, match="finite and not all zero.*`departures`"):
+            era5.DampedPersistence.fit(wrong, ["t2m"])
+    damped = era5.DampedPersistence.fit(windows, ["t2m"])
+    with pytest.raises(ValueError, match="coordinate t2m_0h_before is missing"):
+        damped.from_departures(windows)
