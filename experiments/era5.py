@@ -38,7 +38,7 @@ from flax import nnx
 import wdno
 from wdno import tasks
 from wdno.layout import Field
-from wdno.networks import MixerConfig
+from wdno.networks import LocalConfig
 from wdno.recipes import RECIPES, Recipe
 from wdno.release import train
 from wdno.samplers import dpmpp_2m
@@ -58,15 +58,17 @@ class Config:
     past: tuple[int, ...] = (0,)
     lead: int = 24
     leads: tuple[int, ...] = (1, 6, 12, 24)
-    network: MixerConfig = RECIPES[RECIPE].network
-    fno_modes: tuple[int, int, int] = (6, 6, 6)
-    fno_width: int = 16
-    unet_widths: tuple[int, ...] = (16, 32, 64)
-    budget: float = 120.0
-    learning_rate: float = 5e-4
-    ema_decay: float = 0.99
+    network: LocalConfig = LocalConfig((3, 3, 3), width=32, depth=4)
+    fno_modes: tuple[int, int, int] = (4, 6, 6)
+    fno_width: int = 12
+    unet_widths: tuple[int, ...] = (8, 16, 32)
+    budget: float = 90.0
+    learning_rate: float = 1e-3
+    ema_decay: float = 0.98
     weight_decay: float = 1e-4
-    validate_every: float = 10.0
+    validate_every: float = 9.0
+    every: int = 3
+    copies: int = 4
     members: int = 16
     steps: int = 8
     model: str = ""
@@ -81,12 +83,13 @@ PAPER = replace(
     past=tuple(range(13)),
     lead=20,
     leads=(1, 6, 12, 20),
-    network=MixerConfig((1, 1, 1), (5, 8, 12), width=512, depth=8),
+    network=LocalConfig((3, 3, 3), width=192, depth=8),
     fno_modes=(10, 12, 12),
     fno_width=32,
     unet_widths=(32, 64, 128, 256),
     budget=36000.0,
     validate_every=120.0,
+    every=1,
     members=64,
     runs=Path("runs/era5-paper"),
     picture=Path("runs/era5-paper.png"),
@@ -111,6 +114,12 @@ class Best:
         return {"validation_error": value}
 
 
+def problem_of(config: Config) -> Problem:
+    """The record of a run, cut where its validation and its test begin."""
+    dates = (config.validation, config.test)
+    return Problem.read(config.data, dates, config.past, config.lead)
+
+
 def recipe_of(config: Config) -> Recipe:
     """The shipped recipe for windows, past and network of this run."""
     before = tuple(
@@ -125,13 +134,30 @@ def recipe_of(config: Config) -> Recipe:
     )
 
 
-def both_signs(windows: xr.Dataset) -> xr.Dataset:
-    """Windows and their negatives: near its mean weather is linear in anomalies."""
-    names = [str(n) for n in windows.variables if str(n).split("_")[0] == NAME]
-    negative = windows.copy()
-    for name in names:
-        negative[name] = -windows[name]
-    return xr.concat([windows, negative], "sample")
+def combined(windows: xr.Dataset, copies: int, seed: int) -> xr.Dataset:
+    """Combinations cos(φ) w + sin(φ) v of random pairs of windows, all fields alike.
+
+    Of Gaussian processes of mean zero these have the distribution of the windows
+    themselves. So a network has less to know by heart, and learns what is linear.
+
+    Args:
+        windows: departures and what is given of the past.
+        copies: combinations for each window.
+        seed: of pairs and angles φ.
+    """
+    draw = np.random.default_rng(seed)
+    rows = draw.integers(
+        windows.sizes["sample"], size=(2, copies * len(windows.sample))
+    )
+    angle = xr.Variable("sample", draw.uniform(0, 2 * np.pi, rows.shape[1]))
+    first, second = (windows.isel(sample=part) for part in rows)
+    found = first.drop_vars(["init_time", "valid_time"])
+    for name in [n for n in windows.variables if str(n).split("_")[0] == NAME]:
+        field = (
+            np.cos(angle) * first[name].variable + np.sin(angle) * second[name].variable
+        )
+        found[name] = field.astype(np.float32)
+    return found
 
 
 def ensemble(model: wdno.WDNO, members: int, steps: int) -> Forecaster:
@@ -169,7 +195,7 @@ def validated(problem: Problem, forecaster_of: Callable[[Any], Forecaster]) -> B
 
     def error(model: Any) -> float:
         forecaster = by_model(problem, forecaster_of(model))
-        found = statistics(problem, forecaster, "validation", every=3)
+        found = statistics(problem, forecaster, "validation", every=4)
         return float(found["crps"].mean())
 
     return Best(error)
@@ -179,7 +205,7 @@ def trained(
     config: Config, problem: Problem, recipe: Recipe
 ) -> tuple[dict[str, Forecaster], dict[str, Any]]:
     """Forecasters of the three networks by name, and how their training went."""
-    windows = both_signs(problem.windows("training"))
+    windows = combined(problem.windows("training"), config.copies, config.seed)
     training = TrainingConfig(
         budget=config.budget,
         learning_rate=config.learning_rate,
@@ -189,33 +215,20 @@ def trained(
         checkpoint_every=math.inf,
         seed=config.seed,
     )
-    found: dict[str, Forecaster] = {}
     notes: dict[str, Any] = {}
-
-    def keep(name: str, best: Best) -> None:
-        lines = (config.runs / name / "log.jsonl").read_text().splitlines()
-        logged = [json.loads(line) for line in lines]
-        curve = [
-            [line["seconds"], round(line["validation_error"], 4)]
-            for line in logged
-            if "validation_error" in line
-        ]
-        notes[name] = {"updates": logged[-1]["step"], "curve": curve}
-        notes[name]["validation_error"] = round(best.least, 4)
-        print(name, notes[name], flush=True)
-
     if config.model:
         model = wdno.load(config.model)
+        card = wdno.read_card(config.model)
+        notes["wdno"] = {key: card[key] for key in ("training", "validation_error")}
     else:
-        best = validated(problem, lambda m: ensemble(m, 8, config.steps))
+        best = validated(problem, lambda m: ensemble(m, 4, config.steps))
         folder = config.runs / "wdno"
         how: dict[str, Any] = {"validate": best, "clock": time.process_time}
         train(recipe, windows, training, folder, **how)
-        model = best.model
-        keep("wdno", best)
+        model, notes["wdno"] = best.model, history(folder, best)
         save(model, config, recipe, training, best.least)
-    members = f"WDNO, {config.members} members"
-    found[members] = by_model(problem, ensemble(model, config.members, config.steps))
+    many = by_model(problem, ensemble(model, config.members, config.steps))
+    found = {f"WDNO, {config.members} members": many}
     found["WDNO, one call"] = by_model(problem, one_call(model))
     rivals = {
         "FNO": _regression.fourier(config.fno_modes, config.fno_width),
@@ -225,9 +238,22 @@ def trained(
         best = validated(problem, regressed)
         folder, clock = config.runs / name.lower(), time.process_time
         _regression.train(make, recipe, windows, training, folder, clock, best)
-        keep(name.lower(), best)
+        notes[name.lower()] = history(folder, best)
         found[name] = by_model(problem, regressed(best.model))
     return found, notes
+
+
+def history(folder: Path, best: Best) -> dict[str, Any]:
+    """Updates of a run, its errors of validation by seconds, and the least of these."""
+    lines = [json.loads(line) for line in (folder / "log.jsonl").open()]
+    curve = [
+        [line["seconds"], round(line["validation_error"], 4)]
+        for line in lines
+        if "validation_error" in line
+    ]
+    found = {"updates": lines[-1]["step"], "validation_error": best.least}
+    print(folder.name, found, curve, flush=True)
+    return found | {"curve": curve}
 
 
 def save(
@@ -257,13 +283,12 @@ def save(
 
 def main(config: Config) -> None:
     """Train, forecast the days of test, score, print, store and draw."""
-    dates = (config.validation, config.test)
-    problem = Problem.read(config.data, dates, config.past, config.lead)
+    problem = problem_of(config)
     networks, training = trained(config, problem, recipe_of(config))
     forecasters = networks | simple_forecasters(problem, config.members)
     found = {}
     for name, forecaster in forecasters.items():
-        found[name] = statistics(problem, forecaster, "test")
+        found[name] = statistics(problem, forecaster, "test", config.every)
         print(name, f"CRPS {float(found[name]['crps'].mean()):.4f}", flush=True)
     reference = found["damped persistence"]
     results = {

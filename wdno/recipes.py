@@ -204,7 +204,7 @@ RECIPES: dict[str, Recipe] = {
         beside=tasks.Task((), (Field("t2m_0h_before", _MAP),)),
         wavelet="haar",
         mode=("boundary",) * 3,
-        network=MixerConfig((1, 2, 2), (6, 4, 6), width=64, depth=3),
+        network=LocalConfig((3, 3, 3), width=32, depth=4),
         noise=NoiseLevels(sigma_max=10.0, share_at_max=0.3, mean=0.0, std=1.3),
         batch_size=16,
     ),
