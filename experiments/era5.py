@@ -62,13 +62,12 @@ class Config:
     fno_modes: tuple[int, int, int] = (4, 6, 6)
     fno_width: int = 12
     unet_widths: tuple[int, ...] = (8, 16, 32)
-    budget: float = 90.0
+    budget: float = 60.0
     learning_rate: float = 1e-3
     ema_decay: float = 0.98
     weight_decay: float = 1e-4
     validate_every: float = 9.0
     every: int = 3
-    copies: int = 4
     members: int = 16
     steps: int = 8
     model: str = ""
@@ -134,30 +133,12 @@ def recipe_of(config: Config) -> Recipe:
     )
 
 
-def combined(windows: xr.Dataset, copies: int, seed: int) -> xr.Dataset:
-    """Combinations cos(φ) w + sin(φ) v of random pairs of windows, all fields alike.
-
-    Of Gaussian processes of mean zero these have the distribution of the windows
-    themselves. So a network has less to know by heart, and learns what is linear.
-
-    Args:
-        windows: departures and what is given of the past.
-        copies: combinations for each window.
-        seed: of pairs and angles φ.
-    """
-    draw = np.random.default_rng(seed)
-    rows = draw.integers(
-        windows.sizes["sample"], size=(2, copies * len(windows.sample))
-    )
-    angle = xr.Variable("sample", draw.uniform(0, 2 * np.pi, rows.shape[1]))
-    first, second = (windows.isel(sample=part) for part in rows)
-    found = first.drop_vars(["init_time", "valid_time"])
+def both_signs(windows: xr.Dataset) -> xr.Dataset:
+    """Windows and their negatives: near its mean weather is linear in anomalies."""
+    negative = windows.copy()
     for name in [n for n in windows.variables if str(n).split("_")[0] == NAME]:
-        field = (
-            np.cos(angle) * first[name].variable + np.sin(angle) * second[name].variable
-        )
-        found[name] = field.astype(np.float32)
-    return found
+        negative[name] = -windows[name]
+    return xr.concat([windows, negative], "sample")
 
 
 def ensemble(model: wdno.WDNO, members: int, steps: int) -> Forecaster:
@@ -165,25 +146,31 @@ def ensemble(model: wdno.WDNO, members: int, steps: int) -> Forecaster:
     return lambda part, n: wdno.simulate(
         model,
         part[[NAME]].isel(time=0),
+        part[list(model.control)],
+        frames=model.window,
         samples=members,
         sampler=dpmpp_2m(),
         steps=steps,
         key=jax.random.fold_in(jax.random.key(1), n),
-    ).assign_coords(time=part.time)
+    )[[NAME]].assign_coords(time=part.time)
 
 
 def one_call(model: wdno.WDNO) -> Forecaster:
     """The model's estimate from pure noise: close to the mean of all members."""
     return lambda part, n: wdno.simulate(
-        model, part[[NAME]].isel(time=0), key=jax.random.key(n)
-    ).assign_coords(time=part.time)
+        model,
+        part[[NAME]].isel(time=0),
+        part[list(model.control)],
+        frames=model.window,
+        key=jax.random.key(n),
+    )[[NAME]].assign_coords(time=part.time)
 
 
 def regressed(model: _regression.Regression) -> Forecaster:
     """The one forecast of a regression."""
 
     def forecaster(part: xr.Dataset, n: int) -> xr.Dataset:
-        found = _regression.forecast(model, part)
+        found = _regression.forecast(model, part, RECIPES[RECIPE].control)[[NAME]]
         before = {name: part[name] for name in part.coords if "_before" in str(name)}
         return found.assign_coords(time=part.time, **before)
 
@@ -205,7 +192,7 @@ def trained(
     config: Config, problem: Problem, recipe: Recipe
 ) -> tuple[dict[str, Forecaster], dict[str, Any]]:
     """Forecasters of the three networks by name, and how their training went."""
-    windows = combined(problem.windows("training"), config.copies, config.seed)
+    windows = both_signs(problem.windows("training"))
     training = TrainingConfig(
         budget=config.budget,
         learning_rate=config.learning_rate,

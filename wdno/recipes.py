@@ -199,7 +199,7 @@ RECIPES: dict[str, Recipe] = {
     # Of departures from damped persistence, which are of order one at all leads.
     "era5-t2m": Recipe(
         ("t2m",),
-        (),
+        ("local_time_cos", "local_time_sin"),
         window=24,
         beside=tasks.Task((), (Field("t2m_0h_before", _MAP),)),
         wavelet="haar",

@@ -15,17 +15,18 @@ _SPACE = ("latitude", "longitude")
 
 @dataclass(frozen=True)
 class DampedPersistence:
-    """The forecast r(τ) a(0) of an anomaly a, and how far it is off at each lead.
+    """The forecast r(τ) a(0) of an anomaly a, and how far it is off.
 
     An anomaly persists at first and is forgotten later, so that this forecast goes from
-    persistence, r = 1, to the climatology, r = 0. Where it is off by s(τ) on average,
-    a model of the departures d(τ) = (a(τ) - r(τ) a(0)) / s(τ) has errors of the same
-    weight at all leads, and the forecast that it begins with is a good one.
+    persistence, r = 1, to the climatology, r = 0. Where it is off by s(τ, x) on
+    average, a model of the departures d(τ, x) = (a(τ, x) - r(τ) a(0, x)) / s(τ, x)
+    has errors of the same weight at all leads, on land and at sea, and the forecast
+    that it begins with is a good one.
 
     Attributes:
         share: r, what is left of the anomaly, on (time) for each variable.
-        error: s, root mean square error of the forecast, on (time) as well, in the
-            units of the variable; 1 at the start, where nothing is off.
+        error: s, root mean square error of the forecast on (time, latitude, longitude)
+            in the units of the variable; 1 at the start, where nothing is off.
     """
 
     share: xr.Dataset
@@ -58,7 +59,8 @@ class DampedPersistence:
             fitted = (anomaly * start).mean(mean) / square
             at_start = xr.Variable("time", np.arange(anomaly.sizes["time"]) == 0)
             share[name] = fitted.where(~at_start, 1.0)  # free of rounding
-            off = np.sqrt(((anomaly - share[name] * start) ** 2).mean(mean))
+            squares = ((anomaly - share[name] * start) ** 2).mean("sample")
+            off = np.sqrt(squares).transpose("time", *_SPACE)
             error[name] = off.where(off > 1e-6 * np.sqrt(square), 1.0)
         return cls(xr.Dataset(share), xr.Dataset(error))
 
