@@ -798,8 +798,9 @@ def test_the_shipped_model_beats_persistence_and_climatology(shared):
         for days, step in ((training, 1), (test, 6))
     )
     damped = era5.DampedPersistence.fit(seen, ["t2m"])
-    start = damped.departures(unseen)[["t2m"]].isel(time=0)
-    forecast = wdno.simulate(wdno.load("era5-t2m"), start, key=jax.random.key(0))
+    given, model = damped.departures(unseen), wdno.load("era5-t2m")
+    start, hours = given[["t2m"]].isel(time=0), given[list(model.control)]
+    forecast = wdno.simulate(model, start, hours, key=jax.random.key(0))
     forecast = damped.from_departures(forecast)
     found, truth = (
         era5.from_departures(
