@@ -14,6 +14,13 @@ from wdno.plotting.style import CURVES, INK, MAGNITUDE, TRUTH, finish, new_figur
 FIRST, LEAD = 36, 6
 """Start of the forecast that is shown, counted from the first, and its hours."""
 
+PLAIN = {
+    "damped persistence": {"color": TRUTH, "linestyle": (0, (4, 2))},
+    "persistence": {"color": TRUTH, "linestyle": (0, (1, 1.5))},
+    "hourly climatology": {"color": CURVES[5], "linestyle": (0, (6, 2, 1, 2))},
+}
+"""Lines of forecasts that learn nothing but a number for each lead."""
+
 
 def draw(
     problem: Problem,
@@ -25,16 +32,9 @@ def draw(
     figure = new_figure(11, 7.6)
     top, bottom = figure.subfigures(2, 1, height_ratios=(1.25, 1))
     left, right = top.subplots(1, 2)
-    names = list(found)
-    for number, name in enumerate(names):
-        part = found[name]
-        plain = name in ("persistence", "hourly climatology", "damped persistence")
-        style = {
-            "color": TRUTH if number >= len(CURVES) else CURVES[number],
-            "linestyle": (0, (4, 2)) if plain else "-",
-            "label": name,
-            "linewidth": 1.8,
-        }
+    for number, (name, part) in enumerate(found.items()):
+        style = {"color": CURVES[number % len(CURVES)], "linewidth": 1.8}
+        style |= PLAIN.get(name, {}) | {"label": name}
         hours = part["time"].values
         left.plot(hours, np.sqrt(part["square_of_mean"].mean("sample")), **style)
         right.plot(hours, part["crps"].mean("sample"), **style)
@@ -63,7 +63,7 @@ def _maps(figure, problem: Problem, forecaster: Forecaster) -> None:
     members, truth = (
         f.sel(time=LEAD).isel(sample=0) - 273.15 for f in (members, truth)
     )
-    panels = {"truth": truth, "mean": members.mean("member")}
+    panels = {"truth": truth, "mean of the members": members.mean("member")}
     spread = members.std("member", ddof=1)
     axes = figure.subplots(1, 3, sharey=True)
     low = min(float(field.min()) for field in panels.values())
@@ -74,7 +74,7 @@ def _maps(figure, problem: Problem, forecaster: Forecaster) -> None:
     bar = figure.colorbar(image, ax=axes[:2], aspect=25)
     bar.set_label("°C", color=INK)
     image = _map(axes[2], spread, MAGNITUDE, 0, float(spread.max()))
-    axes[2].set_title("spread", fontsize=11, color=INK, loc="left")
+    axes[2].set_title("spread of the members", fontsize=11, color=INK, loc="left")
     figure.colorbar(image, ax=axes[2], aspect=25).set_label("K", color=INK)
     start = np.datetime_as_string(part.init_time.values[0], unit="m")
     axes[0].set_ylabel("latitude [°]", color=INK)
@@ -98,6 +98,7 @@ def _map(axis: Axes, field: xr.DataArray, colours: str, low: float, high: float)
     )
     axis.set_aspect(1 / np.cos(np.deg2rad(float(field["latitude"].mean()))))
     axis.set_xlabel("longitude [°]", color=INK)
+    axis.locator_params(axis="x", nbins=4, integer=True)
     axis.tick_params(colors=INK, labelsize=9)
     axis.spines[:].set_visible(False)
     return image

@@ -272,6 +272,16 @@ def save(
     wdno.save(model, config.runs / "wdno" / "model", notes=notes)
 
 
+def curves(found: xr.Dataset) -> dict[str, list[float]]:
+    """RMSE and CRPS of every hour, as they are drawn."""
+    means = found[["square_of_mean", "crps"]].mean("sample")
+    rmse = np.sqrt(means["square_of_mean"])
+    return {
+        "rmse": rmse.values.round(4).tolist(),
+        "crps": means["crps"].values.round(4).tolist(),
+    }
+
+
 def main(config: Config) -> None:
     """Train, forecast the days of test, score, print, store and draw."""
     problem = problem_of(config)
@@ -298,6 +308,7 @@ def main(config: Config) -> None:
         days=days,
         training=training,
         results=results,
+        curves={name: curves(part) for name, part in found.items()},
     )
     print(path)
 

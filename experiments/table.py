@@ -205,9 +205,12 @@ def era5() -> str:
         lines.append(f"| forecast | {' | '.join(f'{lead} h' for lead in leads)} |")
         lines.append("|---" * (len(leads) + 1) + "|")
         for name, row in rows.items():
-            parts = " | ".join(
-                "{:.2f} ({:.2f} to {:.2f})".format(*row[lead]) for lead in leads
+            digits = (
+                "{:.3f} ({:.3f} to {:.3f})"
+                if score == "skill"
+                else ("{:.2f} ({:.2f} to {:.2f})")
             )
+            parts = " | ".join(digits.format(*row[lead]) for lead in leads)
             lines.append(f"| {name} | {parts} |")
     return "\n".join(lines)
 
