@@ -22,7 +22,7 @@ from wdno.assembly import WindowBatches
 from wdno.networks.fourier import SpectralConvolution
 from wdno.recipes import Recipe
 from wdno.samplers import RowKeys
-from wdno.training import TrainingConfig, fit
+from wdno.training import TrainingConfig, Validate, fit
 from wdno.trajectory import to_dataset, to_inputs
 
 Features = Float[Array, "batch *grid channel"]
@@ -157,7 +157,7 @@ class Regression(nnx.Module):
         names = {name for name, _ in self.given} | set(recipe.state)
         seen = [batches(step) for step in range(16)]
         self.scale = tuple(
-            (name, float(np.sqrt(np.mean([np.square(b[name]).mean() for b in seen]))))
+            (name, _root_mean_square([batch[name] for batch in seen]))
             for name in sorted(names)
         )
         inner = len(self.given) + len(shape)
@@ -182,6 +182,11 @@ class Regression(nnx.Module):
         }
 
 
+def _root_mean_square(fields: list[Array]) -> float:
+    """Of all values; 1 if they are zero, as departures are at the start."""
+    return float(np.sqrt(np.mean([np.square(f).mean() for f in fields]))) or 1.0
+
+
 def loss(model: Regression, batch: Fields, key: PRNGKeyArray) -> Float[Array, ""]:
     """Mean squared error, every state in units of its root mean square."""
     del key
@@ -197,12 +202,14 @@ def train(
     config: TrainingConfig,
     directory: Path,
     clock: Callable[[], float],
+    validate: Validate | None = None,
 ) -> Regression:
     """Train on the windows of a recipe; a run that was interrupted goes on."""
     batches = WindowBatches(dataset, recipe, config.seed)
     model = Regression(make, recipe, batches)
     resume = (directory / "checkpoints").exists()
-    return fit(model, loss, batches, config, directory, resume=resume, clock=clock)
+    how = {"validate": validate, "resume": resume, "clock": clock}
+    return fit(model, loss, batches, config, directory, **how)
 
 
 _apply = nnx.jit(lambda model, known: model(known))

@@ -6,16 +6,18 @@ weights as they ship; the curve of the run goes to results and documentation.
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import _smoke
+import era5
 import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
 import xarray as xr
 from _control import OBJECTIVE, SYSTEM, Problems, late_plan
+from _era5 import by_model, statistics
 from _results import record
 
 import wdno
@@ -34,6 +36,7 @@ class Config:
 
     run: Path
     name: str = "burgers-simulation"
+    data: Path = Path()
     samples: int = 512
     seed: int = 30_000
 
@@ -91,6 +94,15 @@ def leakage(model: wdno.WDNO, config: Config) -> xr.DataArray:
     return xr.DataArray(1 - np.asarray(last), dims="sample")
 
 
+def temperature_crps(model: wdno.WDNO, config: Config) -> xr.DataArray:
+    """Fair CRPS in K of 16 members, mean over 24 h, by day of start of the test."""
+    preset = replace(era5.LAPTOP, data=config.data)
+    forecaster = era5.ensemble(model, preset.members, preset.steps)
+    problem = era5.problem_of(preset)
+    found = statistics(problem, by_model(problem, forecaster), "test", preset.every)
+    return found["crps"].mean("time").groupby("day").mean().rename(day="sample")
+
+
 MEASURES: dict[str, Measure] = {
     "advection-simulation": mse_of(SYSTEMS["advection"]()),
     "burgers-simulation": one_step_mse,
@@ -99,6 +111,7 @@ MEASURES: dict[str, Measure] = {
     "navier-stokes-shock": mse_of(SYSTEMS["navier-stokes-shock"]()),
     "smoke-simulation": smoke_mse,
     "smoke-control": leakage,
+    "era5-t2m": temperature_crps,
 }
 """What the card of a model promises, by its name."""
 
@@ -111,12 +124,13 @@ def main(config: Config) -> None:
     folder = SHIPPED / config.name
     wdno.save(wdno.load(config.run / "model"), folder, dtype=jnp.float16)
     model = wdno.load(folder)
-    interval = metrics.bootstrap_interval(measure(model, config))
+    errors = measure(model, config)
+    interval = metrics.bootstrap_interval(errors)
     bounds = {part: float(value) for part, value in interval._asdict().items()}
     notes["metrics"] = {
         measure.__name__: bounds,
         "convention": f"{measure.__doc__} Mean with 95 % bootstrap interval.",
-        "samples": config.samples,
+        "samples": errors.sizes["sample"],
         "seed": config.seed,
     }
     wdno.save(model, folder, notes=notes, dtype=jnp.float16)

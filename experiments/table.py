@@ -226,6 +226,45 @@ def bakeoff() -> str:
     return "\n".join(lines)
 
 
+def era5() -> str:
+    """Tables of forecasts of temperature by score: a row each, a lead a column."""
+    result = json.loads((RESULTS / "era5.json").read_text())
+    titles = {
+        "rmse": "RMSE in K, of the mean of an ensemble",
+        "rmse_member": "RMSE in K of single members",
+        "crps": "Fair CRPS in K; of a single forecast its mean absolute error",
+        "acc": "ACC, against the hourly climatology",
+        "skill": "1 - RMSE / RMSE of damped persistence, of the same draws",
+        "spread_skill": "Spread–skill ratio, 1 is ideal",
+    }
+    lines = [
+        f"{result['starts']} starts, {result['config']['every']} h apart, on "
+        f"{result['days']} days of test. In brackets 95 % bootstrap intervals, days of "
+        f"starts drawn as wholes: {result['days']} blocks make rough intervals.",
+    ]
+    for score, title in titles.items():
+        rows = {
+            name: found[score]
+            for name, found in result["results"].items()
+            if score in found
+            and not (score == "rmse_member" and "spread_skill" not in found)
+            and not (score == "skill" and name == "damped persistence")
+        }
+        leads = list(next(iter(rows.values())))
+        lines += ["", f"{title}:", ""]
+        lines.append(f"| forecast | {' | '.join(f'{lead} h' for lead in leads)} |")
+        lines.append("|---" * (len(leads) + 1) + "|")
+        for name, row in rows.items():
+            digits = (
+                "{:.3f} ({:.3f} to {:.3f})"
+                if score == "skill"
+                else ("{:.2f} ({:.2f} to {:.2f})")
+            )
+            parts = " | ".join(digits.format(*row[lead]) for lead in leads)
+            lines.append(f"| {name} | {parts} |")
+    return "\n".join(lines)
+
+
 BLOCKS = (
     ("README.md", "results", burgers_simulation),
     ("README.md", "refinement", super_resolution),
@@ -234,6 +273,7 @@ BLOCKS = (
     ("docs/waves.md", "advection", advection),
     ("docs/waves.md", "navier-stokes", navier_stokes),
     ("docs/design.md", "bakeoff", bakeoff),
+    ("docs/era5.md", "era5", era5),
 )
 """What stands between which markers of which file."""
 

@@ -134,6 +134,8 @@ _SMOKE = Recipe(
     batch_size=8,
 )
 
+_MAP = ("latitude", "longitude")
+
 RECIPES: dict[str, Recipe] = {
     "advection-simulation": Recipe(
         ("u",),
@@ -193,6 +195,18 @@ RECIPES: dict[str, Recipe] = {
             _SMOKE.beside.targets, (*_SMOKE.beside.given, Field("smokeT", ()))
         ),
         noise=NoiseLevels(share_at_max=0.3, mean=0.0, std=1.8),
+    ),
+    # Of departures from damped persistence, which are of order one at all leads.
+    "era5-t2m": Recipe(
+        ("t2m",),
+        ("local_time_cos", "local_time_sin"),
+        window=24,
+        beside=tasks.Task((), (Field("t2m_0h_before", _MAP),)),
+        wavelet="haar",
+        mode=("boundary",) * 3,
+        network=LocalConfig((3, 3, 3), width=32, depth=4),
+        noise=NoiseLevels(sigma_max=10.0, share_at_max=0.3, mean=0.0, std=1.3),
+        batch_size=16,
     ),
 }
 """Recipes by name; `wdno.shipped` lists the models that come trained."""

@@ -2,15 +2,17 @@
 
 import sys
 
+import jax
 import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
 
+import wdno
 from wdno import metrics, tasks
 from wdno.assembly import WindowBatches
 from wdno.layout import Field
-from wdno.recipes import Recipe
+from wdno.recipes import RECIPES, Recipe
 from wdno.systems import era5
 from wdno.trajectory import coarsen, static_rows, to_arrays
 
@@ -696,3 +698,127 @@ def test_the_globe_in_irregular_steps(shared):
     theirs = data.t2m.sel(latitude=slice(0, 60)).sel(longitude=[270, 354.375, 0])
     ours = atlantic.t2m.sel(longitude=[-90, -5.625, 0])
     np.testing.assert_array_equal(ours, theirs)
+
+
+# Damped persistence
+
+
+def fading(share=0.8, samples=400, noise=0.0):
+    """Windows of anomalies of which each hour leaves a share, and noise besides."""
+    draw = np.random.default_rng(1)
+    dims = ("sample", "time", "latitude", "longitude")
+    start = draw.normal(0, 2, (samples, 1, 2, 3))
+    lead = np.arange(4.0)
+    values = start * share ** lead[:, None, None]
+    values += noise * lead[:, None, None] * draw.normal(size=values.shape)
+    coords = {"time": lead, "latitude": [50.0, 51], "longitude": [0.0, 1, 2]}
+    return xr.Dataset({"t2m": (dims, values, {"units": "K"})}, coords)
+
+
+def test_damped_persistence_is_the_least_squares_share_of_the_start():
+    exact = era5.DampedPersistence.fit(fading(), ["t2m"])
+    np.testing.assert_allclose(exact.share.t2m, 0.8 ** np.arange(4), rtol=1e-12)
+    np.testing.assert_allclose(exact.error.t2m, 1.0)  # nothing is off: no division by 0
+    windows = fading(noise=0.5)
+    found = era5.DampedPersistence.fit(windows, ["t2m"])
+    off = (windows.t2m - found.forecast(windows).t2m).values
+    start = windows.t2m.values[:, :1]
+    # Residuals of least squares are orthogonal to what they are fitted to.
+    np.testing.assert_allclose((off * start).mean(axis=(0, 2, 3)), 0, atol=1e-12)
+    rms = np.sqrt((off**2).mean(axis=0))
+    np.testing.assert_allclose(found.error.t2m[1:], rms[1:], rtol=1e-12)
+    expected = 0.5 * np.arange(1, 4)[:, None, None]
+    np.testing.assert_allclose(rms[1:], np.broadcast_to(expected, (3, 2, 3)), rtol=0.15)
+
+
+def test_departures_from_damped_persistence_are_of_order_one_and_return():
+    windows = fading(noise=0.5)
+    damped = era5.DampedPersistence.fit(windows, ["t2m"])
+    moved = damped.departures(windows)
+    assert moved.t2m.dims == windows.t2m.dims
+    np.testing.assert_array_equal(moved.t2m[:, 0], 0)
+    np.testing.assert_allclose((moved.t2m**2).mean("sample")[1:], 1)
+    start = windows.t2m.isel(time=0, drop=True)
+    xr.testing.assert_allclose(moved.t2m_0h_before.reset_coords(drop=True), start)
+    back = damped.from_departures(moved).t2m
+    np.testing.assert_allclose(back, windows.t2m, atol=1e-12)
+    # No departure is the forecast; members keep their place.
+    none = moved.assign(t2m=0 * moved.t2m)
+    back = damped.from_departures(none).t2m
+    np.testing.assert_allclose(back, damped.forecast(windows).t2m, atol=1e-12)
+    several = moved.assign(t2m=xr.concat([none.t2m, moved.t2m], "member"))
+    back = damped.from_departures(several).t2m
+    assert back.dims == ("member", *windows.t2m.dims)
+    np.testing.assert_allclose(back[1], windows.t2m, atol=1e-12)
+
+
+def test_damped_persistence_needs_anomalies_and_their_start():
+    windows = fading()
+    for wrong in (0 * windows, windows.where(windows.time < 3)):
+        with pytest.raises(ValueError, match="finite and not all zero.*`departures`"):
+            era5.DampedPersistence.fit(wrong, ["t2m"])
+    damped = era5.DampedPersistence.fit(windows, ["t2m"])
+    with pytest.raises(ValueError, match="coordinate t2m_0h_before is missing"):
+        damped.from_departures(windows)
+
+
+def test_the_recipe_of_forecasts_reads_departures():
+    recipe = RECIPES["era5-t2m"]
+    days = record(60, latitude=range(40, 48), longitude=range(12))
+    climatology = era5.hourly_climatology(days, ["t2m"])
+    anomalies = era5.departures(days, climatology)
+    windows = era5.forecast_windows(anomalies, ["t2m"], 0, recipe.window)
+    damped = era5.DampedPersistence.fit(windows, ["t2m"])
+    departures = damped.departures(windows)
+    batches = WindowBatches(departures, recipe)
+    batch = batches(0)
+    for quantity in (q for side in recipe.fields(batches.dims) for q in side):
+        extents = {"time": recipe.window, "latitude": 8, "longitude": 12}
+        shape = tuple(extents[dim] for dim in quantity.dims)
+        assert batch[quantity.name].shape == (recipe.batch_size, *shape)
+    assert recipe.mode == era5.wavelet_modes(days)
+    assert not batch["t2m0"].any()  # no departure yet
+    # A window of the batch, put together again, is one of the anomalies.
+    start = batch["t2m_0h_before"][0]
+    share = damped.share.t2m.values[1:, None, None]
+    error = damped.error.t2m.values[1:]
+    whole = share * np.asarray(start) + error * np.asarray(batch["t2m"][0])
+    off = abs(windows.t2m[:, 1:] - whole).max(["time", *AXES[1:]])
+    assert off.min() < 1e-4 < off.max()
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+def test_the_shipped_model_beats_persistence_and_climatology(shared):
+    """On days that it has not seen, by the CRPS, of which an error is the simplest."""
+    record = opened(shared / "data" / UK).astype(np.float32).load()
+    training, _, test = era5.split(record, "2019-03-21", "2019-03-25")
+    climatology = era5.hourly_climatology(training, ["t2m"])
+    seen, unseen = (
+        era5.forecast_windows(era5.departures(days, climatology), ["t2m"], 0, 24, step)
+        for days, step in ((training, 1), (test, 6))
+    )
+    damped = era5.DampedPersistence.fit(seen, ["t2m"])
+    given, model = damped.departures(unseen), wdno.load("era5-t2m")
+    start, hours = given[["t2m"]].isel(time=0), given[list(model.control)]
+    how = {"samples": 8, "sampler": wdno.samplers.dpmpp_2m(), "steps": 8}
+    forecast = wdno.simulate(model, start, hours, **how, key=jax.random.key(0))
+    forecast = damped.from_departures(forecast)
+    found, truth = (
+        era5.from_departures(
+            part.assign_coords(valid_time=unseen.valid_time), climatology
+        ).t2m
+        for part in (forecast.assign_coords(time=unseen.time), unseen)
+    )
+    normal = metrics.climatology_at(climatology.t2m, unseen.valid_time)
+    persistence = truth.isel(time=0, drop=True).broadcast_like(truth)
+    leads = {"time": [1, 6, 24]}
+    found, truth, normal = (field.sel(leads) for field in (found, truth, normal))
+    crps = metrics.latitude_weighted_crps(found, truth).mean("sample").values
+    mse = metrics.latitude_weighted_mse(found.mean("member"), truth).mean("sample")
+    for rival in (persistence.sel(leads), normal.transpose(*truth.dims)):
+        error = metrics.area_mean(abs(rival - truth)).mean("sample").values
+        assert (crps < 0.9 * error).all()
+        # By the mean alone today is the better forecast of tomorrow in that week.
+        square = metrics.latitude_weighted_mse(rival, truth).mean("sample")
+        assert (mse < square).values[:2].all()

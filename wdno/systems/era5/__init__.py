@@ -15,11 +15,13 @@ from wdno.systems.era5.climatology import (
 )
 from wdno.systems.era5.files import ATTRIBUTION, open_era5
 from wdno.systems.era5.grid import Region, wavelet_modes
+from wdno.systems.era5.persistence import DampedPersistence
 from wdno.systems.era5.record import check_finite, check_times, split
 from wdno.systems.era5.windows import forecast_windows
 
 __all__ = [
     "ATTRIBUTION",
+    "DampedPersistence",
     "Region",
     "check_finite",
     "check_times",
