@@ -27,11 +27,10 @@ from _era5 import (
     Forecaster,
     Problem,
     by_model,
-    scores,
     simple_forecasters,
-    statistics,
 )
 from _era5_picture import draw
+from _era5_scores import scores, statistics
 from _results import record
 from flax import nnx
 
@@ -135,6 +134,19 @@ def recipe_of(config: Config) -> Recipe:
     )
 
 
+def training_of(config: Config) -> TrainingConfig:
+    """Length and rates of the training of this run."""
+    return TrainingConfig(
+        budget=config.budget,
+        learning_rate=config.learning_rate,
+        ema_decay=config.ema_decay,
+        weight_decay=config.weight_decay,
+        validate_every=config.validate_every,
+        checkpoint_every=math.inf,
+        seed=config.seed,
+    )
+
+
 def both_signs(windows: xr.Dataset) -> xr.Dataset:
     """Windows and their negatives: near its mean weather is linear in anomalies."""
     negative = windows.copy()
@@ -195,15 +207,7 @@ def trained(
 ) -> tuple[dict[str, Forecaster], dict[str, Any]]:
     """Forecasters of the three networks by name, and how their training went."""
     windows = both_signs(problem.windows("training"))
-    training = TrainingConfig(
-        budget=config.budget,
-        learning_rate=config.learning_rate,
-        ema_decay=config.ema_decay,
-        weight_decay=config.weight_decay,
-        validate_every=config.validate_every,
-        checkpoint_every=math.inf,
-        seed=config.seed,
-    )
+    training = training_of(config)
     notes: dict[str, Any] = {}
     if config.model:
         model = wdno.load(config.model)

@@ -17,7 +17,8 @@ import numpy as np
 import tyro
 import xarray as xr
 from _control import OBJECTIVE, SYSTEM, Problems, late_plan
-from _era5 import by_model, statistics
+from _era5 import by_model
+from _era5_scores import statistics
 from _results import record
 
 import wdno

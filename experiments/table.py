@@ -250,18 +250,55 @@ def era5() -> str:
             and not (score == "rmse_member" and "spread_skill" not in found)
             and not (score == "skill" and name == "damped persistence")
         }
-        leads = list(next(iter(rows.values())))
-        lines += ["", f"{title}:", ""]
-        lines.append(f"| forecast | {' | '.join(f'{lead} h' for lead in leads)} |")
-        lines.append("|---" * (len(leads) + 1) + "|")
-        for name, row in rows.items():
-            digits = (
-                "{:.3f} ({:.3f} to {:.3f})"
-                if score == "skill"
-                else ("{:.2f} ({:.2f} to {:.2f})")
-            )
-            parts = " | ".join(digits.format(*row[lead]) for lead in leads)
-            lines.append(f"| {name} | {parts} |")
+        digits = 3 if score == "skill" else 2
+        lines += leads_table(title, rows, digits)
+    return "\n".join(lines)
+
+
+def leads_table(
+    title: str, rows: dict[str, dict[str, list[float]]], digits: int
+) -> list[str]:
+    """Lines of one score with its intervals: a forecast a row, a lead a column."""
+    leads = list(next(iter(rows.values())))
+    lines = ["", f"{title}:", ""]
+    lines.append(f"| forecast | {' | '.join(f'{lead} h' for lead in leads)} |")
+    lines.append("|---" * (len(leads) + 1) + "|")
+    for name, row in rows.items():
+        cells = [
+            "{:.{n}f} ({:.{n}f} to {:.{n}f})".format(*row[lead], n=digits)
+            for lead in leads
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def era5_weeks() -> str:
+    """Tables of forecasts of temperature on all days of the month, by score."""
+    result = json.loads((RESULTS / "era5_weeks.json").read_text())
+    found, config = result["results"], result["config"]
+    lines = [
+        f"{result['starts']} starts, {config['settings']['every']} h apart, on "
+        f"{result['days']} days in {len(config['blocks'])} blocks, each held back from "
+        f"a model of {config['updates']} updates. In brackets 95 % bootstrap "
+        "intervals, days of starts drawn as wholes.",
+    ]
+    titles = {
+        "rmse": "RMSE in K, of the mean of an ensemble",
+        "crps": "Fair CRPS in K; of a single forecast its mean absolute error",
+        "acc": "ACC, against the hourly climatology",
+    }
+    for score, title in titles.items():
+        rows = {name: row[score] for name, row in found.items() if score in row}
+        lines += leads_table(title, rows, 2)
+    for score, title in (("rmse", "RMSE"), ("crps", "CRPS")):
+        rows = {
+            f"{name}, less {reference}": found[name]["less"][reference][score]
+            for name in found
+            for reference in found[name]["less"]
+            if name not in ("persistence", "hourly climatology")
+        }
+        what = f"{title} in K less that of a reference, of the same draws"
+        lines += leads_table(f"{what}; below zero is better", rows, 2)
     return "\n".join(lines)
 
 
@@ -274,6 +311,7 @@ BLOCKS = (
     ("docs/waves.md", "navier-stokes", navier_stokes),
     ("docs/design.md", "bakeoff", bakeoff),
     ("docs/era5.md", "era5", era5),
+    ("docs/era5.md", "era5-weeks", era5_weeks),
 )
 """What stands between which markers of which file."""
 
