@@ -44,8 +44,8 @@ class Config:
     fourier_modes: tuple[int, ...] = (12, 32)
     fourier_width: int = 32
     unet_widths: tuple[int, ...] = (16, 32, 64)
-    model: str = ""
-    """Shipped name or folder of a model that is evaluated instead of training one."""
+    shipped: str = ""
+    """Shipped name or folder of a model that is evaluated beside these."""
     samples: int = 256
     records: int = 2
     """Length of the rollouts, in records of training."""
@@ -89,11 +89,13 @@ def _forecasts(
     system: PhysicalSystem, config: Config, folder: Path
 ) -> dict[str, Forecast]:
     """Every forecaster by its name, trained."""
-    model = wdno.load(config.model or _trained(system, config, folder))
+    model = wdno.load(_trained(system, config, folder))
     data = _data(system, config, folder)
     training = _training(config)
     recipe = replace(RECIPES[config.recipe], batch_size=config.rival_batch_size)
     found: dict[str, Forecast] = {"WDNO": partial(_simulated, model)}
+    if config.shipped:
+        found["WDNO as shipped"] = partial(_simulated, wdno.load(config.shipped))
     for name, make in _rivals(config).items():
         place = folder / name.lower()
         rival = _regression.train(
@@ -222,5 +224,6 @@ def _figure(over_time: dict[str, xr.Dataset], frames: int) -> plt.Figure:
         axes[1, column].set_xlabel("time")
     axes[0, 0].set_ylabel("relative error")
     axes[1, 0].set_ylabel("energy of short waves / truth")
-    axes[0, 0].legend(frameon=False)
+    labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*labels, loc="outside lower center", ncols=3, frameon=False)
     return figure

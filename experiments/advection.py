@@ -14,6 +14,7 @@ from wdno.systems import Advection
 
 LAPTOP = Config(
     recipe="advection-simulation",
+    shipped="advection-simulation",
     training_samples=8192,
     budget=600.0,
     learning_rate=4e-3,

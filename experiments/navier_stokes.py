@@ -13,6 +13,7 @@ from wdno.cli.making import SYSTEMS
 
 LAPTOP = Config(
     recipe="navier-stokes-shock",
+    shipped="navier-stokes-shock",
     training_samples=3072,
     budget=300.0,
 )

@@ -169,7 +169,7 @@ def simulation(stem: str, what: str, paper: str) -> str:
         if name.startswith("mse_")
     ]
     several = [f"MSE of {name}" for name in states] if len(states) > 1 else []
-    columns = ["MSE", *several, *(f"relative L2 of {name}" for name in states)]
+    columns = ["MSE", *several]
     columns.append(f"relative error after {config['records']} records")
     lines = [
         "",
@@ -183,7 +183,6 @@ def simulation(stem: str, what: str, paper: str) -> str:
     for name, row in result["one_record"].items():
         cells = [interval(row["mse"])]
         cells += [interval(row[f"mse_{state}"]) for state in states if several]
-        cells += [interval(row[f"relative_l2_{state}"]) for state in states]
         last = result["rollouts"][name]
         ends = [f"{last[f'error_{state}'][-1]:.2g}" for state in states]
         cells += [" / ".join(ends), f"{row['seconds_per_record']:.4f}"]
