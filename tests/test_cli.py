@@ -207,7 +207,7 @@ def test_data_is_generated_once(tmp_path, capsys):
 def test_data_of_every_system_can_be_asked_for(name, tmp_path, monkeypatch):
     asked = []
 
-    def generate(system, out, samples, *, seed, chunk):
+    def generate(system, out, samples, *, seed, chunk, workers):
         asked.append((system, out.name, samples, seed, chunk))
 
     monkeypatch.setattr(making.systems, "generate", generate)

@@ -148,6 +148,34 @@ def test_nothing_else_is_left(complete):
     assert [path.name for path in complete.parent.iterdir()] == ["whole.nc"]
 
 
+@pytest.mark.parametrize("workers", [2, 5])
+def test_chunks_solved_at_once_are_the_same_in_the_same_order(
+    complete, tmp_path, workers
+):
+    path = generate(SYSTEM, tmp_path / "whole.nc", **RECIPE, workers=workers)
+    assert verify(path) == verify(complete)
+
+
+def test_an_error_in_a_worker_leaves_what_came_before(tmp_path, monkeypatch):
+    """The second chunk fails; the first is written, and the run can go on."""
+    key = jax.random.key(RECIPE["seed"], impl="threefry2x32")
+    second = jax.random.key_data(jax.random.fold_in(key, 1))
+
+    def failing(system, key, count):
+        if np.array_equal(jax.random.key_data(key), second):
+            raise ValueError("diverged")
+        return trajectories(system, key, count)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(generation, "trajectories", failing)
+        with pytest.raises(ValueError, match="diverged"):
+            generate(SYSTEM, tmp_path / "whole.nc", **RECIPE, workers=2)
+    note = json.loads((tmp_path / "whole.nc.progress.json").read_text())
+    assert note["chunks"] == 1
+    path = generate(SYSTEM, tmp_path / "whole.nc", **RECIPE, workers=2)
+    assert verify(path) == verify(generate(SYSTEM, tmp_path / "other.nc", **RECIPE))
+
+
 @pytest.mark.parametrize(
     ("system", "chunks"), [(SYSTEM, 0), (SYSTEM, 1), (SYSTEM, 2), (Basin(), 1)]
 )
@@ -220,7 +248,7 @@ def test_paths_are_checked_before_anything_is_solved(tmp_path, monkeypatch):
         generate(SYSTEM, tmp_path / "absent" / "data.nc", **RECIPE)
     with pytest.raises(PermissionError, match="cannot be written"):
         generate(SYSTEM, tmp_path, **RECIPE)
-    with pytest.raises(ValueError, match="samples and chunk must be positive"):
+    with pytest.raises(ValueError, match="samples, chunk and workers must be positive"):
         generate(SYSTEM, tmp_path / "data.nc", samples=0)
 
 

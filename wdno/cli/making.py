@@ -77,6 +77,7 @@ def data(
     out: Path,
     seed: int = 0,
     chunk: int = 512,
+    workers: int = 1,
 ) -> None:
     """Generate trajectories with a reference solver; an interrupted run resumes.
 
@@ -90,8 +91,10 @@ def data(
         out: NetCDF file to write.
         seed: seed of the inputs.
         chunk: trajectories solved and written at once.
+        workers: chunks solved at the same time, in threads.
     """
-    systems.generate(SYSTEMS[system](), out, samples, seed=seed, chunk=chunk)
+    how = {"seed": seed, "chunk": chunk, "workers": workers}
+    systems.generate(SYSTEMS[system](), out, samples, **how)
     print(f"Wrote {samples} trajectories to {out}, checksum {systems.verify(out)}")
 
 
