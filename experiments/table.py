@@ -175,8 +175,8 @@ def simulation(stem: str, what: str, paper: str) -> str:
         "",
         f"{what}, {config['samples']} unseen trajectories, windows chained, one call "
         "a window; MSE without t = 0 with 95 % bootstrap intervals. All but the model "
-        f"as shipped were trained for {config['budget']:.0f} s of processor time of one "
-        f"core. {paper}",
+        f"as shipped were trained for {config['budget']:.0f} s of processor time of "
+        f"one core. {paper}",
         "",
         f"| forecast | {' | '.join(columns)} | seconds a record |",
         f"|{'---|' * (len(columns) + 2)}",
