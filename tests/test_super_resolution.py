@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 from oracles import NAMES, Oracle, add_up, make_operator
 
-from wdno import super_resolve, tasks
+from wdno import Field, super_resolve, tasks
 from wdno.first_guess import departures, first_guess
 from wdno.noise import per_row
 from wdno.operator import generate
@@ -28,18 +28,30 @@ class Refiner(Oracle):
     step is taken from the number of points, so only the right grid gives the solution.
     """
 
+    def answer(self, fields):
+        time_step = TIME_STEP * POINTS / fields["u0"].shape[1]
+        return add_up(fields["u0"], time_step * fields["f"])
+
     def __call__(self, x, sigma, cond):
         Oracle.traces += 1
         grid = tuple(2 * n for n in cond.shape[1:-1])
         fields = self.known.on(grid).synthesis(cond)
-        time_step = TIME_STEP * POINTS / grid[1]
-        exact = add_up(fields["u0"], time_step * fields["f"])
+        exact = self.answer(fields)
         shift = blocks(fields["u_coarse"] - exact[:, 1::2, ::2], 2)
         targets = self.targets.on(grid)
         solution = {"u": exact + shift}
         mean = targets.analysis(departures(solution, first_guess(fields, targets)))
         trust = self.spread**2 / (self.spread**2 + jnp.square(sigma))
         return mean + per_row(trust, x) * (x - mean)
+
+
+class Undriven(Refiner):
+    """The same of u_t = rate slope(x), which has no controls."""
+
+    def answer(self, fields):
+        force = fields["rate"][:, None] * fields["slope"]
+        frames = 2 * fields["u_coarse"].shape[1]
+        return super().answer({**fields, "f": force[:, None].repeat(frames, axis=1)})
 
 
 def blocks(values, factor):
@@ -156,6 +168,40 @@ def test_a_model_on_another_grid_shares_its_parameters_and_its_domain():
     assert fine.on(model.targets.grid).domain == model.domain
     with pytest.raises(ValueError, match=r"refined by one ratio"):
         model.on((4, 16, 16))
+
+
+def test_without_controls_parameters_and_landscapes_serve_every_grid():
+    """u_t = rate slope(x): slopes are thinned as states are, rates are not."""
+    factor, frames, draw = 4, 5, np.random.default_rng(0)
+    coords = {
+        "time": 3.0 + TIME_STEP / factor * np.arange(factor * frames + 1),
+        "x": np.arange(factor * POINTS) / (factor * POINTS),
+    }
+    rate, slope = draw.normal(size=2), draw.normal(size=factor * POINTS)
+    initial = draw.normal(size=(2, factor * POINTS))
+    elapsed = coords["time"][1:] - 3.0
+    u = initial[:, None] + rate[:, None, None] * np.multiply.outer(elapsed, slope)
+    truth = to_dataset({"u0": initial, "u": u}, coords, ("u",), ())
+    truth = truth.assign_coords(rate=("sample", rate), slope=("x", slope))
+
+    def task(state, _, dims):
+        targets, given = tasks.refinement(state, (), dims)
+        return tasks.Task(targets, (*given, Field("rate", ()), Field("slope", ("x",))))
+
+    model = make_operator(Undriven, task=task)
+    coarse = coarsen(truth, factor)
+    fine = super_resolve(
+        model, coarse, truth.isel(time=0, drop=True), factor=factor, key=KEY
+    )
+    xr.testing.assert_allclose(fine, truth, atol=1e-10)
+    with pytest.raises(ValueError, match=r"'slope' is missing"):
+        super_resolve(
+            model,
+            coarse.u,
+            initial=truth.u.isel(time=0).drop_vars("slope"),
+            factor=factor,
+            key=KEY,
+        )
 
 
 BAD = {

@@ -47,22 +47,35 @@ def in_batches(
 
 
 def record_coords(
-    model: WDNO, control: Labelled, frames: int | None
+    model: WDNO, over_time: Labelled, frames: int | None
 ) -> dict[str, np.ndarray]:
-    """Expected coordinates of a record that begins with the first row of `control`.
+    """Expected coordinates of a record that begins with the first row of `over_time`.
 
-    Without controls a record begins at the model's own first instant and has one window
-    unless `frames` says otherwise.
+    Args:
+        model: its domain gives the spacings, and the first instant of what has none.
+        over_time: the controls, which a model with controls needs; or anything else.
+        frames: of the record. By default every row of the controls but the last acts;
+            without controls there is one window.
     """
     space = model.targets.grid[1:]
-    if not (model.control or model.coarse):
-        count = model.window if frames is None else frames
-        if count < 1:
-            raise ValueError(
-                f"A record has at least one frame, but {frames} were asked for. Ask "
-                "for more."
-            )
-        return model.domain.coords(model.targets.dims, (count, *space))
+    if model.control:
+        frames = _acting(over_time, frames)
+    elif frames is None:
+        frames = model.window
+    if frames < 1:
+        raise ValueError(
+            f"A record has at least one frame, but {frames} were asked for. Ask for "
+            "more."
+        )
+    coords = model.domain.coords(model.targets.dims, (frames, *space))
+    if "time" in over_time.coords:
+        elapsed = coords["time"] - coords["time"][0]
+        coords["time"] = elapsed + float(over_time["time"][0])
+    return coords
+
+
+def _acting(control: Labelled, frames: int | None) -> int:
+    """Rows of a control that act: all but the last, unless `frames` says otherwise."""
     if "time" not in control.dims:
         raise ValueError(
             "A control is given over time, but has the dimensions "
@@ -75,11 +88,7 @@ def record_coords(
             f"A record has at least one frame and at most one per row of the control, "
             f"{rows} here, but {frames} were asked for. Give a longer control."
         )
-    coords = model.domain.coords(model.targets.dims, (frames, *space))
-    if "time" in control.coords:
-        elapsed = coords["time"] - coords["time"][0]
-        coords["time"] = elapsed + float(control["time"][0])
-    return coords
+    return frames
 
 
 def attributes(labelled: Labelled, names: tuple[str, ...]) -> dict[str, dict]:

@@ -12,6 +12,7 @@ from wdno.samplers import RowKeys, Sampler, step_keys
 from wdno.trajectory import (
     at_instant,
     coarsen,
+    landscape,
     on_grid,
     over_intervals,
     to_batch,
@@ -25,7 +26,7 @@ def super_resolve(
     model: WDNO,
     coarse: Labelled,
     initial: Labelled,
-    control: Labelled,
+    control: Labelled | None = None,
     *,
     factor: int = 2,
     sampler: Sampler | None = None,
@@ -47,9 +48,10 @@ def super_resolve(
         model: a model of the refinement task; its parameters serve every grid.
         coarse: states at t_0 … t_M on (sample[, member], time, *space), from another
             model, a solver or a measurement; an array if there is one state.
-        initial: initial states on the finest grid.
+        initial: initial states on the finest grid. What never changes and the model is
+            given, such as a parameter of the equation, is a coordinate of theirs.
         control: controls on the finest grid: ``factor * M`` rows, or one more that
-            closes the record and does not act.
+            closes the record and does not act; left out if the model has none.
         factor: ratio of the finest grid to the coarse one along every axis.
         sampler: deterministic DDIM by default.
         steps: denoiser calls per window.
@@ -73,12 +75,14 @@ def super_resolve(
     """
     ratios = _ratios_to_finest(factor)
     _require_refiner(model)
+    control = xr.Dataset() if control is None else control
     frames, *points = _finest_extents(coarse, initial, control, model, factor)
     refiners = [
         (ratio, model.on((model.window, *(n // ratio for n in points))))
         for ratio in ratios
     ]
-    coords = record_coords(refiners[-1][1], control, frames)
+    over_time = control if model.control else coarse
+    coords = record_coords(refiners[-1][1], over_time, frames)
     fields, batch = _inputs(coarse, initial, control, model, coords, factor)
 
     def run(known: Fields, keys: RowKeys) -> Fields:
@@ -96,9 +100,10 @@ def super_resolve(
 
     states = in_batches(run, fields, batch_size, key)
     attrs = attributes(initial, model.state) | attributes(control, model.control)
-    return to_dataset(
+    fine = to_dataset(
         {**fields, **states}, coords, model.state, model.control, attrs, batch
     )
+    return fine.assign_coords({name: initial[name].variable for name in model.static})
 
 
 def _ratios_to_finest(factor: int) -> list[int]:
@@ -162,6 +167,7 @@ def _inputs(
     initials = at_instant(initial, model.state, space)
     states = on_grid(coarse, model.state, nested)
     arrays = {f"{name}0": u for name, u in initials.items()}
+    arrays |= landscape(initial, model.static, space)
     arrays |= over_intervals(control, model.control, coords)
     later = slice(1, None)
     arrays |= {f"{name}_coarse": u.isel(time=later) for name, u in states.items()}
@@ -171,11 +177,13 @@ def _inputs(
 def _on_coarser_grid(
     known: Fields, model: WDNO, coords: dict[str, np.ndarray], ratio: int
 ) -> Fields:
-    """Initial states and controls on the grid coarser by `ratio` than `coords`."""
-    space = ("sample", *model.targets.dims[1:])
-    labelled = to_dataset(known, coords, (), model.control).assign(
-        {f"{n}0": (space, np.asarray(known[f"{n}0"])) for n in model.state}
-    )
-    thin = coarsen(labelled, ratio)
-    initials = {f"{n}0": jnp.asarray(thin[f"{n}0"].values) for n in model.state}
-    return initials | to_fields(thin, (), model.control)
+    """What is known on the grid coarser by `ratio` than `coords`."""
+    axes = {f"{name}0": model.targets.dims[1:] for name in model.state} | model.static
+    thin = {
+        name: known[name][(slice(None), *(slice(None, None, ratio),) * len(dims))]
+        for name, dims in axes.items()
+    }
+    if model.control:
+        acting = to_dataset(known, coords, (), model.control)
+        thin |= to_fields(coarsen(acting, ratio), (), model.control)
+    return thin
