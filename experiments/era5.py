@@ -36,7 +36,7 @@ from flax import nnx
 
 import wdno
 from wdno import tasks
-from wdno.layout import Field
+from wdno.field import Field
 from wdno.networks import LocalConfig
 from wdno.recipes import RECIPES, Recipe
 from wdno.release import train

@@ -22,11 +22,13 @@ LAYERS = (
     {"_filter_banks", "wavelets", "trajectory", "metrics"},
     {
         "domain",
+        "field",
         "first_guess",
         "layout",
         "networks",
         "noise",
         "packing",
+        "prolongation",
         "schedules",
         "slots",
         "tasks",

@@ -15,7 +15,7 @@ from wdno import _torch_files, cli, io, recipes, samplers, tasks
 from wdno.cli import making
 from wdno.cli.fetching import amount
 from wdno.cli.making import duration
-from wdno.layout import Field
+from wdno.field import Field
 from wdno.networks import FourierConfig, MultiplierConfig
 from wdno.recipes import Recipe
 from wdno.systems import Advection, Burgers, CompressibleNavierStokes, Smoke, Waves

@@ -1,5 +1,7 @@
 """Interpolated coarse states, how far they may be off, and departures from them."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,14 +9,13 @@ import pytest
 
 from wdno import tasks
 from wdno.first_guess import (
-    SMALLEST,
     Guess,
     departures,
     energy_share,
+    evidence,
+    evidence_channels,
     first_guess,
-    prolonged,
     restored,
-    spread,
 )
 from wdno.layout import WaveletLayout
 
@@ -28,66 +29,39 @@ def halved(u):
     return jnp.asarray(coarse)
 
 
-def wave(points, frames, modes=1):
-    """sin(2 pi (x - t)) on a ring, states at t_0 … t_frames."""
-    time, x = np.arange(frames + 1) / frames, np.arange(points) / points
-    return np.sin(2 * np.pi * modes * (x - time[:, None]))[None]
+def wave_guess(n, wavelet, levels, scale=1.0):
+    """A layout of n by n samples, and its guess of scale sin(2 pi (x - t))."""
+    quantities = tasks.whole(("u",), DIMS)
+    mode = ("periodization",) * 2
+    layout = WaveletLayout(quantities, DIMS, (n, n), wavelet, mode, levels)
+    time, x = np.arange(n + 1) / n, np.arange(n) / n
+    u = scale * np.sin(2 * np.pi * (x - time[:, None]))[None]
+    known = {"u_coarse": halved(u[:, 1:]), "u0": jnp.asarray(u[:, 0])}
+    return layout, first_guess(known, layout)
 
 
-@pytest.mark.parametrize("space", [(8,), (4, 6)])
-def test_interpolation_is_exact_where_states_are_linear(space):
-    grid = np.meshgrid(np.arange(7.0), *map(np.arange, space), indexing="ij")
-    u = 3.0 + 2 * grid[0] - grid[1] + 0.5 * grid[-1]
-    mode = ("zero",) * (1 + len(space))
-    fine = prolonged(halved(u[None, 1:]), jnp.asarray(u[None, 0]), mode)
-    np.testing.assert_allclose(fine[0], u[1:], rtol=1e-6)
+@pytest.mark.parametrize("mode", ["periodization", "zero"])
+def test_between_walls_guesses_vanish_at_both(mode):
+    """Coarse states that do not, and an initial state, change nothing of that."""
+    (u,) = tasks.whole(("u",), DIMS)
+    walled = dataclasses.replace(u, walls=("x",))
+    layout = WaveletLayout((walled,), DIMS, (4, 8), "haar", (mode,) * 2)
+    known = {"u_coarse": jnp.full((1, 2, 4), 3.0), "u0": jnp.full((1, 8), 3.0)}
+    guess = first_guess(known, layout)["u"]
+    interior = [0, 1.5, 3, 3, 3, 3, 3, 1.5]
+    np.testing.assert_allclose(guess.states[0, 1], interior)
+    np.testing.assert_array_equal(guess.states[..., 0], 0)
+    z = layout.synthesis(jnp.ones((1, 2, 4, len(layout.channels))))
+    np.testing.assert_array_equal(restored(z, {"u": guess})["u"][..., 0], 0)
 
 
 def test_interpolation_wraps_around_where_the_wavelets_do():
+    quantities = tasks.whole(("u",), DIMS)
+    layout = WaveletLayout(quantities, DIMS, (2, 6), "haar", ("periodization",) * 2)
     u = np.zeros((1, 2, 6)) + np.array([0.0, 1, 2, 3, 4, 5])
-    fine = prolonged(halved(u), jnp.asarray(u[:, 0]), ("periodization",) * 2)
+    known = {"u_coarse": halved(u), "u0": jnp.asarray(u[:, 0])}
+    fine = first_guess(known, layout)["u"].states
     np.testing.assert_allclose(fine[0, -1], [0, 1, 2, 3, 4, 2])
-
-
-def test_interpolation_keeps_the_coarse_samples():
-    draw = np.random.default_rng(0)
-    u, before = draw.normal(size=(2, 6, 8)), jnp.asarray(draw.normal(size=(2, 8)))
-    fine = prolonged(halved(u), before, ("zero", "periodization"))
-    np.testing.assert_allclose(fine[:, 1::2, ::2], u[:, 1::2, ::2], rtol=1e-6)
-
-
-def test_the_spread_is_that_of_curvatures():
-    """Of a wave: second differences -4 sin²(k h / 2) u along either axis."""
-    u = wave(64, 32)
-    given = halved(u[:, 1:]), jnp.asarray(u[:, 0]), ("zero", "periodization")
-    came = np.asarray(spread(*given))[0, 4:-4, 4:-4]  # away from the ends
-    curvatures = [4 * np.sin(np.pi / n) ** 2 for n in (16, 32)]
-    coarse = np.square(u[0, 2::2, ::2]) * np.sum(np.square(curvatures))
-    everywhere = SMALLEST**2 * coarse.mean()
-    near = sum(np.roll(coarse, n, axis=1) for n in (-1, 0, 1)) / 3
-    near = (near[:-2] + near[1:-1] + near[2:]) / 3
-    expected = np.sqrt(near + everywhere).repeat(2, axis=0).repeat(2, axis=1)
-    np.testing.assert_allclose(came, expected[2:-2, 4:-4], rtol=0.02)
-
-
-def test_the_spread_falls_with_the_square_of_the_spacing_and_bounds_departures():
-    largest, sizes = [], []
-    for n in (16, 32, 64):
-        u = wave(n, n)
-        given = halved(u[:, 1:]), jnp.asarray(u[:, 0]), ("zero", "periodization")
-        guess, width = prolonged(*given), spread(*given)
-        largest.append(float(abs((u[:, 1:] - guess) / width).max()))
-        sizes.append(float(width.mean()))
-    order = np.log2(np.divide(sizes[:-1], sizes[1:]))
-    np.testing.assert_allclose(order, 2, atol=0.15)
-    assert max(largest) < 1 and max(largest) < 2 * min(largest)
-
-
-@pytest.mark.parametrize("points", [2, 8])
-def test_the_spread_of_states_at_rest_is_not_zero(points):
-    rest = jnp.zeros((1, 2, points // 2))
-    width = spread(rest, jnp.zeros((1, points)), ("zero", "zero"))
-    assert width.shape == (1, 4, points) and (width > 0).all()
 
 
 def test_departures_are_undone():
@@ -133,7 +107,7 @@ def test_errors_of_departures_count_by_the_square_of_their_unit():
     assert energy_share(layout, {}).shape == (len(layout.channels),)
     unit = jnp.asarray(draw.uniform(0.1, 3, size=(2, 2, 2)))
     unit = unit.repeat(4, axis=1).repeat(4, axis=2)
-    guesses = {"u": Guess(jnp.zeros((2, 8, 8)), unit)}
+    guesses = {"u": Guess(jnp.zeros((2, 8, 8)), unit, jnp.zeros((2, 4, 4, 2)))}
     weight = energy_share(layout, guesses)
     assert float(weight.mean()) == pytest.approx(1)
     sizes = []
@@ -144,3 +118,40 @@ def test_errors_of_departures_count_by_the_square_of_their_unit():
         physical += jnp.square(fields["v"]) / power["v"]
         sizes.append(float((weight * jnp.square(error)).sum() / physical.sum()))
     np.testing.assert_allclose(sizes, sizes[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+@pytest.mark.parametrize("wavelet", ["haar", "bior2.4"])
+def test_evidence_is_the_curvatures_where_their_coefficients_are(wavelet, levels):
+    layout, guesses = wave_guess(32, wavelet, levels)
+    (channels,) = evidence(layout, guesses)
+    assert channels.shape == (1, *layout.coefficient_grid, 2)
+    if wavelet == "haar":
+        size = 2 ** (levels - 1)
+        blocks = guesses["u"].curvatures.reshape(
+            1, 16 // size, size, 16 // size, size, 2
+        )
+        np.testing.assert_allclose(channels, blocks.mean((2, 4)), atol=1e-6)
+
+
+def test_evidence_has_no_unit_and_looks_alike_on_every_grid():
+    """Curvatures of a wave fall with the square of the spacing, evidence does not."""
+    sizes = []
+    for n in (16, 32, 64):
+        _, guesses = wave_guess(n, "haar", 1)
+        sizes.append(float(jnp.square(guesses["u"].curvatures).mean()))
+    np.testing.assert_allclose(sizes, sizes[-1], rtol=0.1)
+    _, small = wave_guess(64, "haar", 1, scale=0.5)
+    np.testing.assert_allclose(
+        small["u"].curvatures, guesses["u"].curvatures, atol=1e-3
+    )
+
+
+def test_models_without_coarse_states_have_no_evidence():
+    quantities = tasks.whole(("u",), DIMS)
+    layout = WaveletLayout(quantities, DIMS, (2, 4), "haar", ("zero",) * 2)
+    assert evidence(layout, {}) == [] and evidence_channels(layout, layout) == 0
+    given = dataclasses.replace(
+        layout, fields=(*tasks.initial(("u",), DIMS), *tasks.coarse(("u",), DIMS))
+    )
+    assert evidence_channels(layout, given) == 2

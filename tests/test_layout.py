@@ -12,7 +12,8 @@ import pywt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wdno.layout import Field, WaveletLayout
+from wdno.field import Field
+from wdno.layout import WaveletLayout
 
 DIMS = ("time", "y", "x")
 EVEN = ("periodization", "boundary")

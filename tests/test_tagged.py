@@ -7,7 +7,7 @@ import pytest
 
 from wdno import official
 from wdno._tagged import from_json, to_json
-from wdno.layout import Field
+from wdno.field import Field
 from wdno.tiled_layout import PARTS, TiledTargets
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from wdno import tasks
-from wdno.layout import Field, WaveletLayout
+from wdno.field import Field
+from wdno.layout import WaveletLayout
 
 DIMS = ("time", "x")
 BURGERS = (("u",), ("f",), DIMS)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from wdno.layout import Field
+from wdno.field import Field
 from wdno.official.kinds import burgers_tiling
 from wdno.slots import Bands, Subbands
 from wdno.tiled_layout import TiledConditions, TiledTargets

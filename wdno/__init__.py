@@ -20,7 +20,8 @@ from wdno import (
     wavelets,
 )
 from wdno.closed_loop import control_loop
-from wdno.layout import Field, WaveletLayout
+from wdno.field import Field
+from wdno.layout import WaveletLayout
 from wdno.operator import WDNO, Domain, generate, training_loss
 from wdno.persistence import load, read_card, save, shipped
 from wdno.planning import best_plan, control

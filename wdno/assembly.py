@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter1d
 from wdno import tasks
 from wdno._typing import Fields
 from wdno.denoiser import Denoiser, Karras
-from wdno.first_guess import departures, first_guess
+from wdno.first_guess import departures, evidence_channels, first_guess
 from wdno.layout import WaveletLayout
 from wdno.networks import build
 from wdno.operator import WDNO, Domain
@@ -164,7 +164,7 @@ def assemble(recipe: Recipe, dataset: xr.Dataset, batches: WindowBatches) -> WDN
         recipe.network,
         len(dims),
         len(targets.channels),
-        len(given.channels),
+        len(given.channels) + evidence_channels(targets, given),
         rngs=nnx.Rngs(batches.seed),
     )
     noise = recipe.noise

@@ -16,28 +16,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from wdno._typing import Fields
+from wdno.field import Field
 from wdno.packing import Packing
 
 _CRITICALLY_SAMPLED = ("periodization", "boundary")
 """Modes that keep as many coefficients as samples, which needs even extents."""
-
-
-@dataclass(frozen=True)
-class Field:
-    """A named quantity on some of the axes of a layout.
-
-    Attributes:
-        name: key of the array in `Fields`.
-        dims: the layout's axes that the quantity has, in the layout's order; it is
-            constant along the others (an initial state lacks "time", a scalar all).
-        level: the quantity is given on a grid coarser by 2^level along its axes.
-        held: values act until the next instant, as those of controls do.
-    """
-
-    name: str
-    dims: tuple[str, ...]
-    level: int = 0
-    held: bool = False
 
 
 @dataclass(frozen=True)
@@ -169,6 +152,10 @@ class WaveletLayout:
         """The channels of `z` that belong to the field `name`."""
         return z[..., self._place(name)]
 
+    def means(self, x: Float[Array, "batch *extent"]) -> Float[Array, "batch *grid"]:
+        """Local means of a field with all axes, on the grid of coefficients."""
+        return self._packing(self.dims).means(x)
+
     def fit(self, batches: Iterable[Fields]) -> "WaveletLayout":
         """The same layout with scales fitted: root mean square of each channel.
 
@@ -214,6 +201,7 @@ class WaveletLayout:
     def _analyse(
         self, x: Float[Array, "batch *extent"], quantity: Field
     ) -> Float[Array, "batch *grid subband"]:
+        x = quantity.between_walls(x)
         for axis in range(1, x.ndim):
             x = jnp.repeat(x, 2**quantity.level, axis=axis)
         z = self._packing(quantity.dims).pack(x)
@@ -226,7 +214,7 @@ class WaveletLayout:
         z = z.mean(axis=self._missing(quantity))
         x = self._packing(quantity.dims).unpack(z)
         last = slice(2**quantity.level - 1, None, 2**quantity.level)
-        return x[(slice(None), *(last,) * len(quantity.dims))]
+        return quantity.between_walls(x[(slice(None), *(last,) * len(quantity.dims))])
 
     def _missing(self, quantity: Field) -> tuple[int, ...]:
         """Axes of the coefficient array along which the quantity is constant."""

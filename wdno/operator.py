@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -12,6 +13,7 @@ from wdno.first_guess import (
     Guess,
     departures,
     energy_share,
+    evidence,
     first_guess,
     restored,
 )
@@ -165,7 +167,7 @@ def training_loss(noise: NoiseDistribution) -> Loss[WDNO]:
         model = model.on(batch[model.targets.fields[0].name].shape[1:])
         guesses = first_guess(batch, model.targets)
         x0 = model.targets.analysis(departures(batch, guesses))
-        cond = model.given.analysis(batch)
+        cond = _condition(model, batch, guesses)
         weight = energy_share(model.targets, guesses)
         return denoising_loss(model.denoiser, x0, cond, noise, weight, key)
 
@@ -190,14 +192,20 @@ def generate(
         key: one key, or one per row.
         guidance: denoiser -> denoiser, e.g. ``guide(objective, model.targets, 0.1)``.
     """
-    cond = model.given.analysis(known)
     guesses = first_guess(known, model.targets)
+    cond = _condition(model, known, guesses)
     denoise = model.denoiser.given(cond)
     if guidance is not None:
         denoise = _on_departures(guidance, model.targets, guesses)(denoise)
     shape = (len(cond), *model.targets.coefficient_grid, len(model.targets.channels))
     z = sample(sampler, denoise, shape, sigmas.astype(cond.dtype), key)
     return restored(model.targets.synthesis(z), guesses)
+
+
+def _condition(model: WDNO, known: Fields, guesses: dict[str, Guess]) -> Coefficients:
+    """What the denoiser is given: coefficients, and what coarse states show."""
+    parts = [model.given.analysis(known), *evidence(model.targets, guesses)]
+    return jnp.concatenate(parts, axis=-1)
 
 
 def _on_departures(

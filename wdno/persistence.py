@@ -25,7 +25,9 @@ from safetensors.flax import save as dump_weights
 from wdno import denoiser, networks
 from wdno._files import replacing
 from wdno._tagged import from_json, to_json
-from wdno.layout import Field, WaveletLayout
+from wdno.field import Field
+from wdno.first_guess import evidence_channels
+from wdno.layout import WaveletLayout
 from wdno.operator import WDNO, Domain
 from wdno.schedules import SCHEDULES
 from wdno.tiled_layout import PARTS, TiledConditions, TiledTargets
@@ -200,7 +202,7 @@ def _rebuild(card: Mapping[str, Any]) -> WDNO:
             from_json(card["network"], networks.NETWORKS),
             len(targets.dims),
             len(targets.channels),
-            len(given.channels),
+            len(given.channels) + evidence_channels(targets, given),
             rngs=nnx.Rngs(0),
         )
         preconditioning = from_json(card["preconditioning"], _PRECONDITIONINGS)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from wdno import tasks
-from wdno.layout import Field
+from wdno.field import Field
 from wdno.networks import (
     FourierConfig,
     LocalConfig,
@@ -76,6 +76,7 @@ class Recipe:
             are out of place, in cells: errors of models and solvers are mostly that.
         wavelet: name of the wavelet.
         mode: boundary treatment of time and of every spatial axis.
+        walls: axes between two walls at which states vanish after t = 0, see `Field`.
         levels: wavelet levels.
         network: shape of the backbone.
         noise: noise levels of training.
@@ -96,6 +97,7 @@ class Recipe:
     coarse_shift: float = 0.0
     wavelet: str = "bior2.4"
     mode: tuple[str, ...] = ("periodization", "periodization")
+    walls: tuple[str, ...] = ()
     levels: int = 2
     network: NetworkConfig = field(default_factory=FourierConfig)
     noise: NoiseLevels = field(default_factory=NoiseLevels)
@@ -110,8 +112,16 @@ class Recipe:
     def fields(self, dims: tasks.Names) -> tasks.Task:
         """All fields to generate and all that are given, on these axes."""
         task = self.task(self.state, self.control, dims)
-        targets, given = self.beside
-        return tasks.Task(task.targets + targets, task.given + given)
+        targets, given = (
+            tuple(self._between_walls(quantity, dims) for quantity in part)
+            for part in task
+        )
+        return tasks.Task(targets + self.beside.targets, given + self.beside.given)
+
+    def _between_walls(self, quantity: Field, dims: tasks.Names) -> Field:
+        """Moving states have walls; initial ones and controls need not vanish there."""
+        moving = dims[0] in quantity.dims and not quantity.held
+        return replace(quantity, walls=self.walls) if moving else quantity
 
     def notes(self) -> dict[str, Any]:
         """The recipe as it stands on a card: the task by its name."""
@@ -160,9 +170,10 @@ RECIPES: dict[str, Recipe] = {
         window=16,
         task=tasks.refinement,
         more_grids=(TrainingGrid(2, 16), TrainingGrid(4, 16)),
-        coarse_noise=0.015,
-        coarse_shift=0.4,
+        coarse_noise=0.002,
+        coarse_shift=0.05,
         wavelet="haar",
+        walls=("x",),
         levels=1,
         network=LocalConfig((3, 5), width=48, depth=6),
         noise=NoiseLevels(share_at_max=0.8, mean=0.0, std=1.5),

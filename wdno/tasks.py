@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from jaxtyping import Array
 
-from wdno.layout import Field
+from wdno.field import Field
 
 Names = tuple[str, ...]
 Values = TypeVar("Values", np.ndarray, Array)

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from wdno._typing import Fields
-from wdno.layout import Field
+from wdno.field import Field
 from wdno.slots import Bands, CoarseSubbands, Subbands
 from wdno.tiling import Geometry, Packed, Record, Tiling
 

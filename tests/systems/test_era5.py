@@ -11,7 +11,7 @@ import xarray as xr
 import wdno
 from wdno import metrics, tasks
 from wdno.assembly import WindowBatches
-from wdno.layout import Field
+from wdno.field import Field
 from wdno.recipes import RECIPES, Recipe
 from wdno.systems import era5
 from wdno.trajectory import coarsen, static_rows, to_arrays

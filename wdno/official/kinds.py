@@ -5,7 +5,7 @@ Facts: WDNO (arXiv 2412.04833), appendices A, F and H, and the released configur
 
 from dataclasses import dataclass
 
-from wdno.layout import Field
+from wdno.field import Field
 from wdno.networks import UNetConfig, VideoUNetConfig
 from wdno.operator import Domain
 from wdno.schedules import CosineSchedule, DiscreteSchedule, SigmoidSchedule
