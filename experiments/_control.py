@@ -63,9 +63,9 @@ class Problems(NamedTuple):
 
 
 def interval(values: Array | np.ndarray) -> list[float]:
-    """Mean over the problems and the ends of its 95 % bootstrap interval."""
+    """Mean over problems and ends of its 95 % bootstrap interval, to four digits."""
     per_sample = xr.DataArray(np.asarray(values), dims="sample")
-    return [round(float(part), 6) for part in metrics.bootstrap_interval(per_sample)]
+    return [float(f"{part:.4g}") for part in metrics.bootstrap_interval(per_sample)]
 
 
 def late_plan(
