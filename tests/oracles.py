@@ -135,3 +135,16 @@ def make_gated_fields(seed=1, **sizes):
     draw = np.random.default_rng(seed)
     gate = jnp.asarray(draw.uniform(0.5, 2.0, size=fields["u0"].shape))
     return {**fields, "gate": gate, **pass_gate(fields["u0"], fields["f"], gate)}
+
+
+def halved(u):
+    """Every second sample of states, as a refiner is given them."""
+    dims = ("time", "y", "x")[: u.ndim - 1]
+    coarse = tasks.with_conditions({"u": u}, tasks.coarse(("u",), dims))["u_coarse"]
+    return jnp.asarray(coarse)
+
+
+def wave(points, frames, modes=1):
+    """sin(2 pi (x - t)) on a ring, states at t_0 … t_frames."""
+    time, x = np.arange(frames + 1) / frames, np.arange(points) / points
+    return np.sin(2 * np.pi * modes * (x - time[:, None]))[None]

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from oracles import halved, wave
 
 from wdno import tasks
 from wdno.first_guess import (
@@ -22,20 +23,12 @@ from wdno.layout import WaveletLayout
 DIMS = ("time", "x")
 
 
-def halved(u):
-    """Every second sample of states, as a refiner is given them."""
-    dims = ("time", "y", "x")[: u.ndim - 1]
-    coarse = tasks.with_conditions({"u": u}, tasks.coarse(("u",), dims))["u_coarse"]
-    return jnp.asarray(coarse)
-
-
 def wave_guess(n, wavelet, levels, scale=1.0):
     """A layout of n by n samples, and its guess of scale sin(2 pi (x - t))."""
     quantities = tasks.whole(("u",), DIMS)
     mode = ("periodization",) * 2
     layout = WaveletLayout(quantities, DIMS, (n, n), wavelet, mode, levels)
-    time, x = np.arange(n + 1) / n, np.arange(n) / n
-    u = scale * np.sin(2 * np.pi * (x - time[:, None]))[None]
+    u = scale * wave(n, n)
     known = {"u_coarse": halved(u[:, 1:]), "u0": jnp.asarray(u[:, 0])}
     return layout, first_guess(known, layout)
 

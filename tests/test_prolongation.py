@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from oracles import halved, wave
 
-from wdno import tasks
 from wdno.prolongation import (
     SMALLEST,
     around,
@@ -15,19 +15,6 @@ from wdno.prolongation import (
     spread,
     straight,
 )
-
-
-def halved(u):
-    """Every second sample of states, as a refiner is given them."""
-    dims = ("time", "y", "x")[: u.ndim - 1]
-    coarse = tasks.with_conditions({"u": u}, tasks.coarse(("u",), dims))["u_coarse"]
-    return jnp.asarray(coarse)
-
-
-def wave(points, frames, modes=1):
-    """sin(2 pi (x - t)) on a ring, states at t_0 … t_frames."""
-    time, x = np.arange(frames + 1) / frames, np.arange(points) / points
-    return np.sin(2 * np.pi * modes * (x - time[:, None]))[None]
 
 
 @pytest.mark.parametrize("frames", [2, 6])
