@@ -45,6 +45,27 @@ def duration(text: str) -> float:
     return float(match[1]) * _SECONDS[match[2]]
 
 
+def varied(
+    system: systems.PhysicalSystem, parameters: dict[str, float]
+) -> systems.PhysicalSystem:
+    """The system with other values of some of its numbers.
+
+    Raises:
+        ValueError: if it has no such number, or one that is whole gets another.
+    """
+    kinds = {f.name: type(getattr(system, f.name)) for f in dataclasses.fields(system)}
+    numbers = {name: kind for name, kind in kinds.items() if kind in (int, float)}
+    for name, value in parameters.items():
+        if name not in numbers or numbers[name](value) != value:
+            raise ValueError(
+                "A system is varied in its numbers, whole ones by whole ones, but got "
+                f"{name} = {value:g}. Choose from: "
+                f"{', '.join(f'{n} ({kind.__name__})' for n, kind in numbers.items())}."
+            )
+    values = {name: numbers[name](value) for name, value in parameters.items()}
+    return dataclasses.replace(system, **values)
+
+
 def run_demo(
     system: Positional[Literal["burgers", "smoke"]],
     out: Path = Path("demo"),
@@ -75,6 +96,7 @@ def data(
     ],
     samples: int,
     out: Path,
+    parameters: tuple[tuple[str, float], ...] = (),
     seed: int = 0,
     chunk: int = 512,
     workers: int = 1,
@@ -89,12 +111,13 @@ def data(
             are trained; smoke-small is stored on 32 x 32 points at 16 instants.
         samples: number of trajectories.
         out: NetCDF file to write.
+        parameters: other values of numbers of the system, e.g. viscosity 0.02.
         seed: seed of the inputs.
         chunk: trajectories solved and written at once.
         workers: chunks solved at the same time, in threads.
     """
     how = {"seed": seed, "chunk": chunk, "workers": workers}
-    systems.generate(SYSTEMS[system](), out, samples, **how)
+    systems.generate(varied(SYSTEMS[system](), dict(parameters)), out, samples, **how)
     print(f"Wrote {samples} trajectories to {out}, checksum {systems.verify(out)}")
 
 
