@@ -3,7 +3,8 @@
 A forecast on the training grid, or a cheap run of the solver, is doubled three times
 and compared with the reference solution on the finest grid: everything is interpolated
 to that grid, linearly as in WDNO's table 16, the forecast also by nearest and cubic
-rules. Rivals: the base model run on the finer grids, and the refiner without wavelets.
+rules. What a doubling changes is told by differences trajectory by trajectory. Rivals:
+the base model run on the finer grids, and the refiner without wavelets.
 """
 
 import resource
@@ -13,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import jax
+import numpy as np
 import tyro
 import xarray as xr
 from _control import interval
@@ -66,9 +68,17 @@ def main(config: Config) -> None:
         return part.u.isel(time=0), part.f
 
     def measure(
-        arm: str, name: str, states: Callable[[], xr.Dataset], kinds=("linear",)
-    ) -> xr.Dataset:
-        """Errors on the finest grid, seconds of a second call, memory until then."""
+        arm: str,
+        name: str,
+        states: Callable[[], xr.Dataset],
+        kinds: tuple[str, ...] = ("linear",),
+        before: np.ndarray | None = None,
+    ) -> tuple[xr.Dataset, np.ndarray]:
+        """Errors on the finest grid, seconds of a second call, memory until then.
+
+        Returns the states and their linearly interpolated errors by trajectory, which
+        are stored less those `before`, if these are given.
+        """
         states()
         begin = time.perf_counter()
         found = states()
@@ -76,16 +86,26 @@ def main(config: Config) -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         row = {"seconds_per_trajectory": seconds, "peak_memory_gib": round(peak, 2)}
         later = metrics.exclude_initial
+        errors = {}
         for kind in kinds:
             whole = interpolated(found.u, truth.u, kind)
-            row[kind] = interval(metrics.mse(later(whole), later(truth.u)).values)
+            errors[kind] = metrics.mse(later(whole), later(truth.u)).values
+            row[kind] = interval(errors[kind])
+        if before is not None:
+            row["change"] = interval(errors["linear"] - before)
         results.setdefault(arm, {})[name] = row
         print(f"{arm:26s}{name:10s}", row, flush=True)
         record("super_resolution", asdict(config), **results)
-        return found
+        return found, errors["linear"]
 
-    def doublings(arm: str, model: wdno.WDNO, coarse: xr.Dataset, start: float) -> None:
-        """Every finer grid, from the coarse states of a grid."""
+    def doublings(
+        arm: str,
+        model: wdno.WDNO,
+        start: float,
+        coarse: xr.Dataset,
+        error: np.ndarray,
+    ) -> None:
+        """Every finer grid, from the coarse states of a grid and their errors."""
         for level in (level for level in LEVELS if level > start):
 
             def refined(level=level) -> xr.Dataset:
@@ -93,7 +113,7 @@ def main(config: Config) -> None:
                 how = {"factor": factor, "batch_size": 16, "key": key}
                 return wdno.super_resolve(model, coarse, *inputs(level), **how)
 
-            measure(arm, f"x{level}", refined)
+            _, error = measure(arm, f"x{level}", refined, before=error)
 
     base, refiner = wdno.load(config.base), wdno.load(config.refiner)
     forecast = measure(
@@ -102,10 +122,10 @@ def main(config: Config) -> None:
         lambda: wdno.simulate(base, *inputs(1), key=key),
         ("nearest", "linear", "cubic"),
     )
-    doublings("base, then refiner", refiner, forecast, 1)
+    doublings("base, then refiner", refiner, 1, *forecast)
     if config.rival.exists():
         rival = wdno.load(config.rival)
-        doublings("refiner without wavelets", rival, forecast, 1)
+        doublings("refiner without wavelets", rival, 1, *forecast)
     for level in LEVELS[1:]:
         finer = base.on((base.window, level * POINTS))
         measure(
@@ -119,7 +139,7 @@ def main(config: Config) -> None:
         cheap = measure(
             "solver alone", f"x{ratio}", lambda r=ratio: system(r).run(*inputs(r))
         )
-        doublings(f"solver x{ratio}, then refiner", refiner, cheap, ratio)
+        doublings(f"solver x{ratio}, then refiner", refiner, ratio, *cheap)
     for ratio in (2, 4):
         measure("solver alone", f"x{ratio}", lambda r=ratio: system(r).run(*inputs(r)))
 

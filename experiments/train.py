@@ -6,22 +6,21 @@ the lazy wavelet only sorts samples, so that network, work and budget stay the s
     taskset -c 0 python experiments/train.py --recipe burgers-control \\
         --data bursts.nc --out runs/control [--wavelet lazy]
 
-Several files are one data set. The refiner has trajectories of 2, 4 and 8 times the
-viscosity too: in units of the spacing they look like those of finer grids.
+Several files are one data set, and the last trajectories of the last are held back. The
+refiner has trajectories of 2, 4 and 8 times the viscosity too: in units of the spacing
+they look like those of finer grids (`datasets/burgers.md`).
 """
 
-import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
-import xarray as xr
 
 from wdno.recipes import RECIPES
 from wdno.release import run
 from wdno.training import TrainingConfig
-from wdno.trajectory import open_trajectories
+from wdno.trajectory import join_trajectories
 
 
 @dataclass(frozen=True)
@@ -39,14 +38,6 @@ class Config:
     resume: bool = False
 
 
-def joined(files: tuple[Path, ...]) -> xr.Dataset:
-    """All trajectories, with the recipes of all files."""
-    parts = [open_trajectories(file) for file in files]
-    data = xr.concat(parts, "sample", join="exact", combine_attrs="drop_conflicts")
-    recipes = [json.loads(part.attrs.get("recipe", "null")) for part in parts]
-    return data.assign_attrs(recipe=json.dumps(recipes))
-
-
 def main(config: Config) -> None:
     """Train, and save the model with its history."""
     recipe = RECIPES[config.recipe]
@@ -60,7 +51,7 @@ def main(config: Config) -> None:
     )
     run(
         config.recipe,
-        joined(config.data),
+        join_trajectories(config.data),
         training,
         config.out,
         recipe=recipe,

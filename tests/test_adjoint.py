@@ -117,6 +117,27 @@ def test_the_step_is_along_the_gradient_of_the_burgers_solver():
     np.testing.assert_allclose(slope / (2 * h), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("constraint", [None, bounds("f", -9.0, 9.0)])
+def test_single_precision_stays_single_where_double_is_possible(constraint):
+    """The line search has step sizes of double precision, the solver takes one kind."""
+    system = Burgers(points=16, frames=3, duration=0.3)
+    single = jax.tree.map(
+        lambda field: field.astype(jnp.float32),
+        system.sample_inputs(jax.random.key(0), 2),
+    )
+    known, start = {"u0": single["u0"], "uT": 0 * single["u0"]}, {"f": single["f"]}
+    found = descend(
+        system.solve,
+        known,
+        start,
+        lambda s: terminal(s["u"], s["uT"]),
+        steps=2,
+        constraint=constraint,
+    )
+    assert found.controls["f"].dtype == found.states["u"].dtype == jnp.float32
+    assert (found.values[-1] < 0.5 * found.values[0]).all()
+
+
 def test_other_optimisers_go_through_the_same_function():
     known, start = problem()
     found = descend(HEAT.solve, known, start, J, steps=20, optimizer=optax.adam(0.1))

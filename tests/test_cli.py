@@ -80,6 +80,23 @@ def test_train_leaves_a_model_with_its_history(files):
     assert log[-1]["validation_error"] == pytest.approx(card["validation_error"])
 
 
+def test_train_takes_several_files(files, tmp_path, monkeypatch):
+    """As one data set, of which the card names the parts."""
+    more = replace(Burgers(duration=0.8, frames=8, points=16), viscosity=0.02)
+    wdno.systems.generate(more, tmp_path / "more.nc", 4)
+    monkeypatch.setitem(recipes.RECIPES, "tiny", TINY)
+    cli.main(
+        f"train tiny --data {tmp_path / 'more.nc'} {files / 'data.nc'} "
+        f"--out {tmp_path / 'run'} --steps 1 --validation-samples 6".split()
+    )
+    card = json.loads((tmp_path / "run" / "model" / "card.json").read_text())
+    recipe, none = json.loads(card["data"]["recipe"])
+    assert recipe["parameters"]["viscosity"] == 0.02 and none is None
+    assert card["data"]["checksum"] == json.dumps(
+        [wdno.systems.verify(tmp_path / "more.nc"), None]
+    )
+
+
 def test_simulate_then_evaluate(files, capsys):
     model, data = files / "run" / "model", files / "data.nc"
     out = files / "forecast.nc"
@@ -226,6 +243,26 @@ def test_data_of_every_system_can_be_asked_for(name, tmp_path, monkeypatch):
         "smoke-small": Smoke(points=32, refinement=4, frames=16, substeps=16),
     }
     assert asked == [(systems[name], "d.nc", 3, 5, 512)]
+
+
+def test_data_of_other_parameters(tmp_path, capsys):
+    out = tmp_path / "burgers.nc"
+    small = "--parameters viscosity 0.02 points 16 frames 2 duration 0.2"
+    cli.main(f"data burgers --samples 2 --out {out} {small}".split())
+    system = Burgers(viscosity=0.02, points=16, frames=2, duration=0.2)
+    expected = wdno.systems.generate(system, tmp_path / "expected.nc", 2)
+    assert wdno.systems.verify(out) == wdno.systems.verify(expected)
+    recipe = json.loads(xr.open_dataset(out).attrs["recipe"])
+    assert recipe["parameters"]["viscosity"] == 0.02
+    assert isinstance(recipe["parameters"]["points"], int)
+
+    out = tmp_path / "none.nc"
+    for wrong in ("density 2", "points 2.5", "force_spans 0.1"):
+        message = refused(
+            capsys, f"data burgers --samples 2 --out {out} --parameters {wrong}"
+        )
+        assert wrong.replace(" ", " = ") in message and "viscosity (float)" in message
+    assert not out.exists()
 
 
 def test_small_smoke_is_solved_on_the_grid_and_with_the_steps_of_the_other():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from wdno.trajectory import (
     check_grid,
     coarsen,
+    join_trajectories,
     landscape,
     open_trajectories,
     save,
@@ -414,6 +415,44 @@ def test_files_that_cannot_be_read(dataset, tmp_path):
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(ValueError, match="cannot be read"):
         open_trajectories(path)
+
+
+def test_files_are_joined_in_their_order(dataset, tmp_path):
+    """What differs is listed, what is the same for all trajectories stays so."""
+    first = dataset.assign_coords(bed=("x", np.arange(dataset.sizes["x"])))
+    first = first.assign_coords(viscosity=("sample", np.ones(dataset.sizes["sample"])))
+    first = first.assign_attrs(recipe='{"seed": 0}', checksum="a", title="Flow")
+    second = (first.isel(sample=[1, 0]) * 2).assign_attrs(
+        first.attrs, recipe='{"seed": 1}'
+    )
+    paths = [tmp_path / "second.nc", tmp_path / "first.nc"]
+    for part, path in zip((second, first), paths, strict=True):
+        save(part, path)
+    joined = join_trajectories(paths)
+    assert joined.sizes["sample"] == dataset.sizes["sample"] + 2
+    xr.testing.assert_equal(joined.isel(sample=slice(2)), second)
+    xr.testing.assert_equal(joined.isel(sample=slice(2, None)), first)
+    assert joined.bed.dims == ("x",)
+    assert joined.attrs["title"] == "Flow"
+    assert joined.attrs["recipe"] == '[{"seed": 1}, {"seed": 0}]'
+    assert joined.attrs["checksum"] == '["a", "a"]'
+    xr.testing.assert_identical(join_trajectories(paths[:1]).load(), second)
+
+
+def test_files_with_different_grids_or_variables_are_not_joined(dataset, tmp_path):
+    bed = ("x", np.arange(dataset.sizes["x"]))
+    others = {
+        "grid": dataset.isel(x=slice(1, None)),
+        "variables": dataset.drop_vars("f"),
+        "bed": dataset.assign_coords(bed=bed),
+    }
+    save(dataset, tmp_path / "data.nc")
+    for name, other in others.items():
+        save(other, path := tmp_path / f"{name}.nc")
+        with pytest.raises(ValueError, match=f"all else in common.*{name}"):
+            join_trajectories([tmp_path / "data.nc", path])
+    with pytest.raises(ValueError, match="all else in common"):
+        join_trajectories([])
 
 
 def test_file_without_the_variable(dataset, tmp_path):

@@ -67,6 +67,11 @@ class Problem:
         )
 
     def advance(self, known: Fields, at: Iterate) -> Iterate:
+        def tried(controls: Fields) -> Scalar:
+            # A step size of double precision must not make the controls so.
+            controls = jax.tree.map(_like, controls, at.controls)
+            return self.value(known, self.project(controls))
+
         with jax.numpy_dtype_promotion("standard"):  # optax mixes precisions
             step, memory = optax.with_extra_args_support(self.optimizer).update(
                 at.slope,
@@ -74,7 +79,7 @@ class Problem:
                 at.controls,
                 value=at.value,
                 grad=at.slope,
-                value_fn=lambda controls: self.value(known, self.project(controls)),
+                value_fn=tried,
             )
         controls = self.project(optax.apply_updates(at.controls, step))
         trials = optax.tree_utils.tree_get(memory, "num_linesearch_steps", 0)
@@ -122,6 +127,10 @@ def _each(run: Callable, rows: tuple, batch_size: int) -> Any:
     after = jax.lax.map(lambda row: run(*row), rows, batch_size=together)
     # Weakly typed numbers of the optimiser would compile the second step anew.
     return jax.tree.map(lambda leaf: leaf.astype(leaf.dtype), after)
+
+
+def _like(values: Array, other: Array) -> Array:
+    return values.astype(other.dtype)
 
 
 def _norm(row: Fields) -> Scalar:

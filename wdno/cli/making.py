@@ -10,7 +10,7 @@ from tyro.conf import Positional
 
 from wdno import demo, io, official, persistence, recipes, release, systems
 from wdno.training import TrainingConfig
-from wdno.trajectory import open_trajectories
+from wdno.trajectory import join_trajectories
 
 SYSTEMS = {
     "advection": systems.Advection,
@@ -156,7 +156,7 @@ def import_official(
 
 def train(
     recipe: Positional[str],
-    data: Path,
+    data: tuple[Path, ...],
     out: Path,
     budget: str = "",
     steps: int | None = None,
@@ -170,7 +170,8 @@ def train(
 
     Args:
         recipe: name of a recipe, e.g. burgers-simulation.
-        data: file of trajectories; its last ones are held back for validation.
+        data: files of trajectories on one grid; the last trajectories of the last file
+            are held back for validation.
         out: folder of the run.
         budget: length as a duration, e.g. 90m. Give this or steps.
         steps: length in updates; the run is then reproducible bit for bit.
@@ -193,7 +194,7 @@ def train(
     )
     release.run(
         recipe,
-        open_trajectories(data),
+        join_trajectories(data),
         config,
         out,
         validation_samples=validation_samples,

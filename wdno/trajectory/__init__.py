@@ -10,7 +10,7 @@ pair "u0" (batch, *space), "u" (batch, M, *space) at t_1 … t_M, and the contro
 from wdno.trajectory._checks import named
 from wdno.trajectory.arrays import static_rows, to_arrays, to_dataset, to_fields
 from wdno.trajectory.cuts import coarsen, windows
-from wdno.trajectory.files import open_trajectories, save
+from wdno.trajectory.files import join_trajectories, open_trajectories, save
 from wdno.trajectory.inputs import (
     at_instant,
     check_grid,
@@ -25,6 +25,7 @@ __all__ = [
     "at_instant",
     "check_grid",
     "coarsen",
+    "join_trajectories",
     "landscape",
     "named",
     "on_grid",

@@ -1,5 +1,6 @@
 """Files of trajectories."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,6 +47,53 @@ def open_trajectories(path: str | Path, variables: Sequence[str] = ()) -> xr.Dat
         ) from error
     check_variables(dataset, variables)
     return dataset
+
+
+def join_trajectories(paths: Sequence[str | Path]) -> xr.Dataset:
+    """Open files of trajectories as one data set, in the order of the files.
+
+    One file is opened lazily; several are read into memory.
+
+    Args:
+        paths: NetCDF files or Zarr folders on one grid, with the same variables.
+
+    Returns:
+        All trajectories. The attributes ``recipe`` and ``checksum`` list those of the
+        files as JSON, if there are several; others are kept where they agree.
+
+    Raises:
+        FileNotFoundError: If there is nothing at a path.
+        ValueError: If there is no file, one cannot be read, or they differ in their
+            grid, their variables, or in what is the same for all trajectories of a
+            file.
+    """
+    parts = [open_trajectories(path) for path in paths]
+    if len(parts) == 1:
+        return parts[0]
+    variables = [sorted(map(str, part.variables)) for part in parts]
+    try:
+        if any(names != variables[0] for names in variables):
+            raise ValueError(f"variables {variables}")  # xarray fills in what is not
+        joined = xr.concat(
+            parts,
+            "sample",
+            join="exact",
+            data_vars="minimal",
+            coords="minimal",
+            compat="equals",
+            combine_attrs="drop_conflicts",
+        )
+    except ValueError as error:
+        raise ValueError(
+            "Files are joined along their trajectories and have all else in common, "
+            f"but {', '.join(map(str, paths))} cannot be joined ({error}). Join files "
+            "of one system on one grid."
+        ) from error
+    recipes = [json.loads(part.attrs.get("recipe", "null")) for part in parts]
+    checksums = [part.attrs.get("checksum") for part in parts]
+    return joined.assign_attrs(
+        recipe=json.dumps(recipes), checksum=json.dumps(checksums)
+    )
 
 
 def save(dataset: xr.Dataset, path: str | Path) -> None:
