@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -20,6 +21,7 @@ import xarray as xr
 from _control import interval
 from _results import record
 from scipy.interpolate import interp1d
+from tqdm import tqdm
 
 import wdno
 from wdno import metrics
@@ -32,6 +34,10 @@ LEVELS = (1, 2, 4, 8)
 """Ratios of the grids to the training grid."""
 
 
+GROUP = 16
+"""Trajectories that are compared at a time, which bounds the memory."""
+
+
 @dataclass(frozen=True)
 class Config:
     """Which models, on how many trajectories."""
@@ -39,8 +45,24 @@ class Config:
     base: str = "burgers-simulation"
     refiner: str = "burgers-refinement"
     rival: Path = Path("runs/refinement-lazy/model")
-    samples: int = 32
+    samples: int = 64
     seed: int = 50_000
+
+
+class Row(NamedTuple):
+    """What one kind of states on one grid was worth."""
+
+    errors: dict[str, np.ndarray]
+    """By rule of interpolation, a number a trajectory; "change" is the linear one less
+    that of the coarse states."""
+    seconds: float
+    """Per trajectory."""
+    memory: float
+    """Peak of the process until then, in GiB."""
+
+
+Rows = dict[tuple[str, str], Row]
+"""By what was done and on which grid."""
 
 
 def interpolated(u: xr.DataArray, like: xr.DataArray, kind: str) -> xr.DataArray:
@@ -57,11 +79,11 @@ def system(ratio: float) -> Burgers:
     return Burgers(points=int(POINTS * ratio), frames=int(FRAMES * ratio))
 
 
-def main(config: Config) -> None:
-    """Refine, compare, print and store."""
-    truth = system(8).trajectories(jax.random.key(config.seed), config.samples)
-    key = jax.random.key(config.seed + 1)
-    results: dict[str, dict] = {}
+def compared(config: Config, group: int) -> Rows:
+    """All kinds of states against the solution, on a group of trajectories."""
+    key = jax.random.fold_in(jax.random.key(config.seed), group)
+    truth = system(8).trajectories(key, GROUP)
+    rows: Rows = {}
 
     def inputs(ratio: float) -> tuple[xr.DataArray, xr.DataArray]:
         part = coarsen(truth, int(8 / ratio))
@@ -74,28 +96,21 @@ def main(config: Config) -> None:
         kinds: tuple[str, ...] = ("linear",),
         before: np.ndarray | None = None,
     ) -> tuple[xr.Dataset, np.ndarray]:
-        """Errors on the finest grid, seconds of a second call, memory until then.
-
-        Returns the states and their linearly interpolated errors by trajectory, which
-        are stored less those `before`, if these are given.
-        """
-        states()
+        """Note a row; returns the states and their linearly interpolated errors."""
         begin = time.perf_counter()
         found = states()
-        seconds = (time.perf_counter() - begin) / config.samples
+        seconds = (time.perf_counter() - begin) / GROUP
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        row = {"seconds_per_trajectory": seconds, "peak_memory_gib": round(peak, 2)}
         later = metrics.exclude_initial
-        errors = {}
-        for kind in kinds:
-            whole = interpolated(found.u, truth.u, kind)
-            errors[kind] = metrics.mse(later(whole), later(truth.u)).values
-            row[kind] = interval(errors[kind])
+        errors = {
+            kind: metrics.mse(
+                later(interpolated(found.u, truth.u, kind)), later(truth.u)
+            ).values
+            for kind in kinds
+        }
         if before is not None:
-            row["change"] = interval(errors["linear"] - before)
-        results.setdefault(arm, {})[name] = row
-        print(f"{arm:26s}{name:10s}", row, flush=True)
-        record("super_resolution", asdict(config), **results)
+            errors["change"] = errors["linear"] - before
+        rows[arm, name] = Row(errors, seconds, peak)
         return found, errors["linear"]
 
     def doublings(
@@ -110,7 +125,7 @@ def main(config: Config) -> None:
 
             def refined(level=level) -> xr.Dataset:
                 factor = int(level / start)
-                how = {"factor": factor, "batch_size": 16, "key": key}
+                how = {"factor": factor, "batch_size": GROUP, "key": key}
                 return wdno.super_resolve(model, coarse, *inputs(level), **how)
 
             _, error = measure(arm, f"x{level}", refined, before=error)
@@ -132,7 +147,7 @@ def main(config: Config) -> None:
             "base on the grid itself",
             f"x{level}",
             lambda level=level, finer=finer: wdno.simulate(
-                finer, *inputs(level), batch_size=16, key=key
+                finer, *inputs(level), batch_size=GROUP, key=key
             ),
         )
     for ratio in (0.5, 1):
@@ -142,6 +157,42 @@ def main(config: Config) -> None:
         doublings(f"solver x{ratio}, then refiner", refiner, ratio, *cheap)
     for ratio in (2, 4):
         measure("solver alone", f"x{ratio}", lambda r=ratio: system(r).run(*inputs(r)))
+    return rows
+
+
+def pooled(groups: list[Rows]) -> dict[str, dict[str, dict]]:
+    """Means with intervals over all trajectories, by what was done and by grid.
+
+    Seconds are the least over groups, since the first one compiles; memory is that of
+    the first, before what comes later has been seen.
+    """
+    results: dict[str, dict[str, dict]] = {}
+    for arm, name in groups[0]:
+        rows = [rows[arm, name] for rows in groups]
+        entry: dict = {
+            "seconds_per_trajectory": min(row.seconds for row in rows),
+            "peak_memory_gib": round(rows[0].memory, 2),
+        }
+        for kind in rows[0].errors:
+            entry[kind] = interval(np.concatenate([row.errors[kind] for row in rows]))
+        results.setdefault(arm, {})[name] = entry
+    return results
+
+
+def main(config: Config) -> None:
+    """Refine, compare, print and store."""
+    if config.samples % GROUP:
+        raise ValueError(
+            f"Trajectories are compared in groups of {GROUP}, but samples is "
+            f"{config.samples}. Ask for a multiple."
+        )
+    groups = []
+    for group in tqdm(range(config.samples // GROUP), desc="groups"):
+        groups.append(compared(config, group))
+        print(record("super_resolution", asdict(config), **pooled(groups)))
+    for arm, rows in pooled(groups).items():
+        for name, row in rows.items():
+            print(f"{arm:26s}{name:6s}", row)
 
 
 if __name__ == "__main__":
