@@ -32,8 +32,6 @@ POINTS, FRAMES = 120, 80
 """Of the training grid."""
 LEVELS = (1, 2, 4, 8)
 """Ratios of the grids to the training grid."""
-
-
 GROUP = 16
 """Trajectories that are compared at a time, which bounds the memory."""
 
