@@ -47,6 +47,14 @@ class Config:
     seed: int = 50_000
 
 
+class Models(NamedTuple):
+    """What is compared; the rival only where it has been trained."""
+
+    base: wdno.WDNO
+    refiner: wdno.WDNO
+    rival: wdno.WDNO | None
+
+
 class Row(NamedTuple):
     """What one kind of states on one grid was worth."""
 
@@ -77,9 +85,8 @@ def system(ratio: float) -> Burgers:
     return Burgers(points=int(POINTS * ratio), frames=int(FRAMES * ratio))
 
 
-def compared(config: Config, group: int) -> Rows:
+def compared(models: Models, key: jax.Array) -> Rows:
     """All kinds of states against the solution, on a group of trajectories."""
-    key = jax.random.fold_in(jax.random.key(config.seed), group)
     truth = system(8).trajectories(key, GROUP)
     rows: Rows = {}
 
@@ -128,7 +135,7 @@ def compared(config: Config, group: int) -> Rows:
 
             _, error = measure(arm, f"x{level}", refined, before=error)
 
-    base, refiner = wdno.load(config.base), wdno.load(config.refiner)
+    base, refiner, rival = models
     forecast = measure(
         "base, interpolated",
         "x1",
@@ -136,8 +143,7 @@ def compared(config: Config, group: int) -> Rows:
         ("nearest", "linear", "cubic"),
     )
     doublings("base, then refiner", refiner, 1, *forecast)
-    if config.rival.exists():
-        rival = wdno.load(config.rival)
+    if rival is not None:
         doublings("refiner without wavelets", rival, 1, *forecast)
     for level in LEVELS[1:]:
         finer = base.on((base.window, level * POINTS))
@@ -184,10 +190,16 @@ def main(config: Config) -> None:
             f"Trajectories are compared in groups of {GROUP}, but samples is "
             f"{config.samples}. Ask for a multiple."
         )
+    models = Models(
+        wdno.load(config.base),
+        wdno.load(config.refiner),
+        wdno.load(config.rival) if config.rival.exists() else None,
+    )
     groups = []
     for group in tqdm(range(config.samples // GROUP), desc="groups"):
-        groups.append(compared(config, group))
-        print(record("super_resolution", asdict(config), **pooled(groups)))
+        key = jax.random.fold_in(jax.random.key(config.seed), group)
+        groups.append(compared(models, key))
+        record("super_resolution", asdict(config), **pooled(groups))
     for arm, rows in pooled(groups).items():
         for name, row in rows.items():
             print(f"{arm:26s}{name:6s}", row)

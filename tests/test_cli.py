@@ -91,7 +91,7 @@ def test_train_takes_several_files(files, tmp_path, monkeypatch):
     )
     card = json.loads((tmp_path / "run" / "model" / "card.json").read_text())
     recipe, none = json.loads(card["data"]["recipe"])
-    assert recipe["parameters"]["viscosity"] == 0.02 and none is None
+    assert json.loads(recipe)["parameters"]["viscosity"] == 0.02 and none is None
     assert card["data"]["checksum"] == json.dumps(
         [wdno.systems.verify(tmp_path / "more.nc"), None]
     )
@@ -257,7 +257,13 @@ def test_data_of_other_parameters(tmp_path, capsys):
     assert isinstance(recipe["parameters"]["points"], int)
 
     out = tmp_path / "none.nc"
-    for wrong in ("density 2", "points 2.5", "force_spans 0.1"):
+    for wrong in (
+        "density 2",
+        "points 2.5",
+        "points inf",
+        "viscosity nan",
+        "force_spans 0.1",
+    ):
         message = refused(
             capsys, f"data burgers --samples 2 --out {out} --parameters {wrong}"
         )

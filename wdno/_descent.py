@@ -69,7 +69,7 @@ class Problem:
     def advance(self, known: Fields, at: Iterate) -> Iterate:
         def tried(controls: Fields) -> Scalar:
             # A step size of double precision must not make the controls so.
-            controls = jax.tree.map(_like, controls, at.controls)
+            controls = optax.tree_utils.tree_cast_like(controls, at.controls)
             return self.value(known, self.project(controls))
 
         with jax.numpy_dtype_promotion("standard"):  # optax mixes precisions
@@ -127,10 +127,6 @@ def _each(run: Callable, rows: tuple, batch_size: int) -> Any:
     after = jax.lax.map(lambda row: run(*row), rows, batch_size=together)
     # Weakly typed numbers of the optimiser would compile the second step anew.
     return jax.tree.map(lambda leaf: leaf.astype(leaf.dtype), after)
-
-
-def _like(values: Array, other: Array) -> Array:
-    return values.astype(other.dtype)
 
 
 def _norm(row: Fields) -> Scalar:

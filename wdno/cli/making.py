@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Literal
 
@@ -51,15 +52,17 @@ def varied(
     """The system with other values of some of its numbers.
 
     Raises:
-        ValueError: if it has no such number, or one that is whole gets another.
+        ValueError: if it has no such number, one that is whole gets another, or a value
+            is not finite.
     """
     kinds = {f.name: type(getattr(system, f.name)) for f in dataclasses.fields(system)}
     numbers = {name: kind for name, kind in kinds.items() if kind in (int, float)}
     for name, value in parameters.items():
-        if name not in numbers or numbers[name](value) != value:
+        broken = numbers.get(name) is int and not value.is_integer()
+        if name not in numbers or not isfinite(value) or broken:
             raise ValueError(
-                "A system is varied in its numbers, whole ones by whole ones, but got "
-                f"{name} = {value:g}. Choose from: "
+                "A system is varied in its numbers by finite ones, whole ones by whole "
+                f"ones, but got {name} = {value:g}. Choose from: "
                 f"{', '.join(f'{n} ({kind.__name__})' for n, kind in numbers.items())}."
             )
     values = {name: numbers[name](value) for name, value in parameters.items()}

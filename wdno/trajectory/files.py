@@ -58,8 +58,8 @@ def join_trajectories(paths: Sequence[str | Path]) -> xr.Dataset:
         paths: NetCDF files or Zarr folders on one grid, with the same variables.
 
     Returns:
-        All trajectories. The attributes ``recipe`` and ``checksum`` list those of the
-        files as JSON, if there are several; others are kept where they agree.
+        All trajectories. If there are several files, the attributes ``recipe`` and
+        ``checksum`` are JSON lists of theirs; others are kept where they agree.
 
     Raises:
         FileNotFoundError: If there is nothing at a path.
@@ -89,11 +89,11 @@ def join_trajectories(paths: Sequence[str | Path]) -> xr.Dataset:
             f"but {', '.join(map(str, paths))} cannot be joined ({error}). Join files "
             "of one system on one grid."
         ) from error
-    recipes = [json.loads(part.attrs.get("recipe", "null")) for part in parts]
-    checksums = [part.attrs.get("checksum") for part in parts]
-    return joined.assign_attrs(
-        recipe=json.dumps(recipes), checksum=json.dumps(checksums)
-    )
+    of_each = {
+        name: json.dumps([part.attrs.get(name) for part in parts])
+        for name in ("recipe", "checksum")
+    }
+    return joined.assign_attrs(of_each)
 
 
 def save(dataset: xr.Dataset, path: str | Path) -> None:
