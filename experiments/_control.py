@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 import wdno
 from wdno import metrics
 from wdno._typing import Fields
-from wdno.guidance import energy, reach, terminal
+from wdno.planning.objectives import energy, reach, terminal
 from wdno.systems import Burgers
 
 SYSTEM = Burgers()

@@ -11,8 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from wdno import metrics
-from wdno.systems import era5
+from wdno import metrics, weather
 
 NAME = "t2m"
 PERIODS = ("training", "validation", "test")
@@ -25,7 +24,7 @@ class Problem(NamedTuple):
     """Anomalies of each period in windows, and what they are departures from."""
 
     climatology: xr.Dataset
-    damped: era5.DampedPersistence
+    damped: weather.DampedPersistence
     anomalies: dict[str, xr.Dataset]
 
     @classmethod
@@ -33,7 +32,7 @@ class Problem(NamedTuple):
         cls, path: Path, dates: Sequence[str], past: Sequence[int], lead: int
     ) -> "Problem":
         """Cut a record at the dates where validation and test begin."""
-        parts = zip(PERIODS, era5.split(opened(path), *dates), strict=True)
+        parts = zip(PERIODS, weather.split(opened(path), *dates), strict=True)
         return cls.cut({period: [part] for period, part in parts}, past, lead)
 
     @classmethod
@@ -51,8 +50,8 @@ class Problem(NamedTuple):
         anomalies = {
             period: xr.concat(
                 [
-                    era5.forecast_windows(
-                        era5.departures(piece, climatology), [NAME], max(past), lead
+                    weather.forecast_windows(
+                        weather.departures(piece, climatology), [NAME], max(past), lead
                     )
                     for piece in pieces
                 ],
@@ -60,7 +59,7 @@ class Problem(NamedTuple):
             )
             for period, pieces in periods.items()
         }
-        damped = era5.DampedPersistence.fit(anomalies["training"], [NAME])
+        damped = weather.DampedPersistence.fit(anomalies["training"], [NAME])
         return cls(climatology, damped, anomalies)
 
     def windows(self, period: str) -> xr.Dataset:
@@ -70,7 +69,7 @@ class Problem(NamedTuple):
     def kelvin(self, anomalies: xr.Dataset, dates: xr.DataArray) -> xr.DataArray:
         """Temperatures of anomalies that are valid at these dates."""
         dated = anomalies.assign_coords(valid_time=dates)
-        return era5.from_departures(dated, self.climatology)[NAME]
+        return weather.from_departures(dated, self.climatology)[NAME]
 
     def expected(self, dates: xr.DataArray) -> xr.DataArray:
         """The climatology at these dates, in K."""
@@ -79,7 +78,7 @@ class Problem(NamedTuple):
 
 def opened(path: Path) -> xr.Dataset:
     """The record of the temperature, in memory and in single precision."""
-    return era5.check_finite(era5.open_era5(path, [NAME])).astype(np.float32)
+    return weather.check_finite(weather.open_era5(path, [NAME])).astype(np.float32)
 
 
 def climatology_of(pieces: Sequence[xr.Dataset]) -> xr.Dataset:
@@ -90,7 +89,7 @@ def climatology_of(pieces: Sequence[xr.Dataset]) -> xr.Dataset:
     """
     days = sum(piece.sizes["time"] for piece in pieces)
     weighted = [
-        era5.hourly_climatology(piece, [NAME]) * (piece.sizes["time"] / days)
+        weather.hourly_climatology(piece, [NAME]) * (piece.sizes["time"] / days)
         for piece in pieces
     ]
     return sum(weighted[1:], start=weighted[0])

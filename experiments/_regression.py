@@ -16,13 +16,13 @@ import xarray as xr
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from wdno._labels import in_batches
 from wdno._typing import Fields
-from wdno.assembly import WindowBatches
+from wdno.diffusion.keys import RowKeys
+from wdno.inference.batching import in_batches
 from wdno.networks.fourier import SpectralConvolution
-from wdno.recipes import Recipe
-from wdno.samplers import RowKeys
-from wdno.training import TrainingConfig, Validate, fit
+from wdno.training.batches import WindowBatches
+from wdno.training.loop import TrainingConfig, Validate, fit
+from wdno.training.recipes import Recipe
 from wdno.trajectory import to_dataset, to_inputs
 
 Features = Float[Array, "batch *grid channel"]

@@ -21,10 +21,11 @@ from _control import interval
 from _results import record
 
 import wdno
-from wdno import metrics, plotting, release
-from wdno.recipes import RECIPES
+from wdno import metrics, plotting
 from wdno.systems import PhysicalSystem, generate
-from wdno.training import TrainingConfig
+from wdno.training import pipeline
+from wdno.training.loop import TrainingConfig
+from wdno.training.recipes import RECIPES
 from wdno.trajectory import open_trajectories
 
 Forecast = Callable[[xr.Dataset], xr.Dataset]
@@ -127,7 +128,7 @@ def _trained(system: PhysicalSystem, config: Config, folder: Path) -> str:
     """Folder of the model of wavelet diffusion, trained unless it is there."""
     place = folder / "wdno"
     if not (place / "model").exists():
-        release.run(
+        pipeline.run(
             config.recipe,
             _data(system, config, folder),
             _training(config),

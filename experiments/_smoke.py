@@ -1,4 +1,4 @@
-"""The smoke problem that every controller gets, and its judge."""
+"""The smoke problem that all_of controller gets, and its judge."""
 
 from typing import Any, NamedTuple
 
@@ -11,8 +11,8 @@ from jaxtyping import PRNGKeyArray
 
 import wdno
 from wdno._typing import Fields
-from wdno.constraints import every, region
-from wdno.guidance import leakage
+from wdno.planning.constraints import all_of, region
+from wdno.planning.objectives import leakage
 from wdno.systems import Smoke
 
 SYSTEM = Smoke()
@@ -60,7 +60,7 @@ class Scenes(NamedTuple):
         """What the solver at 128 x 128 makes of controls from the true initial smoke.
 
         ``J`` is the leakage with smoke counted once; ``J_dwell`` counts it again at
-        every step in an exit, as the official evaluation does; ``energy`` is the mean
+        all_of step in an exit, as the official evaluation does; ``energy`` is the mean
         of c² over both components, time and space; ``outside`` is the largest control
         outside the ring. Means with 95 % bootstrap intervals.
         """
@@ -77,7 +77,7 @@ class Scenes(NamedTuple):
         return scores | each | more
 
 
-ALLOWED = every(*(region(name, SYSTEM.ring) for name in SYSTEM.control))
+ALLOWED = all_of(*(region(name, SYSTEM.ring) for name in SYSTEM.control))
 """Controls act in the ring alone."""
 
 

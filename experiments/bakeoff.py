@@ -22,11 +22,11 @@ from backbones import MixerConfig, UNetConfig
 
 from wdno import metrics
 from wdno.networks import FourierConfig, TransformerConfig
-from wdno.recipes import RECIPES, NoiseLevels, Recipe
-from wdno.release import train
-from wdno.training import TrainingConfig
+from wdno.training.loop import TrainingConfig
+from wdno.training.pipeline import train
+from wdno.training.recipes import RECIPES, NoiseLevels, Recipe
+from wdno.training.validation import simulation_error
 from wdno.trajectory import open_trajectories
-from wdno.validation import simulation_error
 
 BASE = RECIPES["burgers-simulation"]
 PEAKED = replace(BASE, noise=NoiseLevels())

@@ -13,7 +13,7 @@ from _results import record
 
 import wdno
 from wdno import metrics
-from wdno.samplers import Sampler, ddim
+from wdno.diffusion.samplers import Sampler, ddim
 from wdno.systems import Burgers
 
 

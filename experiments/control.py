@@ -17,7 +17,7 @@ from _control import OBJECTIVE, SYSTEM, Problems, interval, late_plan
 from _results import record
 
 import wdno
-from wdno.adjoint import descend
+from wdno.planning.adjoint import descend
 
 FACTORS = (2.0, 1.5, 1.1, 1.01)
 """Multiples of the adjoint optimum whose reaching is counted in gradients."""

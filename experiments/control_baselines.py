@@ -24,9 +24,9 @@ from scipy.fft import dct
 
 import wdno
 from wdno._typing import Constraint, Fields
-from wdno.adjoint import descend
-from wdno.operator import generate
-from wdno.samplers import ddim
+from wdno.diffusion.samplers import ddim
+from wdno.operator.model import generate
+from wdno.planning.adjoint import descend
 
 
 @dataclass(frozen=True)

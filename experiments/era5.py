@@ -35,14 +35,14 @@ from _results import record
 from flax import nnx
 
 import wdno
-from wdno import tasks
-from wdno.field import Field
+from wdno.diffusion.samplers import dpmpp_2m
 from wdno.networks import LocalConfig
-from wdno.recipes import RECIPES, Recipe
-from wdno.release import train
-from wdno.samplers import dpmpp_2m
-from wdno.systems.era5 import ATTRIBUTION
-from wdno.training import TrainingConfig
+from wdno.operator import tasks
+from wdno.training.loop import TrainingConfig
+from wdno.training.pipeline import train
+from wdno.training.recipes import RECIPES, Recipe
+from wdno.wavelets.field import Field
+from wdno.weather import ATTRIBUTION
 
 RECIPE = "era5-t2m"
 

@@ -20,8 +20,8 @@ from _era5 import Forecaster, Problem, by_model, opened, simple_forecasters
 from _era5_scores import differences, scores, statistics
 from _results import record
 
-from wdno.release import train
-from wdno.systems.era5 import ATTRIBUTION
+from wdno.training.pipeline import train
+from wdno.weather import ATTRIBUTION
 
 DAY = np.timedelta64(1, "D")
 REFERENCES = ("persistence", "hourly climatology")

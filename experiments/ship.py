@@ -25,7 +25,7 @@ import wdno
 from wdno import metrics, plotting
 from wdno.cli.making import SYSTEMS
 from wdno.systems import PhysicalSystem
-from wdno.validation import refinement_error, simulation_error
+from wdno.training.validation import refinement_error, simulation_error
 
 SHIPPED = Path(wdno.__file__).parent / "pretrained"
 KEPT = ("name", "recipe", "training", "data", "validation_error")

@@ -23,7 +23,7 @@ from _smoke import ALLOWED, SYSTEM, Scenes, objective, sampled
 
 import wdno
 from wdno._typing import Fields
-from wdno.adjoint import descend
+from wdno.planning.adjoint import descend
 
 
 @dataclass(frozen=True)

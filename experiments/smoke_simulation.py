@@ -19,7 +19,7 @@ from _smoke import FIELDS, SYSTEM, simulated, squared_errors
 
 import wdno
 from wdno import metrics
-from wdno.samplers import ddim
+from wdno.diffusion.samplers import ddim
 
 
 @dataclass(frozen=True)

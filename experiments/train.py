@@ -17,9 +17,9 @@ from pathlib import Path
 
 import tyro
 
-from wdno.recipes import RECIPES
-from wdno.release import run
-from wdno.training import TrainingConfig
+from wdno.training.loop import TrainingConfig
+from wdno.training.pipeline import train_recipe
+from wdno.training.recipes import RECIPES
 from wdno.trajectory import join_trajectories
 
 
@@ -49,7 +49,7 @@ def main(config: Config) -> None:
         ema_decay=config.ema_decay,
         seed=config.seed,
     )
-    run(
+    train_recipe(
         config.recipe,
         join_trajectories(config.data),
         training,

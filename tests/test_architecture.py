@@ -206,7 +206,7 @@ def test_periphery_modules_share_their_base_only(module: str) -> None:
         for name in imports(module)
         if unit(name) == unit(module) and not f"{name}.".startswith(f"{kind}.")
     }
-    if kind == "wdno.io.layouts":  # tells them apart
+    if kind == "wdno.io.formats":  # tells them apart
         return
     # Random inputs, numerics and files, of no system or layout in particular.
     names = (

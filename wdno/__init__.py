@@ -9,26 +9,22 @@ ICLR 2025 (arXiv 2412.04833). See `wdno.load`, `wdno.simulate`, `wdno.metrics` a
 import importlib
 from typing import Any
 
-from wdno import (
-    adjoint,
-    constraints,
-    guidance,
-    metrics,
-    noise,
-    samplers,
-    tasks,
-    wavelets,
-)
-from wdno.closed_loop import control_loop
-from wdno.field import Field
-from wdno.layout import WaveletLayout
-from wdno.operator import WDNO, Domain, generate, training_loss
-from wdno.persistence import load, read_card, save, shipped
-from wdno.planning import best_plan, control
-from wdno.super_resolution import super_resolve
-from wdno.tasks import Task
+from wdno import metrics, wavelets
+from wdno.diffusion import guidance, noise, samplers
+from wdno.inference.rollout import rollout
+from wdno.inference.simulate import simulate
+from wdno.inference.super_resolution import super_resolve
+from wdno.operator import tasks
+from wdno.operator.checkpoint import load, read_card, save, shipped
+from wdno.operator.domain import Domain
+from wdno.operator.model import WDNO, generate, training_loss
+from wdno.operator.tasks import Task
+from wdno.planning import adjoint, constraints, objectives
+from wdno.planning.closed_loop import control_loop
+from wdno.planning.control import best_plan, control
 from wdno.trajectory import open_trajectories
-from wdno.verbs import rollout, simulate
+from wdno.wavelets.field import Field
+from wdno.wavelets.layout import WaveletLayout
 
 __all__ = [
     "WDNO",
@@ -46,6 +42,7 @@ __all__ = [
     "load",
     "metrics",
     "noise",
+    "objectives",
     "open_era5",  # pyright: ignore[reportUnsupportedDunderAll]
     "open_trajectories",
     "read_card",
@@ -60,7 +57,7 @@ __all__ = [
     "wavelets",
 ]
 
-_LATE = {"open_era5": "wdno.systems.era5"}
+_LATE = {"open_era5": "wdno.weather"}
 """What comes from a part of the package that few need, by its name."""
 
 

@@ -5,8 +5,9 @@ arrays; everything that varies (a denoiser, a guidance, an objective) is a funct
 """
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 Fields = dict[str, Array]
 """Named physical fields, batch first: ``{"u": Float[Array, "batch time x"], ...}``."""
@@ -25,3 +26,11 @@ Objective = Callable[[Fields], Float[Array, " batch"]]
 
 Constraint = Callable[[Fields], Fields]
 """Projects physical fields onto what is allowed; idempotent, every row by itself."""
+
+Batch = Any
+"""What one training step sees, a pytree of arrays, batch first."""
+
+Trainable = TypeVar("Trainable")
+
+Loss = Callable[[Trainable, Batch, PRNGKeyArray], Float[Array, ""]]
+"""``loss(module, batch, key)``, a scalar."""

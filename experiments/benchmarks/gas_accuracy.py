@@ -19,7 +19,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 from _results import record
 
 from wdno.systems import CompressibleNavierStokes
-from wdno.systems.riemann import Gas, riemann
+from wdno.systems.compressible.riemann import Gas, riemann
 
 PROBLEMS = {
     "Sod": (Gas(1.0, 0.0, 1.0), Gas(0.125, 0.0, 0.1), 0.2),

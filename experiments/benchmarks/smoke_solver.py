@@ -16,7 +16,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from _results import best, record
 
-from wdno.guidance import leakage
+from wdno.planning.objectives import leakage
 from wdno.systems import Smoke
 
 OFFICIAL = 25.0

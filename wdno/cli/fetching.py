@@ -6,8 +6,8 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from wdno import io
-from wdno.systems.era5 import Region, open_era5
 from wdno.trajectory import save
+from wdno.weather import Region, open_era5
 
 
 def download(

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from wdno import io, metrics, persistence
+from wdno import io, metrics
+from wdno.operator import checkpoint
 from wdno.trajectory import open_trajectories, save
 
 
@@ -49,11 +50,11 @@ def info(what: Positional[str]) -> None:
             layout that `wdno.io` knows, which is told by its content.
     """
     path = Path(what)
-    model = (path / "card.json").is_file() or what in persistence.shipped()
+    model = (path / "card.json").is_file() or what in checkpoint.shipped()
     if path.exists() and not model:
         print(io.describe(path))
         return
-    card = persistence.read_card(what)
+    card = checkpoint.read_card(what)
     for layout in ("targets", "given"):
         card[layout].get("tiling", card[layout]).pop("scale")
     print(json.dumps(card, indent=1))

@@ -9,8 +9,11 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from wdno import demo, io, official, persistence, recipes, release, systems
-from wdno.training import TrainingConfig
+from wdno import demo, io, official, systems
+from wdno.operator.checkpoint import load
+from wdno.operator.checkpoint import save as save_model
+from wdno.training import pipeline, recipes
+from wdno.training.loop import TrainingConfig
 from wdno.trajectory import join_trajectories
 
 SYSTEMS = {
@@ -151,9 +154,11 @@ def import_official(
         model_kind.network, **{n: v for n, v in chosen.items() if v is not None}
     )
     tensors = io.read_state_dict(checkpoint, weights)
-    model = official.assemble(dataclasses.replace(model_kind, network=network), tensors)
+    model = official.import_model(
+        dataclasses.replace(model_kind, network=network), tensors
+    )
     origin = {"file": checkpoint.name, "weights": weights, "kind": kind, "task": task}
-    persistence.save(model, out, notes={"name": out.name, "origin": origin})
+    save_model(model, out, notes={"name": out.name, "origin": origin})
     print(f"Wrote {out}: a model of {len(tensors)} tensors; wdno info {out} shows it")
 
 
@@ -195,13 +200,13 @@ def train(
         learning_rate=learning_rate,
         seed=seed,
     )
-    release.run(
+    pipeline.train_recipe(
         recipe,
         join_trajectories(data),
         config,
         out,
         validation_samples=validation_samples,
-        start=None if start is None else persistence.load(start),
+        start=None if start is None else load(start),
         resume=resume,
     )
     print(f"Wrote {out / 'model'}: use it by its path, e.g. wdno info {out / 'model'}")

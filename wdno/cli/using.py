@@ -10,11 +10,11 @@ import xarray as xr
 from tyro.conf import Positional
 
 import wdno
-from wdno import persistence
 from wdno._typing import Objective
-from wdno.constraints import every, region
-from wdno.guidance import leakage, reach
-from wdno.samplers import ddim
+from wdno.diffusion.samplers import ddim
+from wdno.operator import checkpoint
+from wdno.planning.constraints import all_of, region
+from wdno.planning.objectives import leakage, reach
 from wdno.trajectory import open_trajectories, save
 
 
@@ -41,14 +41,14 @@ def simulate(
         eta: noise of the sampler, 0 deterministic to 1 ancestral.
         seed: seed of the sampler.
     """
-    operator = persistence.load(model)
+    operator = checkpoint.load(model)
     names = (*operator.state, *operator.control)
     given = open_trajectories(input, names)
     forecast = wdno.simulate(
         operator,
         given[list(operator.state)].isel(time=0, drop=True),
         given[list(operator.control)],
-        samples=members,
+        members=members,
         frames=frames or given.sizes["time"] - 1 or None,
         sampler=ddim(eta),
         steps=steps,
@@ -81,7 +81,7 @@ def refine(
         eta: noise of the sampler, 0 deterministic to 1 ancestral.
         seed: seed of the sampler.
     """
-    refiner = persistence.load(model)
+    refiner = checkpoint.load(model)
     state, control = list(refiner.state), list(refiner.control)
     given = open_trajectories(conditions, (*state, *control))
     fine = wdno.super_resolve(
@@ -137,7 +137,7 @@ def control(
             may act, such as ring; everywhere by default.
         seed: seed of the sampler.
     """
-    planner = persistence.load(model)
+    planner = checkpoint.load(model)
     state = list(planner.state)
     goal = None
     if isinstance(target, float):
@@ -149,7 +149,7 @@ def control(
     constraint = None
     if within is not None:
         allowed = _mask(given, within)
-        constraint = every(*(region(name, allowed) for name in planner.planned))
+        constraint = all_of(*(region(name, allowed) for name in planner.planned))
     plan = wdno.control(
         planner,
         given[state].isel(time=0, drop=True),
@@ -160,7 +160,7 @@ def control(
         steps=steps,
         frames=frames,
         wait=wait,
-        simulator=None if simulator is None else persistence.load(simulator),
+        simulator=None if simulator is None else checkpoint.load(simulator),
         constraint=constraint,
         key=jax.random.key(seed),
     )

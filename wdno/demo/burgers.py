@@ -7,8 +7,8 @@ import jax
 
 from wdno.demo.control import control
 from wdno.demo.refinement import refinement
+from wdno.demo.report import write_report
 from wdno.demo.simulation import simulation
-from wdno.report import write_report
 
 LEAD = (
     "Velocity u(t, x) of the forced viscous Burgers equation between two walls: "

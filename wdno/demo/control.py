@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import xarray as xr
 
-from wdno import planning, plotting, trajectory
-from wdno.guidance import energy, reach, terminal
-from wdno.persistence import load
-from wdno.report import Picture, Section, Table
+from wdno import plotting, trajectory
+from wdno.demo.report import Picture, Section, Table
+from wdno.operator.checkpoint import load
+from wdno.planning.objectives import energy, reach, terminal
 from wdno.systems import Burgers
 
 ENERGY_WEIGHT = 2e-5
@@ -30,7 +30,7 @@ def control(folder: Path, key: jax.Array, samples: int = 16) -> Section:
     truth = system.trajectories(key, samples)
     initial = truth.u.isel(time=0, drop=True)
     goal = truth.u.isel(time=-1, drop=True)
-    plan = planning.control(
+    plan = control.control(
         planner,
         initial,
         reach(("u",), ("f",), ENERGY_WEIGHT),

@@ -6,12 +6,12 @@ import jax
 import xarray as xr
 
 from wdno import metrics, plotting, trajectory
-from wdno.persistence import load
-from wdno.report import Picture, Section, Table
-from wdno.super_resolution import super_resolve
+from wdno.demo.report import Picture, Section, Table
+from wdno.inference.simulate import simulate
+from wdno.inference.super_resolution import super_resolve
+from wdno.operator.checkpoint import load
 from wdno.systems import Burgers
 from wdno.trajectory import coarsen
-from wdno.verbs import simulate
 
 
 def refinement(

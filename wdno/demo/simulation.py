@@ -7,11 +7,11 @@ import jax
 import xarray as xr
 
 from wdno import metrics, plotting, trajectory
-from wdno.persistence import load
-from wdno.report import Picture, Section, Table, metrics_table
-from wdno.samplers import ddim
+from wdno.demo.report import Picture, Section, Table, metrics_table
+from wdno.diffusion.samplers import ddim
+from wdno.inference.simulate import simulate
+from wdno.operator.checkpoint import load
 from wdno.systems import Burgers
-from wdno.verbs import simulate
 
 SHOWN = (
     "mse",
@@ -55,7 +55,7 @@ def simulation(
             model,
             truth.u.isel(time=0),
             truth.f,
-            samples=members,
+            members=members,
             sampler=ddim(1.0),
             steps=steps,
             key=key_model,

@@ -8,17 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from wdno import planning, plotting, trajectory
+from wdno import plotting, trajectory
 from wdno._typing import Constraint
-from wdno.adjoint import descend
-from wdno.constraints import every, region
-from wdno.guidance import leakage
-from wdno.persistence import load
+from wdno.demo.report import Picture, Section, Table, write_report
+from wdno.inference.simulate import simulate
+from wdno.operator.checkpoint import load
+from wdno.planning.adjoint import descend
+from wdno.planning.constraints import all_of, region
+from wdno.planning.objectives import leakage
 from wdno.plotting import Landmark
 from wdno.plotting.maps import GOAL
-from wdno.report import Picture, Section, Table, write_report
 from wdno.systems import Smoke
-from wdno.verbs import simulate
 
 LEAD = (
     "Smoke has to leave a box through the middle gap of its ceiling (green), past "
@@ -71,7 +71,7 @@ def _control(
 ) -> Section:
     """Plans with and without polish beside no control and the data's own controls."""
     initial = truth.density.isel(time=0, drop=True)
-    inside = every(*(region(name, system.ring) for name in system.control))
+    inside = all_of(*(region(name, system.ring) for name in system.control))
     how = {
         "target": xr.Dataset({"smoke": xr.DataArray(np.float32(GOAL_SHARE))}),
         "strength": 0.0,
@@ -81,7 +81,7 @@ def _control(
     }
     model = load("smoke-control")
     print(f"Planning controls for {_count(truth)} scenes")
-    plan = planning.control(model, initial, _objective, **how)
+    plan = control(model, initial, _objective, **how)
     print(f"Polishing them by {polish} steps through the solver")
     polished = _polished(system, initial, plan[["cx", "cy"]], inside, polish)
     none = xr.zeros_like(truth[["cx", "cy"]])

@@ -8,7 +8,7 @@ public files.
 """
 
 from wdno.io import download
-from wdno.io.layouts import LAYOUTS, describe, layout_of, open_any
+from wdno.io.formats import LAYOUTS, describe, layout_of, open_any
 from wdno.io.official import (
     open_burgers,
     open_burgers_coefficients,

@@ -14,8 +14,8 @@ import numpy as np
 import xarray as xr
 
 from wdno._files import replacing
-from wdno._torch_files import read, write
 from wdno.io.base import lazy, on
+from wdno.io.torch_files import read, write
 
 __all__ = [
     "open_burgers",
@@ -50,7 +50,7 @@ def open_burgers(path: str | Path) -> xr.Dataset:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it holds no such arrays, or is damaged (`wdno._torch_files.read`).
+        ValueError: it holds no such arrays, or is damaged (`wdno.io.torch_files.read`).
     """
     content = read(path)
     u, f = (_array(content, name, 3, path) for name in ("u", "f"))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wdno._torch_files import read
+from wdno.io.torch_files import read
 
 __all__ = ["read_state_dict"]
 

@@ -43,13 +43,7 @@ from wdno.metrics.ensemble import (
     unbiased_mse_ensemble_mean,
 )
 from wdno.metrics.overview import summary
-from wdno.metrics.pdebench import (
-    brmse,
-    crmse,
-    frmse,
-    max_error_per_step,
-    rmse_per_step,
-)
+from wdno.metrics.pdebench import brmse, crmse, frmse, max_error_per_step, rmse_per_step
 from wdno.metrics.realpdebench import (
     frequency_error,
     frmse_spacetime,

@@ -9,6 +9,7 @@ from jaxtyping import Array, Complex, Float, Int
 
 from wdno.networks.kernel_operator import KernelOperator
 from wdno.networks.layers import Condition, Features
+from wdno.networks.registry import register
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ def _pairs(
     return np.array([[real, -imaginary], [imaginary, real]])
 
 
+@register(FourierConfig)
 class Fourier(KernelOperator):
     """Fourier backbone: ``fourier(x, c_noise, cond)`` with the shape of x.
 

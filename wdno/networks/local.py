@@ -6,6 +6,7 @@ from flax import nnx
 
 from wdno.networks.kernel_operator import KernelOperator
 from wdno.networks.layers import Features
+from wdno.networks.registry import register
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class SeparableConvolution(nnx.Module):
         return x
 
 
+@register(LocalConfig)
 class Local(KernelOperator):
     """Local backbone: ``local(x, c_noise, cond)`` with the shape of x.
 

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from wdno.networks.kernel_operator import KernelOperator
 from wdno.networks.layers import Condition, Features
 from wdno.networks.patches import from_patches, to_patches
+from wdno.networks.registry import register
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class TokenMixing(nnx.Module):
         return mixed.swapaxes(1, 2).reshape(x.shape)
 
 
+@register(MixerConfig)
 class Mixer(KernelOperator):
     """Mixer backbone: ``mixer(x, c_noise, cond)`` with the shape of x.
 

@@ -22,6 +22,7 @@ from wdno.networks.layers import (
     NoiseEmbedding,
 )
 from wdno.networks.patches import from_patches, to_patches
+from wdno.networks.registry import register
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class MultiplierBlock(nnx.Module):
         return x + self.outer(self.modulation(self.inner(x), embedding))
 
 
+@register(MultiplierConfig)
 class Multiplier(nnx.Module):
     """Multiplier backbone: ``multiplier(x, c_noise, cond)`` with the shape of x.
 

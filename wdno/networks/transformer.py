@@ -16,6 +16,7 @@ from wdno.networks.layers import (
     crop,
     pad_to_multiple,
 )
+from wdno.networks.registry import register
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class TransformerBlock(nnx.Module):
         return tokens + self.outer(nnx.gelu(self.inner(h)))
 
 
+@register(TransformerConfig)
 class Transformer(nnx.Module):
     """Transformer backbone: ``transformer(x, c_noise, cond)`` with the shape of x.
 

@@ -5,18 +5,19 @@ from collections.abc import Mapping
 import numpy as np
 from flax import nnx
 
-from wdno.denoiser import Denoiser, DiscreteVariancePreserving
-from wdno.networks import Inpainting, InpaintingConfig
+from wdno.diffusion.denoiser import Denoiser, freeze
+from wdno.diffusion.preconditioning import DiscreteVariancePreserving
+from wdno.official.array_layout import TiledConditions, TiledTargets
+from wdno.official.inpainting import Inpainting, InpaintingConfig
 from wdno.official.kinds import KINDS, Kind
 from wdno.official.sampling import BOUND, burgers_guidance, smoke_guidance, unbounded
 from wdno.official.weights import convert
-from wdno.operator import WDNO
-from wdno.tiled_layout import TiledConditions, TiledTargets
+from wdno.operator.model import WDNO
 
 __all__ = [
     "KINDS",
     "Kind",
-    "assemble",
+    "import_model",
     "burgers_guidance",
     "convert",
     "smoke_guidance",
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 
-def assemble(kind: Kind, tensors: Mapping[str, np.ndarray] | None = None) -> WDNO:
+def import_model(kind: Kind, tensors: Mapping[str, np.ndarray] | None = None) -> WDNO:
     """The model of a kind, with the parameters of an official state dict.
 
     Args:
@@ -42,11 +43,10 @@ def assemble(kind: Kind, tensors: Mapping[str, np.ndarray] | None = None) -> WDN
         counts = len(targets.dims), len(targets.channels), len(given.channels)
         return Inpainting(shape, *counts, rngs=nnx.Rngs(0))
 
-    if tensors is None:
-        backbone = fresh()
-    else:  # no parameters are drawn that are replaced at once
-        backbone = nnx.eval_shape(fresh)
-        convert(backbone.network, tensors)
+    # No parameters are drawn that are replaced at once.
+    backbone = freeze(fresh() if tensors is None else nnx.eval_shape(fresh))
+    if tensors is not None:
+        backbone = convert(backbone, tensors)
     preconditioning = DiscreteVariancePreserving(kind.schedule)
     denoiser = Denoiser(backbone, preconditioning, BOUND)
     return WDNO(targets, given, denoiser, kind.domain, kind.schedule)

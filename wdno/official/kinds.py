@@ -5,12 +5,13 @@ Facts: WDNO (arXiv 2412.04833), appendices A, F and H, and the released configur
 
 from dataclasses import dataclass
 
-from wdno.field import Field
-from wdno.networks import UNetConfig, VideoUNetConfig
-from wdno.operator import Domain
-from wdno.schedules import CosineSchedule, DiscreteSchedule, SigmoidSchedule
-from wdno.slots import Bands, CoarseSubbands, Subbands
-from wdno.tiling import Geometry, Record, Tiling
+from wdno.diffusion.schedules import CosineSchedule, DiscreteSchedule, SigmoidSchedule
+from wdno.official.channel_groups import Bands, CoarseSubbands, Subbands
+from wdno.official.tiling import Geometry, Record, Tiling
+from wdno.official.unet_blocks import UNetConfig
+from wdno.official.video_unet import VideoUNetConfig
+from wdno.operator.domain import Domain
+from wdno.wavelets.field import Field, Role
 
 TIME_X = ("time", "x")
 TIME_Y_X = ("time", "y", "x")
@@ -123,10 +124,21 @@ class Kind:
     domain: Domain
 
 
+_ROLES = {
+    "u0": (Role.INITIAL, "u"),
+    "uT": (Role.FINAL, "u"),
+    "density0": (Role.INITIAL, "density"),
+}
+"""Role, and the quantity it is of, of each record of one instant."""
+
+
 def _fields(*records: Record) -> tuple[Field, ...]:
-    return tuple(
-        Field(record.name, record.dims, held=bool(record.after)) for record in records
-    )
+    fields = []
+    for record in records:
+        over_time = Role.PIECEWISE_CONSTANT if record.after else Role.EVOLVING
+        role, of = _ROLES.get(record.name, (over_time, ""))
+        fields.append(Field(record.name, record.dims, role, of))
+    return tuple(fields)
 
 
 def _burgers(generated: tuple[Record, ...], given: tuple[Record, ...]) -> Kind:

@@ -6,18 +6,19 @@ these gradients; `burgers_guidance` and `smoke_guidance` are whole presets, for 
 denoiser without bound (`unbounded`).
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
 from wdno._typing import Fields, Guidance
-from wdno.denoiser import Denoiser
-from wdno.guidance import Rows, Synthesis, clip, compose, energy, guide, terminal
-from wdno.operator import WDNO
-from wdno.schedules import CosineSchedule, DiscreteSchedule
-from wdno.tiled_layout import TiledTargets
+from wdno.diffusion.guidance import Rows, Synthesis, clip, compose, guide
+from wdno.diffusion.schedules import CosineSchedule, DiscreteSchedule
+from wdno.official.array_layout import TiledTargets
+from wdno.operator.model import WDNO
+from wdno.planning.objectives import energy, terminal
 
 BOUND = 1.0
 """Largest magnitude of coefficients in units of their scale."""
@@ -51,8 +52,7 @@ class Unscaled:
 
 def unbounded(model: WDNO) -> WDNO:
     """The model with estimates as they are, for guidances that clip themselves."""
-    whole = Denoiser(model.denoiser.backbone, model.denoiser.preconditioning)
-    return WDNO(model.targets, model.given, whole, model.domain, model.schedule)
+    return replace(model, denoiser=replace(model.denoiser, bound=math.inf))
 
 
 def burgers_guidance(

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from wdno._typing import Fields
-from wdno.noise import per_row
-from wdno.operator import WDNO
-from wdno.schedules import DiscreteSchedule
-from wdno.training import Loss
+from wdno._typing import Fields, Loss
+from wdno.diffusion.denoiser import Backbone
+from wdno.diffusion.noise import per_row
+from wdno.diffusion.schedules import DiscreteSchedule
+from wdno.operator.model import WDNO, with_backbone
 
 Packed = Float[Array, "batch *grid channel"]
 
@@ -44,15 +44,19 @@ def noise_error(
     return jnp.mean(square * jnp.broadcast_to(weight.astype(z.dtype), z.shape))
 
 
-def training_loss(schedule: DiscreteSchedule, weights: Sequence[float]) -> Loss[WDNO]:
+def training_loss(
+    schedule: DiscreteSchedule, weights: Sequence[float]
+) -> Loss[Backbone]:
     """`noise_error` at uniformly drawn steps, for `wdno.training.fit`.
 
     Args:
+        model: layouts and preconditioning; its parameters are not used.
         schedule: whose steps are drawn.
         weights: of the channels: the scales for Burgers, for smoke their mean.
     """
 
-    def loss(model: WDNO, batch: Fields, key: PRNGKeyArray) -> Float[Array, ""]:
+    def loss(backbone: Backbone, batch: Fields, key: PRNGKeyArray) -> Float[Array, ""]:
+        trained = with_backbone(model, backbone)
         fields = (*model.targets.fields, *model.given.fields)
         z = model.targets.analysis({q.name: batch[q.name] for q in fields})
         key_step, key_noise = jax.random.split(key)
@@ -62,6 +66,6 @@ def training_loss(schedule: DiscreteSchedule, weights: Sequence[float]) -> Loss[
         sigma = jnp.asarray(schedule.table, z.dtype)[step]
         noise = jax.random.normal(key_noise, z.shape, z.dtype)
         cond = model.given.analysis(batch)
-        return noise_error(model, z, cond, sigma, noise, jnp.asarray(weights))
+        return noise_error(trained, z, cond, sigma, noise, jnp.asarray(weights))
 
     return loss

@@ -6,12 +6,14 @@ first, Flax last. Nothing is left over on either side, or `convert` says what.
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import jax
 import numpy as np
-from flax import nnx
 
-from wdno.networks import UNet, VideoUNet
+from wdno.diffusion.denoiser import Network
+from wdno.official.unet import UNet
+from wdno.official.video_unet import VideoUNet
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -74,24 +76,24 @@ _CONSTANTS = re.compile(r"\.rotary_emb\.freqs$")
 """Entries that every state dict holds with the same values, which code knows."""
 
 
-def convert(network: UNet | VideoUNet, tensors: Tensors) -> None:
-    """Fill a network with the parameters of an official state dict.
+def convert(backbone: Network, tensors: Tensors) -> Network:
+    """The network with the parameters of an official state dict.
 
     Args:
-        network: of the shape that the state dict belongs to.
+        backbone: an `Inpainting` network of the shape that the state dict belongs to.
         tensors: arrays by their official names.
 
     Raises:
         ValueError: tensors are missing, surplus or of another shape; lists them.
     """
-    state = nnx.to_pure_dict(nnx.state(network, nnx.Param))
-    expected = nnx.traversals.flatten_mapping(state)
-    wanted = {".".join(map(str, path)): path for path in expected}
+    prefix, expected = "network.", backbone.parameters
+    wanted = {name.removeprefix(prefix): name for name in expected}
+    kind = type(backbone.thaw().network)  # pyright: ignore
     found, official = {}, {}
     for name, tensor in tensors.items():
         if _CONSTANTS.search(name):
             continue
-        ours = _renamed(name, _NAMES[type(network)])
+        ours = _renamed(name, _NAMES[kind])
         target, value = _arranged(ours, np.asarray(tensor))
         found[target], official[target] = value, name
     missing = sorted(wanted.keys() - found.keys())
@@ -104,7 +106,7 @@ def convert(network: UNet | VideoUNet, tensors: Tensors) -> None:
     if missing or surplus or reshaped:
         raise ValueError(
             f"A checkpoint has one tensor for each of the {len(wanted)} parameters of "
-            f"{network.config}, but {len(missing)} are missing {missing[:8]}, "
+            f"{backbone.config}, but {len(missing)} are missing {missing[:8]}, "
             f"{len(surplus)} surplus {surplus[:8]}, {len(reshaped)} of another shape "
             f"(in Flax's order) {reshaped[:8]}. Is it of this kind, and were width, "
             "levels and channels those of its training?"
@@ -113,7 +115,7 @@ def convert(network: UNet | VideoUNet, tensors: Tensors) -> None:
         path: jax.numpy.asarray(found[name], expected[path].dtype)
         for name, path in wanted.items()
     }
-    nnx.update(network, nnx.traversals.unflatten_mapping(filled))
+    return replace(backbone, parameters=filled)
 
 
 def _renamed(name: str, patterns: Mapping[str, str]) -> str:

@@ -3,8 +3,8 @@
 from wdno.systems.advection import Advection
 from wdno.systems.base import LabelledSystem, PhysicalSystem, run, trajectories
 from wdno.systems.burgers import Burgers
-from wdno.systems.generation import generate, verify
-from wdno.systems.navier_stokes import CompressibleNavierStokes
+from wdno.systems.compressible.system import CompressibleNavierStokes
+from wdno.systems.datasets import generate, verify
 from wdno.systems.smoke import Smoke
 from wdno.systems.waves import Waves
 

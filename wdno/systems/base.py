@@ -38,7 +38,7 @@ class PhysicalSystem(Protocol):
     """Names of the controls, of which there may be none."""
     parameters: ClassVar[tuple[str, ...]]
     """Names of the numbers, one a trajectory, that the equation depends on."""
-    accompanying: ClassVar[dict[str, tuple[str, ...]]]
+    auxiliary: ClassVar[dict[str, tuple[str, ...]]]
     """Axes, time first, by name of what `solve` gives beside the states."""
     attributes: ClassVar[dict[str, dict[str, str]]]
     """Attributes (units, long_name) by name of variable or coordinate."""
@@ -74,11 +74,11 @@ class LabelledSystem:
     """The verbs on labelled data that every physical system has."""
 
     parameters: ClassVar[tuple[str, ...]] = ()
-    accompanying: ClassVar[dict[str, tuple[str, ...]]] = {}
+    auxiliary: ClassVar[dict[str, tuple[str, ...]]] = {}
 
     @property
     def static(self) -> dict[str, np.ndarray]:
-        """Nothing, unless a system has a landscape of its own."""
+        """Nothing, unless a system has static fields of its own."""
         return {}
 
     def trajectories(
@@ -129,7 +129,7 @@ def trajectories(system: PhysicalSystem, key: PRNGKeyArray, samples: int) -> xr.
 
     Returns:
         States and controls on (sample, time, *space), with units and cell_methods, and
-        what accompanies them (NaN at t_0); what is static is a coordinate, and so are
+        what is auxiliary (NaN at t_0); what is static is a coordinate, and so are
         parameters, on (sample,).
 
     Raises:
@@ -206,7 +206,7 @@ def _solved(
     system: PhysicalSystem, inputs: Fields, batch: Mapping[str, int]
 ) -> xr.Dataset:
     fields = {**inputs, **system.solve(inputs)}
-    for name in (*system.state, *system.accompanying):
+    for name in (*system.state, *system.auxiliary):
         values = np.asarray(fields[name])
         diverged = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
         if diverged.any():
@@ -224,10 +224,10 @@ def _solved(
         system.control,
         system.attributes,
         batch,
-        system.accompanying,
+        system.auxiliary,
     )
     space = tuple(system.coords)[1:]
-    landscape = {
+    static = {
         name: (space, values, system.attributes.get(name, {}))
         for name, values in system.static.items()
     }
@@ -239,4 +239,4 @@ def _solved(
         )
         for name in system.parameters
     }
-    return dataset.assign_coords(landscape | numbers)
+    return dataset.assign_coords(static | numbers)

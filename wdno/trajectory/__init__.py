@@ -14,19 +14,21 @@ from wdno.trajectory.files import join_trajectories, open_trajectories, save
 from wdno.trajectory.inputs import (
     at_instant,
     check_grid,
-    landscape,
     on_grid,
     over_intervals,
+    static_fields,
     to_batch,
     to_inputs,
 )
+from wdno.trajectory.keys import initial_keys
 
 __all__ = [
     "at_instant",
     "check_grid",
     "coarsen",
+    "initial_keys",
     "join_trajectories",
-    "landscape",
+    "static_fields",
     "named",
     "on_grid",
     "open_trajectories",

@@ -9,50 +9,53 @@ from jaxtyping import Array
 
 from wdno._typing import Fields
 from wdno.trajectory._checks import check_variables, finite
+from wdno.trajectory.keys import States, initial_keys
 
 __all__ = ["static_rows", "to_arrays", "to_dataset", "to_fields"]
 
 
 def to_arrays(
     dataset: xr.Dataset,
-    state: Sequence[str],
+    state: States,
     control: Sequence[str],
-    accompanying: Sequence[str] = (),
+    auxiliary: Sequence[str] = (),
 ) -> dict[str, np.ndarray]:
     """Split labelled trajectories into NumPy arrays, views of the dataset's data.
 
     Args:
         dataset: Trajectories on (sample, time, *space), in any order of dimensions.
-        state: Names of the states.
+        state: Names of the states, or the keys of their initial values by name.
         control: Names of the controls.
-        accompanying: Names of what comes beside the states; not read at t_0.
+        auxiliary: Names of what comes beside the states; not read at t_0.
 
     Returns:
         For a state "u": "u0" (sample, *space) and "u" (sample, M, *space); for a
         control "f": "f" (sample, M, *space), where M + 1 is the number of instants;
-        for what accompanies them "s" (sample, M, *its own axes of space).
+        for what is auxiliary, "s", (sample, M, *its own axes of space).
 
     Raises:
         ValueError: If a variable is missing, has other dimensions or is not finite.
     """
-    check_variables(dataset, (*state, *control, *accompanying))
+    names = (*state, *control, *auxiliary)
+    check_variables(dataset, names)
     values = {}
-    for name in (*state, *control, *accompanying):
+    for name in names:
         values[name] = dataset[name].transpose("sample", "time", ...).values
-    initial = {f"{name}0": values[name][:, 0] for name in state}
-    later = {name: values[name][:, 1:] for name in (*state, *accompanying)}
+    keys = initial_keys(state, names)
+    initial = {key: values[name][:, 0] for name, key in keys.items()}
+    later = {name: values[name][:, 1:] for name in (*state, *auxiliary)}
     arrays = initial | later | {name: values[name][:, :-1] for name in control}
     return {name: finite(name, array) for name, array in arrays.items()}
 
 
 def to_fields(
     dataset: xr.Dataset,
-    state: Sequence[str],
+    state: States,
     control: Sequence[str],
-    accompanying: Sequence[str] = (),
+    auxiliary: Sequence[str] = (),
 ) -> Fields:
     """Split labelled trajectories into JAX arrays; see `to_arrays`."""
-    arrays = to_arrays(dataset, state, control, accompanying)
+    arrays = to_arrays(dataset, state, control, auxiliary)
     return {name: jnp.asarray(values) for name, values in arrays.items()}
 
 
@@ -88,11 +91,11 @@ def static_rows(
 def to_dataset(
     fields: Mapping[str, Array | np.ndarray],
     coords: Mapping[str, np.ndarray],
-    state: Sequence[str],
+    state: States,
     control: Sequence[str],
     attributes: Mapping[str, Mapping[str, str]] | None = None,
     batch: Mapping[str, int] | None = None,
-    accompanying: Mapping[str, tuple[str, ...]] | None = None,
+    auxiliary: Mapping[str, tuple[str, ...]] | None = None,
 ) -> xr.Dataset:
     """Join arrays into labelled trajectories; the inverse of `to_fields`.
 
@@ -100,23 +103,24 @@ def to_dataset(
         fields: Arrays as `to_arrays` describes them, for every state and control.
         coords: Instants t_0 … t_M under "time", then the positions on each spatial
             axis in axis order.
-        state: Names of the states.
+        state: Names of the states, or the keys of their initial values by name.
         control: Names of the controls.
         attributes: Attributes (units, long_name) by name of variable or coordinate.
         batch: Names and extents of the axes that the batch axis stands for, such as
             ``{"sample": 4, "member": 16}``; one axis "sample" by default.
-        accompanying: Axes, time first, by name of what comes beside the states: known
+        auxiliary: Axes, time first, by name of what comes beside the states: known
             from t_1 on, and NaN at t_0.
 
     Returns:
         A dataset on (*batch, time, *space). The CF attribute ``cell_methods`` says
-        which variables are values at an instant and which are held over an interval.
+        which variables are values at an instant and which act over an interval.
 
     Raises:
         ValueError: If a field is missing or does not have the shape of the grid.
     """
-    beside = accompanying or {}
-    required = (*(f"{name}0" for name in state), *state, *control, *beside)
+    beside = auxiliary or {}
+    keys = initial_keys(state, (*control, *beside))
+    required = (*keys.values(), *state, *control, *beside)
     if missing := [name for name in required if name not in fields]:
         raise ValueError(
             f"A dataset of {[*state, *control]} needs the fields {list(required)}, but "
@@ -126,8 +130,8 @@ def to_dataset(
     batch = batch or {"sample": np.shape(fields[required[0]])[0]}
     columns = {name: np.asarray(fields[name]) for name in required}
     joined = {
-        name: np.concatenate([columns[f"{name}0"][:, None], columns[name]], axis=1)
-        for name in state
+        name: np.concatenate([columns[key][:, None], columns[name]], axis=1)
+        for name, key in keys.items()
     } | {
         name: np.concatenate(
             [columns[name], np.zeros_like(columns[name][:, :1])], axis=1

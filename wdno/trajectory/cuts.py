@@ -55,11 +55,12 @@ def windows(
     length: int,
     starts: Int[np.ndarray | Array, " window"],
     rows: Int[np.ndarray | Array, " window"] | None = None,
+    initial: Mapping[str, str] | None = None,
 ) -> dict[str, Values]:
     """Cut one window of ``length`` frames a row, each from its own first frame.
 
-    A field named like another one plus "0" is its initial value: in the window it is
-    the state at the instant before the first frame.
+    Initial values become those of the window: the state at the instant before its first
+    frame.
 
     Args:
         fields: Arrays as `to_arrays` describes them: NumPy arrays (also memory maps,
@@ -68,27 +69,29 @@ def windows(
         starts: First frame of each window, from 0 to M - length.
         rows: Row of ``fields`` that each window is cut from; by default window i is
             cut from row i.
+        initial: Keys of initial values by the state that they are of, such as
+            ``{"u": "u0"}``.
 
     Raises:
         ValueError: If a window does not lie within the record.
 
     Example:
         >>> fields = {"u0": np.zeros((1, 3)), "u": np.ones((1, 8, 3))}
-        >>> cut = windows(fields, length=4, starts=np.array([2]))
+        >>> cut = windows(fields, 4, np.array([2]), initial={"u": "u0"})
         >>> cut["u"].shape, cut["u0"][0, 0]
         ((1, 4, 3), np.float64(1.0))
     """
-    initial = {name for name in fields if name[-1:] == "0" and name[:-1] in fields}
-    frames = min(v.shape[1] for name, v in fields.items() if name not in initial)
+    states = {key: name for name, key in (initial or {}).items()}
+    frames = min(v.shape[1] for name, v in fields.items() if name not in states)
     _check_windows(length, starts, frames)
     rows = np.arange(len(starts)) if rows is None else rows
     instants = starts[:, None] + np.arange(length, dtype=starts.dtype)[None]
     cut = {}
     for name, values in fields.items():
-        if name not in initial:
+        if name not in states:
             cut[name] = values[rows[:, None], instants]
             continue
-        before = fields[name[:-1]][rows, (starts - 1).clip(0)]
+        before = fields[states[name]][rows, (starts - 1).clip(0)]
         first = (starts == 0).reshape(-1, *[1] * (values.ndim - 1))
         choose = np.where if isinstance(before, np.ndarray) else jnp.where
         cut[name] = choose(first, values[rows], before)

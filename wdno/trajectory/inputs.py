@@ -9,11 +9,12 @@ from jax import dtypes
 
 from wdno._typing import Fields
 from wdno.trajectory._checks import finite, named
+from wdno.trajectory.keys import States, initial_keys
 
 __all__ = [
     "at_instant",
     "check_grid",
-    "landscape",
+    "static_fields",
     "on_grid",
     "over_intervals",
     "to_batch",
@@ -28,7 +29,7 @@ def to_inputs(
     initial: xr.DataArray | xr.Dataset,
     control: xr.DataArray | xr.Dataset | None,
     coords: Mapping[str, np.ndarray],
-    state: Sequence[str],
+    state: States,
     controls: Sequence[str],
     static: Mapping[str, tuple[str, ...]] | None = None,
 ) -> tuple[Fields, dict[str, int]]:
@@ -44,9 +45,9 @@ def to_inputs(
             t_0 … t_(M-1), or also t_M, whose row acts no more and is left out. Left out
             altogether where there are no controls.
         coords: Expected instants t_0 … t_M under "time", then positions by axis.
-        state: Names of the states.
+        state: Names of the states, or the keys of their initial values by name.
         controls: Names of the controls.
-        static: Axes by name of what never changes, see `landscape`.
+        static: Axes by name of what never changes, see `static_fields`.
 
     Returns:
         The fields "u0" and "f" (by the names given), what is static, and the extents of
@@ -56,13 +57,14 @@ def to_inputs(
         ValueError: If a variable is missing, lies on another grid or is not finite.
     """
     space = {name: points for name, points in coords.items() if name != "time"}
-    initials = at_instant(initial, state, space)
-    arrays = {f"{name}0": array for name, array in initials.items()}
-    arrays |= landscape(initial, static or {}, space)
+    keys = initial_keys(state, (*controls, *(static or {})))
+    initials = at_instant(initial, tuple(keys), space)
+    arrays = {keys[name]: array for name, array in initials.items()}
+    arrays |= static_fields(initial, static or {}, space)
     return to_batch(arrays | over_intervals(control, controls, coords), coords)
 
 
-def landscape(
+def static_fields(
     given: xr.DataArray | xr.Dataset,
     static: Mapping[str, tuple[str, ...]],
     space: Mapping[str, np.ndarray],
@@ -79,11 +81,12 @@ def landscape(
     """
     found = {}
     for name, dims in static.items():
-        held = given.coords if isinstance(given, xr.DataArray) else given.variables
-        if name not in held:
+        present = given.coords if isinstance(given, xr.DataArray) else given.variables
+        if name not in present:
             raise ValueError(
                 f"The initial states carry what never changes, {list(static)}, as "
-                f"coordinates, but {name!r} is missing from {sorted(map(str, held))}. "
+                f"coordinates, but {name!r} is missing from "
+                f"{sorted(map(str, present))}. "
                 f"Add it, e.g. by `.assign_coords({name}=...)`."
             )
         found[name] = check_grid(given[name], {dim: space[dim] for dim in dims})

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from wdno._typing import Fields
-from wdno.systems.pressure import PressureProjection
 from wdno.systems.smoke.geometry import LENGTH, Rectangle, covered, in_ring
-from wdno.systems.staggered import Faces, advect
+from wdno.systems.smoke.pressure import PressureProjection
+from wdno.systems.smoke.staggered import Faces, advect
 
 __all__ = ["Flow", "solve"]
 

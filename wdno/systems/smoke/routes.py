@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from wdno.systems.smoke.flow import Controls, Flow, Plane
-from wdno.systems.staggered import Faces
+from wdno.systems.smoke.staggered import Faces
 
 __all__ = ["SOURCE", "WAY_Y", "Route", "draw_route", "drive", "random_drive"]
 

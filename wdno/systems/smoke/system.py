@@ -89,7 +89,7 @@ class Smoke(LabelledSystem):
 
     state: ClassVar[tuple[str, ...]] = ("density",)
     control: ClassVar[tuple[str, ...]] = ("cx", "cy")
-    accompanying: ClassVar[dict[str, tuple[str, ...]]] = {
+    auxiliary: ClassVar[dict[str, tuple[str, ...]]] = {
         "vx": ("time", "y", "x"),
         "vy": ("time", "y", "x"),
         "smoke": ("time",),

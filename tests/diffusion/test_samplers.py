@@ -1,0 +1,394 @@
+"""Samplers against an exact denoiser: x0 ~ N(mu, s^2) has everything in closed form."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from wdno.diffusion.keys import row_keys, row_normal, step_keys
+from wdno.diffusion.noise import cosine, karras, per_row, sigmoid
+from wdno.diffusion.samplers import ddim, dpmpp_2m, heun, sample
+
+draw = jax.jit(sample, static_argnums=(0, 1, 2))
+MEAN, STD = 0.7, 0.5
+ODE = {"ddim": (ddim(0.0), 1), "heun": (heun(), 2), "dpmpp_2m": (dpmpp_2m(), 2)}
+SAMPLERS = {
+    "ddim": ddim(0.0),
+    "ddim(0.4)": ddim(0.4),
+    "ddim(1)": ddim(1.0),
+    "heun": heun(),
+    "dpmpp_2m": dpmpp_2m(),
+}
+every_sampler = pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)
+
+
+def gaussian(x, sigma):
+    """E[x0 | x] for x0 ~ N(MEAN, STD^2)."""
+    variance = per_row(sigma, x) ** 2
+    return (STD**2 * x + variance * MEAN) / (STD**2 + variance)
+
+
+def bounded(x, sigma):
+    """A nonlinear denoiser, undefined at sigma = 0 as any preconditioned one is."""
+    return jnp.tanh(x / (1 + per_row(sigma, x))) + per_row(jnp.log(sigma), x) / 50
+
+
+def solution(x, sigma, sigma_next):
+    """Probability flow of the Gaussian from sigma to sigma_next."""
+    spread = np.sqrt((STD**2 + sigma_next**2) / (STD**2 + sigma**2))
+    return MEAN + (x - MEAN) * spread
+
+
+def start(shape, sigmas, key):
+    keys = step_keys(row_keys(key, shape[0]), jnp.zeros(shape[0], int))
+    return sigmas[0] * row_normal(shape, sigmas.dtype, keys)
+
+
+# ----------------------------------------------------------------------- accuracy
+
+
+def errors(sampler, schedules):
+    """One error a schedule, from the same start; arrived rows wait for the others."""
+    steps, shape = max(map(len, schedules)), (len(schedules), 12)
+    padded = [np.pad(levels, (0, steps - len(levels)), "edge") for levels in schedules]
+    sigmas = jnp.asarray(np.stack(padded, axis=1))
+    keys = jnp.stack([jax.random.key(0)] * len(schedules))
+    x = draw(sampler, gaussian, shape, sigmas, keys)
+    first, last = sigmas[0][:, None], sigmas[-1][:, None]
+    exact = solution(start(shape, first[None], keys), first, last)
+    return np.abs(np.asarray(x - exact)).max(axis=1)
+
+
+@pytest.mark.parametrize(("sampler", "order"), ODE.values(), ids=ODE)
+def test_order_of_convergence_to_the_probability_flow(sampler, order):
+    error = errors(sampler, [np.geomspace(10.0, 0.05, n + 1) for n in (40, 80, 160)])
+    observed = np.log2(error[:-1] / error[1:])
+    np.testing.assert_allclose(observed[-1], order, atol=0.12)
+    np.testing.assert_allclose(observed, order, atol=0.25)
+
+
+@pytest.mark.parametrize(("sampler", "order"), ODE.values(), ids=ODE)
+def test_order_on_karras_levels_down_to_zero(sampler, order):
+    # the step to 0 is an Euler step: shrink it with the others
+    error = errors(sampler, [karras(n, 0.5 / n, 10.0) for n in (40, 80, 160)])
+    assert error[2] < 0.3**order * error[0]
+
+
+def test_euler_steps_follow_their_first_order_recursion():
+    sigmas = np.asarray(karras(7, 0.1, 5.0))
+    key, shape = jax.random.key(2), (2, 3)
+    x = np.asarray(start(shape, sigmas, key))
+    for sigma, sigma_next in zip(sigmas[:-1], sigmas[1:], strict=True):
+        x0 = (STD**2 * x + sigma**2 * MEAN) / (STD**2 + sigma**2)
+        x = x + (sigma_next - sigma) * (x - x0) / sigma
+    ours = draw(ddim(), gaussian, shape, jnp.asarray(sigmas), key)
+    np.testing.assert_allclose(ours, x, rtol=1e-12)
+
+
+def test_heun_needs_one_step_where_the_slope_is_linear_in_sigma():
+    # x0 = c - x' with slope (x - x0)/sigma = a + b sigma: trapezoidal rule is exact
+    def linear(x, sigma):
+        level = per_row(sigma, x)
+        return x - level * (2.0 + 3.0 * level)
+
+    x = jnp.ones((1, 1))
+    out, _ = heun().step(
+        linear,
+        x,
+        jnp.array([2.0]),
+        jnp.array([0.5]),
+        (),
+        row_keys(jax.random.key(0), 1),
+    )
+    exact = 1.0 + 2.0 * (0.5 - 2.0) + 1.5 * (0.5**2 - 2.0**2)
+    np.testing.assert_allclose(out, [[exact]], rtol=1e-13)
+
+
+def test_two_step_rule_is_exact_where_the_estimate_is_linear_in_log_sigma():
+    # D linear in log sigma with equal steps: extrapolated to the middle of the step
+    estimate = lambda x, sigma: jnp.ones_like(x) * per_row(jnp.log(sigma), x)  # noqa: E731
+    sampler, key = dpmpp_2m(), row_keys(jax.random.key(0), 1)
+    x = jnp.zeros((1, 1))
+    x1, state = sampler.step(
+        estimate, x, jnp.array([4.0]), jnp.array([2.0]), sampler.init(x), key
+    )
+    np.testing.assert_allclose(x1, [[0.5 * np.log(4.0)]], rtol=1e-14)
+    x2, _ = sampler.step(estimate, x1, jnp.array([2.0]), jnp.array([1.0]), state, key)
+    middle = np.log(2.0) + 0.5 * (np.log(2.0) - np.log(4.0))
+    np.testing.assert_allclose(x2, 0.5 * x1 + 0.5 * middle, rtol=1e-14)
+
+
+# ----------------------------------------------------------------- ancestral steps
+
+
+def moments(eta, sigmas):
+    """Mean and variance of `ddim(eta)` samples by their exact affine recursion."""
+    mean, variance = 0.0, sigmas[0] ** 2
+    for sigma, after in zip(sigmas[:-1], sigmas[1:], strict=True):
+        up = min(after, eta * np.sqrt(after**2 * (sigma**2 - after**2) / sigma**2))
+        keep = np.sqrt(after**2 - up**2) / sigma
+        shrink = STD**2 / (STD**2 + sigma**2)
+        factor = keep + (1 - keep) * shrink
+        mean = factor * mean + (1 - keep) * (1 - shrink) * MEAN
+        variance = factor**2 * variance + up**2
+    return mean, variance
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.4, 1.0, 3.0])
+def test_mean_and_variance_of_samples(eta):
+    sigmas, size = karras(25, 0.05, 20.0), 200_000
+    x = draw(ddim(eta), gaussian, (1000, size // 1000), sigmas, jax.random.key(3))
+    mean, variance = moments(eta, np.asarray(sigmas))
+    assert abs(x.mean() - mean) < 5 * np.sqrt(variance / size)
+    assert abs(x.var() / variance - 1) < 5 * np.sqrt(2 / size)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
+def test_moments_tend_to_those_of_the_data(eta):
+    error = [
+        np.abs(
+            np.subtract(moments(eta, np.asarray(karras(n, 0.02, 80.0))), (0.7, 0.25))
+        )
+        for n in (50, 100, 200, 400)
+    ]
+    ratios = np.array(error[:-1])[:, 1] / np.array(error[1:])[:, 1]
+    assert np.all(ratios > 1.7)
+    assert error[-1].max() < 0.01
+
+
+def test_ancestral_step_is_the_exact_posterior_of_the_noising_chain():
+    # q(x' | x, x0) of x' = x0 + s' n', x = x' + sqrt(s^2 - s'^2) n (Ho et al., eq. 6)
+    sigma, after, x, x0 = 3.0, 1.2, 0.4, -0.9
+    precision = 1 / after**2 + 1 / (sigma**2 - after**2)
+    mean = (x0 / after**2 + x / (sigma**2 - after**2)) / precision
+    key = row_keys(jax.random.key(4), 200_000)
+    rows = jnp.ones(200_000)
+    out, _ = ddim(1.0).step(
+        lambda x, sigma: jnp.full_like(x, x0),
+        jnp.full((200_000, 1), x),
+        rows * sigma,
+        rows * after,
+        (),
+        key,
+    )
+    noise = row_normal(out.shape, out.dtype, key)
+    np.testing.assert_allclose(out, mean + noise / np.sqrt(precision), rtol=1e-9)
+
+
+DDIM = {eta: ddim(eta) for eta in (0.0, 0.3, 0.8, 1.0)}
+
+
+@pytest.mark.parametrize(("eta", "sampler"), DDIM.items(), ids=map(str, DDIM))
+@pytest.mark.parametrize("schedule", [cosine, sigmoid])
+def test_equals_ddim_in_variance_preserving_form(eta, sampler, schedule):
+    """Song et al. 2021, eqs. 12 and 16, transcribed on abar; x_VP = sqrt(abar) x."""
+    sigmas, key, shape = schedule(20), jax.random.key(5), (3, 4)
+    keys = row_keys(key, 3)
+    abar = 1 / (1 + np.asarray(sigmas) ** 2)
+    x = np.sqrt(abar[0]) * np.asarray(start(shape, sigmas, key))
+    for n, (a, a_next) in enumerate(zip(abar[:-1], abar[1:], strict=True), start=1):
+        level = jnp.full(3, np.sqrt((1 - a) / a))
+        x0 = np.asarray(bounded(jnp.asarray(x / np.sqrt(a)), level))
+        epsilon = (x - np.sqrt(a) * x0) / np.sqrt(1 - a)
+        scale = eta * np.sqrt((1 - a_next) / (1 - a)) * np.sqrt(1 - a / a_next)
+        noise = row_normal(shape, sigmas.dtype, step_keys(keys, jnp.full(3, n)))
+        direction = np.sqrt(np.maximum(1 - a_next - scale**2, 0)) * epsilon
+        x = np.sqrt(a_next) * x0 + direction + scale * np.asarray(noise)
+    ours = draw(sampler, bounded, shape, sigmas, key)
+    np.testing.assert_allclose(ours, x, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "table"), [(cosine, "1d_cosine"), (sigmoid, "2d_sigmoid")]
+)
+def test_coefficients_of_the_official_sampler(shared, schedule, table):
+    with np.load(shared / "golden" / "schedule.npz") as golden:
+        scale, direction = golden[f"ddim_sigma_c_eta1/{table}/S50"].T.astype(float)
+    sigmas = schedule(50)[:-1]
+    after, keys = sigmas[1:], row_keys(jax.random.key(0), 49)
+    x = per_row(sigmas[:-1], jnp.ones((49, 1)))  # unit noise over x0 = 0
+    step = partial(ddim(1.0).step, lambda x, sigma: jnp.zeros_like(x))
+    moved, _ = step(x, sigmas[:-1], after, (), keys)
+    noise = np.asarray(row_normal(x.shape, x.dtype, keys))[:, 0]
+    moved = np.asarray(moved)
+    root = 1 / np.sqrt(1 + np.asarray(after) ** 2)
+    official = direction + scale * noise
+    # float32 cancellation in the official direction (1 - abar' - scale^2)
+    np.testing.assert_allclose(root * moved[:, 0], official, atol=2e-5)
+    np.testing.assert_allclose((root * moved[:, 0])[5:], official[5:], atol=2e-6)
+
+
+# ------------------------------------------------------------------- rows (C1, C3)
+
+
+def draw_rows(sampler, sigmas, keys):
+    """Rows with a schedule and a key each; compiled for 5 and for 1 of 7 levels."""
+    return draw(sampler, bounded, (len(keys), 4, 2), sigmas, keys)
+
+
+@every_sampler
+def test_rows_at_different_levels_equal_separate_calls(sampler):
+    sigmas = jnp.stack(
+        [
+            karras(6, 0.1, 5.0),
+            karras(6, 0.3, 40.0),
+            jnp.array([3.0, 3.0, 3.0, 1.0, 0.5, 0.5, 0.0]),  # waits, then moves
+            jnp.array([2.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]),  # arrives early
+            jnp.zeros(7),  # is there from the start
+        ],
+        axis=1,
+    )
+    keys = jax.random.split(jax.random.key(6), 5)
+    together = draw_rows(sampler, sigmas, keys)
+    assert np.isfinite(together).all()
+    for row in range(5):
+        alone = draw_rows(sampler, sigmas[:, row : row + 1], keys[row : row + 1])
+        np.testing.assert_allclose(together[row], alone[0], rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("sampler", [ddim(0.0), heun(), dpmpp_2m()])
+def test_waiting_does_not_change_the_result_of_deterministic_steps(sampler):
+    levels = karras(3, 0.1, 5.0)
+    waiting = jnp.repeat(levels, 2)[:-1]
+    sigmas = jnp.stack([waiting, *[jnp.pad(levels, (0, 3))] * 4], axis=1)
+    keys = jnp.stack([jax.random.key(7)] * 5)
+    waited, moved, *_ = draw_rows(sampler, sigmas, keys)
+    np.testing.assert_allclose(waited, moved, rtol=1e-12)
+
+
+@every_sampler
+@pytest.mark.parametrize("level", [0.0, 1e-3, 0.3, 70.0])
+def test_standing_row_is_returned_bit_for_bit(sampler, level):
+    x = jax.random.normal(jax.random.key(8), (3, 5))
+    sigma = jnp.full(3, level)
+    keys = row_keys(jax.random.key(9), 3)
+    moved, state = sampler.step(bounded, x, sigma, sigma, sampler.init(x), keys)
+    np.testing.assert_array_equal(moved, x)
+    for kept, initial in zip(
+        jax.tree.leaves(state), jax.tree.leaves(sampler.init(x)), strict=True
+    ):
+        np.testing.assert_array_equal(kept, initial)
+
+
+@every_sampler
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_step_to_zero_gives_exactly_the_estimate(sampler, dtype):
+    x = 30 * jax.random.normal(jax.random.key(10), (4, 5), dtype)
+    sigma = jnp.array([1e-3, 0.3, 7.0, 2e4], dtype)
+    keys = row_keys(jax.random.key(11), 4)
+    moved, _ = sampler.step(bounded, x, sigma, 0 * sigma, sampler.init(x), keys)
+    np.testing.assert_array_equal(moved, bounded(x, sigma))
+
+
+@every_sampler
+def test_denoiser_is_never_asked_at_zero(sampler):
+    def strict(x, sigma):
+        assert np.all(np.asarray(sigma) > 0)
+        return x / 2
+
+    x, keys = jnp.ones((3, 5)), row_keys(jax.random.key(12), 3)
+    sigma, after = jnp.array([2.0, 2.0, 0.0]), jnp.array([1.0, 0.0, 0.0])
+    sampler.step(strict, x, sigma, after, sampler.init(x), keys)
+
+
+@every_sampler
+def test_gradients_are_finite(sampler):
+    sigmas = jnp.stack(
+        [karras(4, 0.1, 5.0), jnp.zeros(5), jnp.array([1.0, 1.0, 0.5, 0.0, 0.0])], 1
+    )
+
+    def loss(sigmas, scale):
+        denoise = lambda x, sigma: scale * bounded(x, sigma)  # noqa: E731
+        x = sample(sampler, denoise, (3, 2), sigmas, jax.random.key(13))
+        return jnp.sum(x**2)
+
+    for gradient in jax.jit(jax.grad(loss, argnums=(0, 1)))(sigmas, jnp.array(0.9)):
+        assert np.isfinite(gradient).all()
+        assert np.any(gradient != 0)
+
+
+@every_sampler
+def test_state_leads_with_the_batch(sampler):
+    for leaf in jax.tree.leaves(sampler.init(jnp.zeros((3, 4, 2)))):
+        assert leaf.shape[0] == 3
+
+
+# -------------------------------------------------------------------- randomness
+
+
+def test_a_row_does_not_depend_on_the_size_of_the_batch():
+    sigmas, key = karras(6, 0.1, 5.0)[:, None], jax.random.key(14)
+    one, many = (
+        draw_rows(ddim(1.0), jnp.repeat(sigmas, batch, axis=1), row_keys(key, batch))
+        for batch in (1, 5)
+    )
+    np.testing.assert_allclose(one, many[:1], rtol=1e-12)
+    assert len(np.unique(np.asarray(many))) == many.size
+
+
+def test_rows_and_steps_draw_independent_noise():
+    keys = row_keys(jax.random.key(15), 50)
+    draws = [
+        row_normal((50, 400), jnp.float64, step_keys(keys, jnp.full(50, n)))
+        for n in range(4)
+    ]
+    flat = np.concatenate(draws)
+    correlation = np.corrcoef(flat) - np.eye(len(flat))
+    assert np.abs(correlation).max() < 6 / np.sqrt(400)
+
+
+@every_sampler
+def test_jit_and_dtype(sampler):
+    sigmas, shape = karras(5, 0.1, 5.0).astype(jnp.float32), (2, 3, 1)
+    run = partial(sample, sampler, bounded, shape)
+    eager = run(sigmas, jax.random.key(16))
+    assert eager.dtype == jnp.float32
+    jitted = jax.jit(run)(sigmas, jax.random.key(16))
+    np.testing.assert_allclose(jitted, eager, rtol=1e-5, atol=1e-6)
+
+
+def test_float32_is_accurate_where_the_variance_preserving_form_cancels():
+    # sqrt(1 - abar' - scale^2) of the official form is NaN in float32 at three steps
+    sigmas = cosine(3).astype(jnp.float32)
+    sigma, after = sigmas[:1], sigmas[1:2]
+    x = per_row(sigma, jnp.ones((1, 1), jnp.float32))
+    keys = row_keys(jax.random.key(17), 1)
+    moved, _ = ddim(1.0).step(lambda x, sigma: 0 * x, x, sigma, after, (), keys)
+    zero, _ = ddim(1.0).step(lambda x, sigma: 0 * x, 0 * x, sigma, after, (), keys)
+    direction = float(after[0]) ** 2 / float(sigma[0])
+    np.testing.assert_allclose(moved - zero, [[direction]], atol=3e-7)
+
+
+# ------------------------------------------------------------------------ errors
+
+
+@pytest.mark.parametrize("eta", [-0.1, float("nan"), float("inf")])
+def test_bad_eta(eta):
+    with pytest.raises(ValueError, match="`eta` must be finite and not negative"):
+        ddim(eta)
+
+
+@pytest.mark.parametrize(
+    ("sigmas", "message"),
+    [
+        (jnp.array([1.0]), "two levels or more"),
+        (jnp.ones((3, 5)), r"\(levels, 2\)"),
+        (jnp.array([0.1, 1.0, 0.0]), "not increase"),
+        (jnp.array([1.0, 0.5, -0.1]), "not negative"),
+        (jnp.array([jnp.inf, 1.0, 0.0]), "finite"),
+        (jnp.array([jnp.nan, 1.0, 0.0]), "finite"),
+    ],
+)
+def test_bad_levels(sigmas, message):
+    with pytest.raises(ValueError, match=message):
+        sample(ddim(), gaussian, (2, 3), sigmas, jax.random.key(0))
+
+
+@pytest.mark.parametrize(
+    "key", [jax.random.PRNGKey(0), jax.random.split(jax.random.key(0), 3)]
+)
+def test_bad_keys(key):
+    with pytest.raises(ValueError, match="one typed key or one for each of 2 rows"):
+        sample(ddim(), gaussian, (2, 3), karras(3, 0.1, 1.0), key)

@@ -1,0 +1,312 @@
+"""Models on disk: what is saved is what is loaded, and nothing else passes for it."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import sys
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from oracles import make_layouts
+from safetensors.flax import load_file, save_file
+
+import wdno
+from wdno.diffusion.denoiser import Denoiser
+from wdno.diffusion.preconditioning import EDMPreconditioning, VariancePreserving
+from wdno.diffusion.schedules import KarrasSchedule
+from wdno.networks import FourierConfig, MixerConfig, TransformerConfig, build
+
+FOURIER = FourierConfig((2, 2), width=12, depth=1)
+MIXER = MixerConfig((1, 2), (2, 2), width=8, depth=1)
+TRANSFORMER = TransformerConfig((1, 2), width=8, depth=1, heads=2)
+
+
+def make_model(network=FOURIER, preconditioning=EDMPreconditioning(), seed=0):  # noqa: B008
+    """An operator whose every parameter is random, zero initial values included."""
+    targets, given = make_layouts(wavelet="bior2.4")
+    channels = len(targets.channels), len(given.channels)
+    backbone = build(network, 2, *channels, rngs=nnx.Rngs(seed))
+    draw = np.random.default_rng(seed)
+    state = nnx.state(backbone, nnx.Param)
+    nnx.update(
+        backbone,
+        jax.tree.map(lambda x: jnp.float32(draw.normal(size=x.shape)), state),
+    )
+    domain = wdno.Domain((1.0, 0.5), (0.25, 0.125))
+    denoiser = Denoiser(backbone, preconditioning)
+    return wdno.WDNO(targets, given, denoiser, domain, KarrasSchedule(0.002, 20.0))
+
+
+def weights(model):
+    """Parameters in the order of their paths."""
+    return [np.asarray(x) for x in jax.tree.leaves(nnx.state(model, nnx.Param))]
+
+
+@pytest.fixture(scope="module")
+def original():
+    return make_model()
+
+
+@pytest.fixture(scope="module")
+def saved(original, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved")
+    wdno.save(original, folder)
+    return folder
+
+
+@pytest.fixture
+def folder(saved, tmp_path):
+    """A copy of the saved model that a test may damage."""
+    return shutil.copytree(saved, tmp_path / "model")
+
+
+def edit_card(folder, edit):
+    path = folder / "card.json"
+    card = json.loads(path.read_text())
+    edit(card)
+    path.write_text(json.dumps(card))
+
+
+def edit_weights(folder, edit):
+    """Change tensors and the checksum with them, as another program might."""
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    edit(tensors)
+    save_file(tensors, path)
+    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    edit_card(folder, lambda card: card.update(weights_sha256=checksum))
+
+
+# Round trips
+
+
+@pytest.mark.parametrize("network", [FOURIER, MIXER, TRANSFORMER])
+@pytest.mark.parametrize(
+    "preconditioning", [EDMPreconditioning(sigma_data=0.5), VariancePreserving()]
+)
+def test_a_loaded_model_is_the_saved_one(tmp_path, network, preconditioning):
+    model = make_model(network, preconditioning)
+    wdno.save(model, tmp_path / "new" / "model")
+    found = wdno.load(tmp_path / "new" / "model")
+    for name in ("targets", "given", "domain", "schedule"):
+        assert getattr(found, name) == getattr(model, name)
+    assert found.denoiser.preconditioning == preconditioning
+    assert found.denoiser.backbone.config == network
+    for ours, theirs in zip(weights(found), weights(model), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert nnx.graphdef(found) == nnx.graphdef(model)
+
+
+def test_half_precision_rounds_and_halves_the_file(original, saved, tmp_path):
+    wdno.save(original, tmp_path, dtype=jnp.float16)
+    for ours, theirs in zip(
+        weights(wdno.load(tmp_path)), weights(original), strict=True
+    ):
+        assert ours.dtype == np.float32
+        np.testing.assert_array_equal(ours, theirs.astype(np.float16))
+    sizes = [f.joinpath("model.safetensors").stat().st_size for f in (tmp_path, saved)]
+    assert sizes[0] < 0.7 * sizes[1]
+
+
+def test_the_card_says_what_its_maker_noted(original, tmp_path):
+    wdno.save(original, tmp_path, notes={"metrics": {"mse": [0.1, 0.2]}})
+    card = wdno.read_card(tmp_path)
+    assert card["metrics"] == {"mse": [0.1, 0.2]}
+    assert card["parameters"] == sum(x.size for x in weights(original))
+    assert card["network"]["kind"] == "FourierConfig"
+
+
+def test_saving_replaces_an_earlier_model(original, folder):
+    wdno.save(make_model(TRANSFORMER, seed=1), folder)
+    assert wdno.load(folder).denoiser.backbone.config == TRANSFORMER
+    assert {p.name for p in folder.iterdir()} == {"card.json", "model.safetensors"}
+
+
+@pytest.mark.parametrize("name", wdno.shipped())
+def test_every_shipped_model_loads_and_states_its_error(name):
+    model, card = wdno.load(name), wdno.read_card(name)
+    assert sum(x.size for x in weights(model)) == card["parameters"]
+    assert all(np.isfinite(x).all() for x in weights(model))
+    assert 0 < card["validation_error"] < np.inf
+    assert card["name"] == name
+
+
+def test_a_model_can_come_from_a_hub(saved, monkeypatch):
+    hub = types.ModuleType("huggingface_hub")
+    hub.snapshot_download = {"owner/name": str(saved)}.__getitem__
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    assert wdno.load("hf://owner/name").window == 4
+
+
+# Damage
+
+
+def test_an_unknown_name_lists_the_models_that_ship(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        wdno.operator.checkpoint, "shipped", lambda: ["first", "second"]
+    )
+    with pytest.raises(FileNotFoundError, match="'third'.*first, second"):
+        wdno.load("third")
+    with pytest.raises(FileNotFoundError, match="first, second"):
+        wdno.load(tmp_path)
+
+
+def test_missing_weights_are_named(folder):
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"model\.safetensors is missing"):
+        wdno.load(folder)
+
+
+@pytest.mark.parametrize("keep", [0, 100, -1])
+def test_truncated_weights_are_refused(folder, keep):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ValueError, match="truncated, altered"):
+        wdno.load(folder)
+
+
+def test_an_altered_byte_is_noticed(folder):
+    path = folder / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-10] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="truncated, altered"):
+        wdno.load(folder)
+
+
+def test_weights_of_another_format_are_refused(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(b"something else")
+    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    edit_card(folder, lambda card: card.update(weights_sha256=checksum))
+    with pytest.raises(ValueError, match="Weights are a safetensors file"):
+        wdno.load(folder)
+
+
+WRONG_WEIGHTS = {
+    "missing": lambda tensors: tensors.pop("denoiser.backbone.head.bias"),
+    "renamed": lambda tensors: tensors.update(
+        {"head": tensors.pop("denoiser.backbone.head.bias")}
+    ),
+    "surplus": lambda tensors: tensors.update(
+        {"denoiser.backbone.head.bias2": jnp.zeros(3)}
+    ),
+    "shape": lambda tensors: tensors.update(
+        {"denoiser.backbone.head.bias": jnp.zeros(3)}
+    ),
+}
+
+
+@pytest.mark.parametrize("edit", WRONG_WEIGHTS.values(), ids=WRONG_WEIGHTS)
+def test_weights_fit_the_network_one_to_one(folder, edit):
+    edit_weights(folder, edit)
+    with pytest.raises(ValueError, match=r"another shape: \[.*head\.bias"):
+        wdno.load(folder)
+
+
+def test_weights_of_another_network_are_refused(folder):
+    edit_card(folder, lambda card: card["network"].update(depth=2))
+    with pytest.raises(ValueError, match="Were they saved for another model"):
+        wdno.load(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "weights: none", "\xff\xfe"])
+def test_a_card_is_json(folder, text):
+    (folder / "card.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match="A model card is a JSON file"):
+        wdno.load(folder)
+
+
+@pytest.mark.parametrize("text", ['{"format": 2}', "{}", "[]", "3"])
+def test_a_card_of_another_format_is_refused(folder, text):
+    (folder / "card.json").write_text(text)
+    with pytest.raises(ValueError, match="Model cards of format 1 are known"):
+        wdno.load(folder)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["targets", "given", "network", "preconditioning", "domain", "schedule"],
+)
+def test_a_card_is_complete(folder, entry):
+    edit_card(folder, lambda card: card.pop(entry))
+    with pytest.raises(ValueError, match=f"missing or wrong: '{entry}'"):
+        wdno.load(folder)
+
+
+def test_a_card_without_a_checksum_vouches_for_nothing(folder):
+    edit_card(folder, lambda card: card.pop("weights_sha256"))
+    with pytest.raises(ValueError, match="checksum of their card, None"):
+        wdno.load(folder)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda card: card["network"].update(kind="Perceptron"),
+        lambda card: card["network"].update(blocks=3),
+        lambda card: card["preconditioning"].pop("kind"),
+        lambda card: card["targets"].pop("wavelet"),
+        lambda card: card["targets"].update(fields=["u"]),
+        lambda card: card.update(domain=None),
+    ],
+)
+def test_a_card_describes_known_parts(folder, edit):
+    edit_card(folder, edit)
+    with pytest.raises(ValueError, match="an entry is missing or wrong"):
+        wdno.load(folder)
+
+
+# Interruption
+
+
+def test_a_write_that_fails_at_once_leaves_the_old_model(original, folder, monkeypatch):
+    def full(source, target):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="no space left"):
+        wdno.save(make_model(seed=1), folder)
+    for ours, theirs in zip(weights(wdno.load(folder)), weights(original), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert {p.name for p in folder.iterdir()} == {"card.json", "model.safetensors"}
+
+
+@pytest.mark.parametrize("existing", [True, False])
+def test_a_write_that_fails_halfway_leaves_no_folder_that_loads(
+    folder, tmp_path, monkeypatch, existing
+):
+    """New weights beside the old card, or beside none."""
+    folder = folder if existing else tmp_path / "new"
+    replace = os.replace
+
+    def weights_only(source, target):
+        if str(target).endswith("card.json"):
+            raise OSError("no space left")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", weights_only)
+    with pytest.raises(OSError, match="no space left"):
+        wdno.save(make_model(seed=1), folder)
+    with pytest.raises((ValueError, FileNotFoundError), match="card"):
+        wdno.load(folder)
+
+
+def test_layouts_of_a_card_are_checked_like_any_other(folder):
+    edit_card(folder, lambda card: card["targets"].update(scale=[1.0]))
+    with pytest.raises(ValueError, match="one scale per channel"):
+        wdno.load(folder)
+
+
+def test_scales_survive_to_the_last_bit(folder, original):
+    plain = dataclasses.replace(original.targets, scale=(0.1 + 0.2, 1 / 3, 1e-17, 7.0))
+    original = make_model()
+    original.targets = plain
+    wdno.save(original, folder)
+    assert wdno.load(folder).targets.scale == plain.scale

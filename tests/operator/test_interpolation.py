@@ -1,0 +1,91 @@
+"""Interpolated coarse states, and how far they may be off."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles import halved, wave
+
+from wdno.operator.interpolation import (
+    SMALLEST,
+    around,
+    curvatures,
+    odd,
+    prolonged,
+    repeated,
+    spread,
+    straight,
+)
+
+
+@pytest.mark.parametrize("frames", [2, 6])
+@pytest.mark.parametrize("space", [(8,), (4, 6)])
+def test_interpolation_is_exact_where_states_are_linear(space, frames):
+    grid = np.meshgrid(np.arange(frames + 1.0), *map(np.arange, space), indexing="ij")
+    u = 3.0 + 2 * grid[0] - grid[1] + 0.5 * grid[-1]
+    continued = (straight,) * len(space)
+    fine = prolonged(halved(u[None, 1:]), jnp.asarray(u[None, 0]), continued)
+    np.testing.assert_allclose(fine[0], u[1:], rtol=1e-6)
+
+
+def test_states_go_on_as_their_walls_or_wavelets_say():
+    u = jnp.asarray([[0.0, 1, 2, 4]])
+    np.testing.assert_array_equal(odd(u, 1), [[-1, 0, 1, 2, 4, 0]])
+    np.testing.assert_array_equal(around(u, 1), [[4, 0, 1, 2, 4, 0]])
+    np.testing.assert_array_equal(straight(u, 1), [[-1, 0, 1, 2, 4, 6]])
+
+
+def test_interpolation_keeps_the_coarse_samples():
+    draw = np.random.default_rng(0)
+    u, before = draw.normal(size=(2, 6, 8)), jnp.asarray(draw.normal(size=(2, 8)))
+    fine = prolonged(halved(u), before, (around,))
+    np.testing.assert_allclose(fine[:, 1::2, ::2], u[:, 1::2, ::2], rtol=1e-6)
+
+
+def test_curvatures_are_second_differences_along_each_axis():
+    """Of parabolas t² + 3 x²: those of samples two apart, and none beyond the ends."""
+    time, x = np.arange(9.0)[:, None], np.arange(12.0)
+    u = (time**2 + 3 * x**2)[None]
+    came = curvatures(halved(u[:, 1:]), jnp.asarray(u[:, 0]), (straight,))
+    expected = np.zeros((4, 6, 2))
+    expected[:-1, :, 0], expected[:, 1:-1, 1] = 8, 24
+    np.testing.assert_allclose(came[0], expected)
+
+
+def test_the_spread_is_that_of_curvatures():
+    """Of a wave: second differences -4 sin²(k h / 2) u along either axis."""
+    u = wave(64, 32)
+    given = halved(u[:, 1:]), jnp.asarray(u[:, 0]), (around,)
+    came = np.asarray(spread(curvatures(*given)))[0, 4:-4, 4:-4]  # away from the ends
+    factors = [4 * np.sin(np.pi / n) ** 2 for n in (16, 32)]
+    coarse = np.square(u[0, 2::2, ::2]) * np.sum(np.square(factors))
+    everywhere = SMALLEST**2 * coarse.mean()
+    near = sum(np.roll(coarse, n, axis=1) for n in (-1, 0, 1)) / 3
+    near = (near[:-2] + near[1:-1] + near[2:]) / 3
+    expected = np.sqrt(near + everywhere).repeat(2, axis=0).repeat(2, axis=1)
+    np.testing.assert_allclose(came, expected[2:-2, 4:-4], rtol=0.02)
+
+
+def test_the_spread_falls_with_the_square_of_the_spacing_and_bounds_departures():
+    largest, sizes = [], []
+    for n in (16, 32, 64):
+        u = wave(n, n)
+        given = halved(u[:, 1:]), jnp.asarray(u[:, 0]), (around,)
+        guess, width = prolonged(*given), spread(curvatures(*given))
+        largest.append(float(abs((u[:, 1:] - guess) / width).max()))
+        sizes.append(float(width.mean()))
+    order = np.log2(np.divide(sizes[:-1], sizes[1:]))
+    np.testing.assert_allclose(order, 2, atol=0.15)
+    assert max(largest) < 1 and max(largest) < 2 * min(largest)
+
+
+@pytest.mark.parametrize("points", [2, 8])
+def test_the_spread_of_states_at_rest_is_not_zero(points):
+    rest = jnp.zeros((1, 2, points // 2))
+    width = spread(curvatures(rest, jnp.zeros((1, points)), (straight,)))
+    assert width.shape == (1, 4, points) and (width > 0).all()
+
+
+def test_samples_are_repeated_along_every_axis():
+    u = jnp.arange(4.0).reshape(1, 2, 2)
+    expected = [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
+    np.testing.assert_array_equal(repeated(u)[0], expected)

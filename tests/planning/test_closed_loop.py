@@ -1,0 +1,371 @@
+"""Feedback with an exact planner of a linear system: every answer is known."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray as xr
+from linear_control import STEP, Heat, cost
+from oracles import make_layouts, pass_gate, with_beside
+
+import wdno
+from wdno import WDNO, Domain
+from wdno.diffusion.denoiser import Denoiser
+from wdno.diffusion.noise import per_row
+from wdno.diffusion.schedules import KarrasSchedule
+from wdno.operator import tasks
+from wdno.planning.constraints import bounds
+
+KEY = jax.random.key(0)
+FRAMES, POINTS = 8, 8
+HEAT = Heat(FRAMES)
+COST = cost(0.01)  # one object: compiled once
+
+
+class Exact(Denoiser):
+    """Answers with the weakest control that reaches the final state, plus a spread."""
+
+    traces = 0
+
+    def __init__(self, targets, given, spread):
+        self.targets, self.known, self.spread = targets, given, spread
+
+    def __call__(self, x, sigma, cond):
+        Exact.traces += 1
+        system = Heat(2 * x.shape[1])
+        grid = (system.frames, POINTS)
+        known = self.known.on(grid).synthesis(cond)
+        reach, free = system.influence()
+        missing = known["uT"] - known["u0"] @ jnp.asarray(free.T)
+        f = (missing @ jnp.asarray(np.linalg.pinv(reach).T)).reshape(-1, *grid)
+        plan = {"f": f, **system.solve({**known, "f": f})}
+        mean = self.targets.on(grid).analysis(plan)
+        trust = self.spread**2 / (self.spread**2 + jnp.square(sigma))
+        return mean + per_row(trust, x) * (x - mean)
+
+
+def make_planner(spread=0.0):
+    targets, given = make_layouts((FRAMES, POINTS), task=tasks.reaching)
+    denoiser = Exact(targets, given, spread)
+    domain = Domain((0.0, 0.0), (STEP, 1 / POINTS))
+    return WDNO(targets, given, denoiser, domain, KarrasSchedule(0.01, 9.0))
+
+
+def make_states(seed, batch=3):
+    values = np.random.default_rng(seed).normal(size=(batch, POINTS))
+    coords = {"x": np.arange(POINTS) / POINTS, "time": 2.0}
+    attrs = {"units": "m s-1"}
+    return xr.DataArray(values, coords, ("sample", "x"), name="u", attrs=attrs)
+
+
+def steady(push, frames=FRAMES):
+    """A disturbance that is the same in all frames."""
+    return push.drop_vars("time").expand_dims(time=frames, axis=1)
+
+
+U0, GOAL, GUST = make_states(0), make_states(1), 0.5 * make_states(2)
+loop = partial(
+    wdno.control_loop,
+    make_planner(),
+    HEAT,
+    U0,
+    COST,
+    target=GOAL,
+    strength=0.0,
+    steps=2,
+    key=KEY,
+)
+
+
+def response(push, frames):
+    """What a steady force does to the state in so many frames."""
+    influence = Heat(frames).influence()[0].reshape(POINTS, frames, POINTS).sum(1)
+    return np.asarray(push) @ influence.T
+
+
+def test_open_loop_is_one_plan_and_then_the_solver():
+    record = loop(every=FRAMES)
+    exact = HEAT.optimum(U0, GOAL, 0.0)
+    np.testing.assert_allclose(record.f[:, :-1], exact, atol=1e-9)
+    np.testing.assert_allclose(record.u[:, -1], GOAL, atol=1e-9)
+    inputs = {"u0": jnp.asarray(U0.values), "f": jnp.asarray(record.f.values[:, :-1])}
+    np.testing.assert_allclose(record.u[:, 1:], HEAT.solve(inputs)["u"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("every", [pytest.param(2, marks=pytest.mark.slow), 4])
+def test_without_surprises_feedback_changes_nothing(every):
+    """Bellman: the tail of an optimal plan is the optimal plan of the tail."""
+    feedback, blind = loop(every=every), loop(every=FRAMES)
+    np.testing.assert_allclose(feedback.f, blind.f, atol=1e-9)
+    np.testing.assert_allclose(feedback.u, blind.u, atol=1e-9)
+
+
+def test_feedback_rejects_what_has_been_observed():
+    """Only the disturbance after the last observation is left in the final state."""
+    missed = {}
+    for every in (2, 4, FRAMES):
+        record = loop(every=every, disturbance=steady(GUST))
+        error = record.u[:, -1] - GOAL
+        np.testing.assert_allclose(error, response(GUST, every), atol=1e-9)
+        missed[every] = (error**2).mean("x")
+    assert (missed[2] < missed[4]).all() and (missed[4] < missed[FRAMES]).all()
+
+
+def test_the_disturbance_is_no_part_of_the_control():
+    record = loop(every=FRAMES, disturbance=steady(GUST))
+    np.testing.assert_allclose(record.f, loop(every=FRAMES).f)
+    pushed = record.f.values[:, :-1] + GUST.values[:, None]
+    inputs = {"u0": jnp.asarray(U0.values), "f": jnp.asarray(pushed)}
+    np.testing.assert_allclose(record.u[:, 1:], HEAT.solve(inputs)["u"], rtol=1e-9)
+
+
+def test_a_disturbance_acts_in_its_own_frames():
+    """One that comes after the last observation is felt, one before is corrected."""
+    push = steady(GUST)
+    late = push.where(xr.DataArray(np.arange(FRAMES) >= 6, dims="time"), 0)
+    error = loop(every=2, disturbance=late).u[:, -1] - GOAL
+    np.testing.assert_allclose(error, response(GUST, 2), atol=1e-9)
+    early = push - late
+    np.testing.assert_allclose(
+        loop(every=2, disturbance=early).u[:, -1], GOAL, atol=1e-9
+    )
+
+
+def test_nothing_acts_before_the_horizon():
+    """Until then the disturbance alone; then what the true state of that time asks."""
+    push = steady(GUST)
+    record = loop(every=4, horizon=4, disturbance=push)
+    np.testing.assert_array_equal(record.f[:, :4], 0)
+    inputs = {"u0": jnp.asarray(U0.values), "f": jnp.asarray(push.values[:, :4])}
+    np.testing.assert_allclose(record.u[:, 1:5], HEAT.over(4).solve(inputs)["u"])
+    weakest = Heat(4).optimum(record.u[:, 4], GOAL, 0.0)
+    np.testing.assert_allclose(record.f[:, 4:-1], weakest, atol=1e-9)
+    error = record.u[:, -1] - GOAL
+    np.testing.assert_allclose(error, response(GUST, 4), atol=1e-9)
+
+
+def test_records_are_labelled_trajectories():
+    record = loop(every=4)
+    assert record.u.dims == record.f.dims == ("sample", "time", "x")
+    assert set(record.data_vars) == {"u", "f"}
+    np.testing.assert_array_equal(record.u[:, 0], U0)
+    np.testing.assert_array_equal(record.f[:, -1], 0)
+    np.testing.assert_allclose(record.time, 2.0 + STEP * np.arange(FRAMES + 1))
+    assert record.u.attrs["units"] == "m s-1"
+
+
+@pytest.mark.slow
+def test_records_may_be_longer_than_the_window_and_have_members():
+    gusts = steady(GUST, 16).rename(sample="member")
+    record = loop(every=4, frames=16, disturbance=gusts)
+    assert record.u.sizes == {"sample": 3, "member": 3, "time": 17, "x": POINTS}
+    error = record.u[:, :, -1] - GOAL
+    np.testing.assert_allclose(error[1], response(GUST, 4), atol=1e-9)
+
+
+# ------------------------------------------------------------------------- landscapes
+
+GATE = np.linspace(0.5, 2.0, POINTS)
+
+
+@dataclass(frozen=True)
+class Channel(Heat):
+    """u_(k+1) = u_k + GATE f_k, and the mean over x."""
+
+    def solve(self, inputs):
+        gate = jnp.broadcast_to(jnp.asarray(GATE), inputs["u0"].shape)
+        return pass_gate(inputs["u0"], inputs["f"], gate)
+
+
+class Gated(Exact):
+    """Spreads what is missing evenly over the frames and divides it by the gate."""
+
+    def __init__(self, targets, given):
+        super().__init__(targets, given, 0.0)
+
+    def __call__(self, x, sigma, cond):
+        Exact.traces += 1
+        grid = (2 * x.shape[1], POINTS)
+        known = self.known.on(grid).synthesis(cond)
+        push = (known["uT"] - known["u0"]) / known["gate"] / grid[0]
+        f = jnp.broadcast_to(push[:, None], (len(x), *grid))
+        plan = {"f": f, **pass_gate(known["u0"], f, known["gate"])}
+        return self.targets.on(grid).analysis(plan)
+
+
+def make_gated_planner():
+    task = with_beside(tasks.reaching)
+    targets, given = make_layouts((FRAMES, POINTS), task=task)
+    domain = Domain((0.0, 0.0), (STEP, 1 / POINTS))
+    denoiser = Gated(targets, given)
+    return WDNO(targets, given, denoiser, domain, KarrasSchedule(0.01, 9.0))
+
+
+def behind_gate(gate=GATE):
+    return U0.drop_vars("time").assign_coords(gate=("x", gate))
+
+
+def gated_loop(initial, **how):
+    how = {"target": GOAL, "strength": 0.0, "steps": 1, "key": KEY, **how}
+    model, system = make_gated_planner(), Channel(FRAMES)
+    return wdno.control_loop(model, system, initial, COST, **how)
+
+
+@pytest.mark.parametrize("every", [4, FRAMES])
+def test_planners_see_what_never_changes_at_every_observation(every):
+    record = gated_loop(behind_gate(), every=every)
+    np.testing.assert_allclose(record.u[:, -1], GOAL, atol=1e-9)
+    steady_push = (GOAL - U0) / GATE / FRAMES
+    wanted = np.broadcast_to(steady_push.values[:, None], record.f[:, :-1].shape)
+    np.testing.assert_allclose(record.f[:, :-1], wanted, atol=1e-9)
+
+
+def test_feedback_makes_up_for_a_gate_that_is_wrong():
+    """A gate at 4/5 of the true one leaves 1/4 of the way, in the wrong direction."""
+    record = gated_loop(behind_gate(0.8 * GATE), every=FRAMES)
+    np.testing.assert_allclose(record.u[:, -1] - GOAL, (GOAL - U0) / 4, atol=1e-9)
+    # Half of the way is made by 5/8, and 5/4 of what is then left.
+    record = gated_loop(behind_gate(0.8 * GATE), every=4)
+    halfway = 0.375 * (GOAL - U0)
+    np.testing.assert_allclose(record.u[:, -1] - GOAL, halfway / 4, atol=1e-9)
+
+
+def test_records_keep_what_never_changes():
+    record = gated_loop(behind_gate(), every=4)
+    assert record.gate.dims == ("x",)
+    np.testing.assert_array_equal(record.gate, GATE)
+
+
+def test_initial_states_of_a_record_keep_their_time():
+    initial = U0.assign_coords(gate=("x", GATE))
+    record = gated_loop(initial, every=4)
+    np.testing.assert_allclose(record.time, 2.0 + STEP * np.arange(FRAMES + 1))
+    np.testing.assert_allclose(record.u[:, -1], GOAL, atol=1e-9)
+
+
+def test_a_loop_without_its_landscape_is_refused_before_any_sampling():
+    before = Exact.traces
+    with pytest.raises(ValueError, match=r"'gate' is missing from \['time', 'x'\]"):
+        gated_loop(U0, every=4)
+    assert Exact.traces == before
+
+
+# ------------------------------------------------------------- noise, seeds and rows
+
+
+@pytest.mark.slow
+def test_only_observations_are_noisy_and_the_last_one_decides():
+    """The plan from u + noise arrives, from u itself, with A^every noise missing."""
+    many = partial(loop, every=4, observation_noise=0.3)
+    batch = 200
+    wide = [make_states(n, batch) for n in (0, 1)]
+    noisy = partial(wdno.control_loop, make_planner(), HEAT, wide[0], COST)
+    how = {"strength": 0.0, "steps": 1, "every": 4, "observation_noise": 0.3}
+    record = noisy(target=wide[1], **how, key=KEY)
+    np.testing.assert_array_equal(record.u[:, 0], wide[0])
+    error = (record.u[:, -1] - wide[1]).values
+    _, passage = Heat(4).influence()
+    noise = error @ np.linalg.inv(passage)
+    count = noise.size
+    assert abs(noise.mean()) < 4 * 0.3 / np.sqrt(count)
+    assert abs(noise.var() / 0.3**2 - 1) < 4 * np.sqrt(2 / count)
+    xr.testing.assert_identical(many(), many())
+    assert (many(key=jax.random.key(1)).u != many().u).any()
+
+
+@pytest.mark.slow
+def test_rows_do_not_influence_each_other():
+    model = make_planner(spread=0.5)
+    few = slice(2)
+    run = partial(wdno.control_loop, model, HEAT)
+    how = {"strength": 0.0, "steps": 2, "every": 4, "observation_noise": 0.3}
+    how |= {"samples": 2, "batch_size": 2, "key": KEY}
+    gust = steady(GUST)
+    whole = run(U0, COST, target=GOAL, disturbance=gust, **how)
+    part = run(U0[few], COST, target=GOAL[few], disturbance=gust[few], **how)
+    xr.testing.assert_allclose(whole.isel(sample=few), part)
+
+
+def test_the_best_of_several_plans_acts():
+    model = make_planner(spread=0.5)
+    how = {"target": GOAL, "strength": 0.0, "steps": 2, "samples": 4}
+    record = wdno.control_loop(model, HEAT, U0, cost(0.1), every=FRAMES, **how, key=KEY)
+    first, _ = jax.random.split(jax.random.fold_in(KEY, 0))
+    plans = wdno.control(model, U0, cost(0.1), **how, key=first)
+    np.testing.assert_allclose(record.f, wdno.best_plan(plans).f, rtol=1e-9)
+
+
+@pytest.mark.slow
+def test_polished_and_constrained_plans_act():
+    """Descent finds better controls within the bounds than cutting off does."""
+    short = {"frames": 4, "every": 2, "constraint": bounds("f", -1.0, 1.0)}
+    polished, cut = loop(polish=15, **short), loop(**short)
+    assert abs(polished.f).max() <= 1.0
+
+    def achieved(record):
+        missed = ((record.u[:, -1] - GOAL) ** 2).mean("x")
+        return missed + 0.01 * (record.f**2).sum(("time", "x"))
+
+    assert (achieved(polished) < achieved(cut)).all()
+
+
+# ---------------------------------------------------------------------------- errors
+
+
+class Diverging(Heat):
+    """A system that leaves all bounds."""
+
+    def solve(self, inputs):
+        return {"u": jnp.full_like(inputs["f"], jnp.inf)}
+
+
+BAD = {
+    "no divisor": ({"every": 3}, "every=3, horizon=8 and frames=8"),
+    "horizon": ({"every": 4, "horizon": 12}, "every=4, horizon=12 and frames=8"),
+    "never": ({"every": 0}, "every=0"),
+    "backwards": ({"every": -2}, "every=-2"),
+    "not halved": ({"every": 1}, r"\[8, 7, .* 1\] .* 7 it cannot: .* divisible by 2"),
+    "negative noise": ({"every": 4, "observation_noise": -1.0}, "noise=-1.0"),
+    "other system": (
+        {"every": 4, "system": Heat(points=9)},
+        "along 'x' it has 9 points",
+    ),
+    "short disturbance": (
+        {"every": 4, "disturbance": steady(GUST, 4)},
+        "must be given at time",
+    ),
+    "no target": ({"every": 4, "target": None}, "`target` is missing"),
+    "bad objective": (
+        {"every": 4, "objective": lambda s: s["u"].sum()},
+        "one floating-point number a row",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), BAD.values(), ids=BAD)
+def test_bad_loops_are_refused_before_any_sampling(changes, message):
+    arguments = {"system": HEAT, "objective": COST, "target": GOAL} | changes
+    before = Exact.traces
+    with pytest.raises(ValueError, match=message):
+        wdno.control_loop(
+            make_planner(), initial=U0, strength=0.0, steps=1, key=KEY, **arguments
+        )
+    assert Exact.traces == before
+
+
+def test_a_solution_that_diverges_is_reported():
+    with pytest.raises(ValueError, match="u diverged in row 0 .3 in all"):
+        wdno.control_loop(
+            make_planner(),
+            Diverging(FRAMES),
+            U0,
+            COST,
+            target=GOAL,
+            every=4,
+            strength=0.0,
+            steps=1,
+            key=KEY,
+        )

@@ -1,0 +1,151 @@
+"""Systems that are solved by adding up, and the denoisers that know their answers."""
+
+import dataclasses
+from functools import partial
+
+import jax.numpy as jnp
+import numpy as np
+
+from wdno import WDNO, Domain, Field, WaveletLayout
+from wdno.diffusion.denoiser import Denoiser
+from wdno.diffusion.noise import per_row
+from wdno.diffusion.schedules import KarrasSchedule
+from wdno.operator import tasks
+from wdno.operator.residual import departures, first_guess
+
+NAMES = ("u",), ("f",)
+DIMS = ("time", "x")
+BESIDE = tasks.Task((Field("share", ("time",)),), (Field("gate", ("x",)),))
+"""What is generated beside the states of `pass_gate`, and what never changes in it."""
+
+
+def add_up(initial, control):
+    """States u_(k+1) = u_k + f_k of shape (batch, frames, x)."""
+    return initial[:, None] + control.cumsum(axis=1)
+
+
+def pass_gate(initial, control, gate):
+    """States u_(k+1) = u_k + gate f_k, and the share of each that is mean_x u."""
+    u = add_up(initial, gate[:, None] * control)
+    return {"u": u, "share": u.mean(axis=2)}
+
+
+def with_beside(task):
+    """The same task for systems with a gate and a share."""
+
+    def extended(*names):
+        return tasks.Task(*map(tuple.__add__, task(*names), BESIDE))
+
+    return extended
+
+
+class Oracle(Denoiser):
+    """Posterior mean of coefficients distributed as N(those of `add_up`, spread²).
+
+    It reads the answer off the condition, so a sample is right only if layouts, scales,
+    windows and the order of everything are.
+    """
+
+    traces = 0  # calls: once each time that JAX traces a function that contains one
+
+    def __init__(self, targets, given, spread=0.0):
+        self.targets, self.known, self.spread = targets, given, spread
+
+    @staticmethod
+    def answer(fields):
+        return {"u": add_up(fields["u0"], fields["f"])}
+
+    def __call__(self, x, sigma, cond):
+        Oracle.traces += 1
+        fields = self.known.synthesis(cond[..., : len(self.known.channels)])
+        solution = self.answer(fields)
+        guesses = first_guess(fields, self.targets)
+        mean = self.targets.analysis(departures(solution, guesses))
+        trust = self.spread**2 / (self.spread**2 + jnp.square(sigma))
+        return mean + per_row(trust, x) * (x - mean)
+
+
+class Gated(Oracle):
+    """The same for `pass_gate`."""
+
+    @staticmethod
+    def answer(fields):
+        return pass_gate(fields["u0"], fields["f"], fields["gate"])
+
+
+class Decaying(Oracle):
+    """The same for states that shrink by a rate of each row's own, undriven."""
+
+    @staticmethod
+    def states(initial, rate, frames):
+        return (
+            initial[:, None]
+            * rate[:, None, None] ** jnp.arange(1.0, frames + 1)[None, :, None]
+        )
+
+    @staticmethod
+    def answer(fields):
+        return {"u": Decaying.states(fields["u0"], fields["rate"], 4)}
+
+
+Uncertain = partial(Oracle, spread=0.1)
+
+
+def make_layouts(grid=(4, 8), wavelet="haar", task=tasks.simulation):
+    """Targets and given fields, with another scale on every channel."""
+    mode = ("periodization",) * 2
+    plain = [WaveletLayout(f, DIMS, grid, wavelet, mode) for f in task(*NAMES, DIMS)]
+    return [
+        dataclasses.replace(
+            layout, scale=tuple(np.linspace(0.5, 2.0, len(layout.channels)).tolist())
+        )
+        for layout in plain
+    ]
+
+
+def make_operator(denoiser=Oracle, start=(0.0, 0.0), **layout):
+    """An operator on the unit interval, with instants a quarter apart."""
+    targets, given = make_layouts(**layout)
+    domain = Domain(start, (0.25, 1 / targets.grid[1]))
+    schedule = KarrasSchedule(0.01, 10.0)
+    return WDNO(targets, given, denoiser(targets, given), domain, schedule)
+
+
+def make_uncontrolled(past=()):
+    """An operator for `Decaying`, which may be given more states from before."""
+
+    def task(state, control, dims):
+        given = tasks.simulation(state, (), dims).given + (Field("rate", ()),)
+        earlier = tuple(Field(name, dims[1:]) for name in past)
+        return tasks.Task(tasks.simulation(state, (), dims).targets, given + earlier)
+
+    return make_operator(Decaying, task=task)
+
+
+def make_fields(batch=3, frames=4, points=8, seed=0):
+    """Random initial states and controls with the states that belong to them."""
+    draw = np.random.default_rng(seed)
+    initial = jnp.asarray(draw.normal(size=(batch, points)))
+    control = jnp.asarray(draw.normal(size=(batch, frames, points)))
+    return {"u0": initial, "f": control, "u": add_up(initial, control)}
+
+
+def make_gated_fields(seed=1, **sizes):
+    """The same behind a gate of each row's own, with the share of each state."""
+    fields = make_fields(**sizes)
+    draw = np.random.default_rng(seed)
+    gate = jnp.asarray(draw.uniform(0.5, 2.0, size=fields["u0"].shape))
+    return {**fields, "gate": gate, **pass_gate(fields["u0"], fields["f"], gate)}
+
+
+def halved(u):
+    """Every second sample of states, as a refiner is given them."""
+    dims = ("time", "y", "x")[: u.ndim - 1]
+    coarse = tasks.with_conditions({"u": u}, tasks.coarse(("u",), dims))["u_coarse"]
+    return jnp.asarray(coarse)
+
+
+def wave(points, frames, modes=1):
+    """sin(2 pi (x - t)) on a ring, states at t_0 … t_frames."""
+    time, x = np.arange(frames + 1) / frames, np.arange(points) / points
+    return np.sin(2 * np.pi * modes * (x - time[:, None]))[None]

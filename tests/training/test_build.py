@@ -1,0 +1,348 @@
+"""From a recipe to batches of windows and to a model on the grid of the data."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+from oracles import BESIDE
+
+from wdno import Field, training_loss
+from wdno.networks import FourierConfig
+from wdno.operator import tasks
+from wdno.operator.residual import departures, first_guess
+from wdno.systems import Advection, Burgers, CompressibleNavierStokes, Smoke
+from wdno.training.batches import ERROR_LENGTH, WindowBatches, perturb_coarse
+from wdno.training.build import build_model
+from wdno.training.recipes import RECIPES, Recipe, TrainingGrid
+
+TINY = Recipe(
+    ("u",),
+    ("f",),
+    window=4,
+    levels=1,
+    network=FourierConfig((2, 2), width=4, depth=1),
+    batch_size=2,
+)
+GATED = replace(TINY, beside=BESIDE)
+WISHING = replace(
+    GATED,
+    task=tasks.control,
+    beside=BESIDE._replace(given=(*BESIDE.given, Field("shareT", ()))),
+)
+SPATIAL = FourierConfig((2, 2, 2), width=4, depth=1)
+KEY = jax.random.key(0)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return Burgers(duration=0.8, frames=8, points=16).trajectories(KEY, samples=3)
+
+
+def numbered(rows=5, frames=9, points=2):
+    """Records whose values tell row and instant: 1000 row + instant."""
+    row = 1000 * np.arange(rows, dtype=np.float32)[:, None, None]
+    instants = np.arange(frames + 1, dtype=np.float32)[None, :, None]
+    values = row + instants + np.zeros((1, 1, points), np.float32)
+    dims = ("sample", "time", "x")
+    held = {"f": "time: mean", "u": "time: point"}
+    return xr.Dataset(
+        {n: (dims, values, {"cell_methods": how}) for n, how in held.items()},
+        {"time": np.arange(frames + 1) / 8, "x": np.arange(points) / points},
+    )
+
+
+def numbered_beside(**sizes):
+    """The same with a share, 1000 row + instant too, and a gate of each row's own."""
+    dataset = numbered(**sizes)
+    share = dataset.u.isel(x=0).where(dataset.time > 0)
+    gate = dataset.u.isel(time=0, drop=True) + np.arange(dataset.sizes["x"])
+    own = {"cell_methods": "time: point"}
+    return dataset.assign(
+        share=share.astype(np.float32).assign_attrs(own)
+    ).assign_coords(gate=gate.astype(np.float32))
+
+
+def drawn(system):
+    """Noise in place of solutions, on the grid of a system."""
+    draw = np.random.default_rng(0)
+    axes = dict.fromkeys((*system.state, *system.control), tuple(system.coords))
+    extents = {dim: len(points) for dim, points in system.coords.items()}
+    variables = {}
+    for name, own in (axes | system.accompanying).items():
+        values = draw.standard_normal([1, *(extents[dim] for dim in own)], np.float32)
+        method = "time: mean" if name in system.control else "time: point"
+        variables[name] = (("sample", *own), values, {"cell_methods": method})
+    space = tuple(system.coords)[1:]
+    known = {name: (space, values) for name, values in system.static.items()}
+    known |= {name: ("sample", np.float32([0.7])) for name in system.parameters}
+    return xr.Dataset(variables, {**system.coords, **known})
+
+
+def starts(batch):
+    return np.asarray(batch["u0"][:, 0]) % 1000
+
+
+# Windows
+
+
+def test_a_batch_depends_on_seed_and_step_alone():
+    first, second = (WindowBatches(numbered(), TINY, seed=1) for _ in range(2))
+    backwards = {step: second(step) for step in reversed(range(4))}
+    for step in range(4):
+        jax.tree.map(np.testing.assert_array_equal, first(step), backwards[step])
+    distinct = [first(step)["u"] for step in range(8)]
+    distinct += [
+        WindowBatches(numbered(), TINY, seed=2)(step)["u"] for step in range(8)
+    ]
+    assert len({np.asarray(u).tobytes() for u in distinct}) == 16
+
+
+def test_windows_are_stretches_that_begin_with_their_initial_state():
+    batch = WindowBatches(numbered(), replace(TINY, batch_size=200))(0)
+    assert {name: v.shape for name, v in batch.items()} == {
+        "u0": (200, 2),
+        "u": (200, 4, 2),
+        "f": (200, 4, 2),
+    }
+    instants = batch["u0"][:, None] + np.arange(4, dtype=np.float32)[None, :, None]
+    np.testing.assert_array_equal(batch["f"], instants)
+    np.testing.assert_array_equal(batch["u"], instants + 1)
+    rows = np.asarray(batch["u0"][:, 0]) // 1000
+    assert set(rows) == set(range(5))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_a_share_of_windows_begins_with_the_record(share):
+    recipe = replace(TINY, batch_size=6000, share_at_start=share)
+    counts = np.bincount(starts(WindowBatches(numbered(), recipe)(0)).astype(int))
+    shares = counts / counts.sum()
+    assert shares[0] == pytest.approx(share + (1 - share) / 6, abs=0.03)
+    np.testing.assert_allclose(shares[1:], (1 - share) / 6, atol=0.03)
+    assert len(counts) == (6 if share < 1 else 1)  # starts 0 … 9 - 4
+
+
+def test_a_window_must_fit_into_the_record():
+    with pytest.raises(
+        ValueError, match="window of 16 frames, but coarsened by 1 these have 9"
+    ):
+        WindowBatches(numbered(), replace(TINY, window=16))
+
+
+def test_training_visits_the_grids_of_a_recipe_in_turn():
+    grids = (TrainingGrid(2, 4), TrainingGrid(4, 2))
+    recipe = replace(TINY, more_grids=grids, batch_size=50)
+    batches = WindowBatches(numbered(frames=16, points=8), recipe)
+    shapes = [batches(step)["u"].shape for step in range(4)]
+    assert shapes == [(50, 4, 8), (50, 4, 4), (50, 2, 2), (50, 4, 8)]
+    halved = batches(1)
+    between = np.diff(np.concatenate([halved["u0"][:, None], halved["u"]], 1), axis=1)
+    np.testing.assert_array_equal(between, 2)
+    # A force is held over two intervals: the mean of what acted in them.
+    before = np.concatenate([halved["u0"][:, None], halved["u"][:, :-1]], axis=1)
+    np.testing.assert_array_equal(halved["f"], before + 0.5)
+
+
+def test_conditions_that_follow_from_the_states_are_given_too():
+    reach = WindowBatches(numbered(), replace(TINY, task=tasks.reaching))(0)
+    np.testing.assert_array_equal(reach["uT"], reach["u"][:, -1])
+    refine = replace(TINY, task=tasks.refinement, batch_size=20)
+    exact = WindowBatches(numbered(), refine)(0)
+    np.testing.assert_array_equal(exact["u_coarse"], exact["u"][:, 1::2, ::2])
+    noisy = WindowBatches(numbered(), replace(refine, coarse_noise=0.5))(0)
+    np.testing.assert_array_equal(noisy["u"], exact["u"])
+    assert np.asarray(noisy["u_coarse"] != exact["u_coarse"]).all()
+
+
+def test_windows_take_along_what_comes_beside_and_the_gate_of_their_row():
+    batch = WindowBatches(numbered_beside(), replace(GATED, batch_size=50))(0)
+    assert batch.keys() == {"u0", "u", "f", "share", "gate"}
+    np.testing.assert_array_equal(batch["share"], batch["u"][..., 0])
+    rows = np.asarray(batch["u0"]) // 1000
+    assert set(rows[:, 0]) == set(range(5))
+    np.testing.assert_array_equal(batch["gate"], 1000 * rows + np.arange(2))
+
+
+def test_a_gate_of_all_rows_is_in_every_window():
+    gate = np.array([3.0, 4.0], np.float32)
+    dataset = numbered_beside().drop_vars("gate").assign_coords(gate=("x", gate))
+    batch = WindowBatches(dataset, GATED)(0)
+    np.testing.assert_array_equal(batch["gate"], [gate] * 2)
+
+
+def test_the_end_of_what_comes_beside_is_that_of_the_window():
+    batch = WindowBatches(numbered_beside(), replace(WISHING, batch_size=20))(0)
+    np.testing.assert_array_equal(batch["shareT"], batch["share"][:, -1])
+
+
+def test_on_a_coarser_grid_the_gate_is_coarser_too():
+    recipe = replace(GATED, more_grids=(TrainingGrid(2, 4),), batch_size=20)
+    batches = WindowBatches(numbered_beside(frames=16, points=8), recipe)
+    halved = batches(1)
+    np.testing.assert_array_equal(halved["share"], halved["u"][..., 0])
+    rows = np.asarray(halved["u0"]) // 1000
+    np.testing.assert_array_equal(halved["gate"], 1000 * rows + np.arange(0, 8, 2))
+
+
+def test_records_lack_nothing_that_a_recipe_names():
+    dataset = numbered_beside()
+    with pytest.raises(ValueError, match=r"\['share'\] are missing"):
+        WindowBatches(dataset.drop_vars("share"), GATED)
+    with pytest.raises(ValueError, match="share has NaN or Inf in sample 0 .5 samples"):
+        WindowBatches(dataset.assign(share=dataset.share.where(False)), GATED)
+    dataset = dataset.drop_vars("gate")
+    with pytest.raises(ValueError, match="'gate' is missing"):
+        build_model(GATED, dataset, WindowBatches(dataset, GATED))
+
+
+def test_distorted_states_are_out_of_place_and_off():
+    x = np.linspace(0, 1, 400, dtype=np.float32)
+    states = np.broadcast_to(x**2, (2000, 2, 400))
+    draw = np.random.default_rng(0)
+    error = perturb_coarse(states, 0.0, 0.5, draw) - states
+    # a has mean square 1/3, and some rows are nearly exact.
+    assert error.std() == pytest.approx(0.5 / np.sqrt(3), rel=0.03)
+    per_row = error.std(axis=(1, 2))
+    assert per_row.min() < 0.05 and per_row.max() > 0.45
+    error = perturb_coarse(states, 0.2, 0.0, draw)[..., 1:-1] - states[..., 1:-1]
+    cells = error / (2 * x * x[1])[1:-1]  # u(x + d) - u(x) = d u_x for small d
+    assert cells.std() == pytest.approx(0.2 / np.sqrt(3), rel=0.03)
+    # Neighbours move alike, instants do not.
+    alike = (cells[..., 1:] * cells[..., :-1]).mean() / (cells**2).mean()
+    assert alike == pytest.approx(np.exp(-1 / (4 * ERROR_LENGTH**2)), abs=0.01)
+    assert abs((cells[:, 0] * cells[:, 1]).mean()) < 0.02 * (cells**2).mean()
+
+
+# Models
+
+
+def test_scales_give_every_channel_unit_variance(dataset):
+    batches = WindowBatches(dataset, TINY)
+    model = build_model(TINY, dataset, batches)
+    for layout in (model.targets, model.given):
+        z = np.stack([layout.analysis(batches(step)) for step in range(64)])
+        rms = np.sqrt(np.mean(np.square(z), axis=(0, 1, 2, 3)))
+        np.testing.assert_allclose(rms, 1, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "final", "given"),
+    [(GATED, (), ["u0", "f", "gate"]), (WISHING, ("share",), ["u0", "gate", "shareT"])],
+)
+def test_models_generate_what_comes_beside_given_what_never_changes(
+    recipe, final, given
+):
+    dataset = numbered_beside()
+    batches = WindowBatches(dataset, recipe)
+    model = build_model(recipe, dataset, batches)
+    assert (model.state, model.accompanying, model.final) == (("u",), ("share",), final)
+    assert model.static == {"gate": ("x",)}
+    assert [quantity.name for quantity in model.given.fields] == given
+    for layout in (model.targets, model.given):
+        z = np.stack([layout.analysis(batches(step)) for step in range(64)])
+        rms = np.sqrt(np.mean(np.square(z, dtype=float), axis=(0, 1, 2, 3)))
+        fitted = np.asarray(layout.scale) != 1
+        np.testing.assert_allclose(rms[fitted], 1, rtol=1e-3)
+        for name in ("share", "gate"):
+            mine = [channel.startswith(f"{name}:") for channel in layout.channels]
+            assert fitted[mine].any() or not any(mine)
+    loss = training_loss(recipe.noise.distribution())
+    assert 0 < loss(model, batches(0), KEY) < np.inf
+
+
+def test_a_refiner_is_scaled_to_departures_from_the_coarse_states(dataset):
+    """What is left of smooth fields after interpolation is much smaller than they."""
+    fitted = {}
+    for task in (tasks.simulation, tasks.refinement):
+        recipe = replace(TINY, task=task)
+        batches = WindowBatches(dataset, recipe)
+        model = build_model(recipe, dataset, batches)
+        fitted[task] = np.asarray(model.targets.scale)
+        if task is tasks.refinement:
+            z = [
+                model.targets.analysis(
+                    departures(batch, first_guess(batch, model.targets))
+                )
+                for batch in map(batches, range(64))
+            ]
+            rms = np.sqrt(np.mean(np.square(z), axis=(0, 1, 2, 3)))
+            np.testing.assert_allclose(rms, 1, rtol=1e-3)
+    assert fitted[tasks.refinement][0] < fitted[tasks.simulation][0] / 4
+
+
+def test_a_model_knows_where_its_data_lie(dataset):
+    moved = dataset.assign_coords(time=dataset.time + 2, x=dataset.x + 0.5)
+    batches = WindowBatches(moved, TINY)
+    model = build_model(TINY, moved, batches)
+    assert model.targets.grid == model.given.grid == (4, 16)
+    np.testing.assert_allclose(model.domain.start, (2.0, 0.5))
+    np.testing.assert_allclose(model.domain.spacing, (0.1, 1 / 16))
+    assert model.schedule.sigma_range == (TINY.noise.sigma_min, TINY.noise.sigma_max)
+    assert (model.state, model.control) == (("u",), ("f",))
+
+
+def test_initial_parameters_follow_the_seed(dataset):
+    kernels = [
+        build_model(TINY, dataset, WindowBatches(dataset, TINY, seed))
+        .denoiser.backbone.lift.kernel[...]
+        .tobytes()
+        for seed in (0, 0, 1)
+    ]
+    assert kernels[0] == kernels[1] != kernels[2]
+
+
+def test_a_plane_needs_no_other_code():
+    draw = np.random.default_rng(0)
+    dims = ("sample", "time", "y", "x")
+    sizes = (2, 5, 4, 8)
+    coords = {d: np.arange(n) / n for d, n in zip(dims[1:], sizes[1:], strict=True)}
+    dataset = xr.Dataset(
+        {name: (dims, np.float32(draw.normal(size=sizes))) for name in "uvf"}, coords
+    )
+    recipe = replace(
+        TINY, state=("u", "v"), mode=("periodization",) * 3, network=SPATIAL
+    )
+    model = build_model(recipe, dataset, WindowBatches(dataset, recipe))
+    assert model.targets.dims == ("time", "y", "x")
+    assert model.targets.coefficient_grid == (2, 2, 4)
+    assert len(model.targets.channels) == 2 * 8
+    assert len(model.given.channels) == 2 * 4 + 8
+
+
+def test_levels_that_do_not_halve_the_window_are_refused(dataset):
+    recipe = replace(TINY, window=6, levels=2)
+    batches = WindowBatches(dataset, recipe)
+    with pytest.raises(ValueError, match="6 samples along 'time'"):
+        build_model(recipe, dataset, batches)
+
+
+SYSTEMS = {
+    "advection": Advection(),
+    "burgers": Burgers(),
+    "navier": CompressibleNavierStokes(points=128, refinement=8),
+    "smoke": Smoke(),
+}
+
+
+@pytest.mark.parametrize("name", [n for n in RECIPES if n.split("-")[0] in SYSTEMS])
+def test_released_recipes_fit_the_grid_of_their_system(name):
+    recipe = RECIPES[name]
+    system = SYSTEMS[name.split("-")[0]]
+    dataset = drawn(system)
+    thin = replace(recipe.network, width=4, depth=1)
+    recipe = replace(recipe, network=thin, batch_size=1)
+    batches = WindowBatches(dataset, recipe)
+    model = build_model(recipe, dataset, batches)
+    loss = training_loss(recipe.noise.distribution())
+    space = len(system.coords) - 1
+    for step, grid in enumerate(recipe.grids):
+        points = (system.points // grid.coarsening,) * space
+        moved = model.on((grid.frames, *points))
+        assert np.isfinite(moved.targets.analysis(batches(step))).all()
+        assert np.isfinite(moved.given.analysis(batches(step))).all()
+        traced = jax.eval_shape(lambda batch: loss(model, batch, KEY), batches(step))
+        assert traced.shape == ()  # the network takes this grid
+    # Windows are chained over a record; plans are made for its end.
+    assert recipe.task is tasks.reaching or system.frames % model.window == 0
+    assert model.targets.grid == (model.window, *(system.points,) * space)

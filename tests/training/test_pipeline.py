@@ -1,0 +1,152 @@
+"""Training by a recipe: what a released model carries with it."""
+
+import json
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from oracles import DIMS, NAMES
+
+from wdno.inference import simulate
+from wdno.networks import FourierConfig
+from wdno.operator import checkpoint, tasks
+from wdno.systems import Burgers
+from wdno.training import pipeline, recipes
+from wdno.training.loop import TrainingConfig
+from wdno.training.recipes import Recipe, TrainingGrid
+from wdno.training.validation import VALIDATIONS
+
+TINY = Recipe(
+    ("u",), ("f",), 4, levels=1, network=FourierConfig((2, 2), 4, 1), batch_size=2
+)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    """Six trajectories of a small system."""
+    system = Burgers(duration=0.8, frames=8, points=16)
+    return system.trajectories(jax.random.key(0), 6)
+
+
+@pytest.fixture(scope="module")
+def released(dataset, tmp_path_factory):
+    """A model trained for two steps, and its folder."""
+    folder = tmp_path_factory.mktemp("release")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(recipes.RECIPES, "tiny", TINY)
+        config = TrainingConfig(steps=2, seed=3)
+        model = pipeline.run("tiny", dataset, config, folder, validation_samples=2)
+    return model, folder / "model"
+
+
+def test_saved_model_is_the_trained_one(released, dataset):
+    model, folder = released
+    loaded = checkpoint.load(folder)
+    for name in ("u0", "f"):
+        assert name in {quantity.name for quantity in loaded.given.fields}
+    forecasts = [
+        simulate.simulate(m, dataset.u.isel(time=0), dataset.f, key=jax.random.key(0)).u
+        for m in (model, loaded)
+    ]
+    np.testing.assert_array_equal(*forecasts)
+
+
+def test_validation_error_is_that_of_the_trajectories_held_back(released, dataset):
+    model, folder = released
+    card = checkpoint.read_card(folder)
+    held_back = dataset.isel(sample=slice(-2, None))
+    forecast = simulate.simulate(
+        model, held_back.u.isel(time=0), held_back.f, key=jax.random.key(0)
+    )
+    difference = (forecast.u - held_back.u).isel(time=slice(1, None))
+    expected = float((difference**2).mean())
+    assert card["validation_error"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_scales_come_from_the_training_part_alone(dataset, tmp_path, monkeypatch):
+    monkeypatch.setitem(recipes.RECIPES, "tiny", TINY)
+    altered = dataset.copy(deep=True)
+    altered["u"][-2:] *= 100
+    scales = [
+        pipeline.run(
+            "tiny", data, TrainingConfig(steps=1), tmp_path / name, validation_samples=2
+        ).targets.scale
+        for name, data in (("plain", dataset), ("altered", altered))
+    ]
+    assert scales[0] == scales[1]
+
+
+def test_start_continues_from_a_given_model(released, dataset, tmp_path):
+    model, folder = released
+    start = checkpoint.load(folder)
+    before = jax.tree.leaves(start)
+    config = TrainingConfig(steps=1, learning_rate=1e-12, ema_decay=0.0)
+    after = pipeline.train(TINY, dataset, config, tmp_path, start=start)
+    for a, b in zip(before, jax.tree.leaves(after), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-9)
+
+
+def test_the_card_tells_the_recipe_followed_and_the_clock(dataset, tmp_path):
+    other = replace(TINY, wavelet="lazy")
+    ticks = iter(range(100))
+
+    def metronome():
+        return float(next(ticks))
+
+    config = TrainingConfig(budget=2.0)
+    model = pipeline.run(
+        "tiny",
+        dataset,
+        config,
+        tmp_path,
+        recipe=other,
+        clock=metronome,
+        validation_samples=2,
+    )
+    assert model.targets.wavelet == "lazy"
+    card = checkpoint.read_card(tmp_path / "model")
+    assert card["recipe"]["wavelet"] == "lazy" and card["name"] == "tiny"
+    assert card["training"]["clock"] == "metronome"
+    steps = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").open()]
+    assert max(steps) == 2  # of one tick each
+
+
+def test_holding_back_everything_is_refused(dataset, tmp_path, monkeypatch):
+    monkeypatch.setitem(recipes.RECIPES, "tiny", TINY)
+    with pytest.raises(ValueError, match="6 of 6 were asked for. Hold back fewer"):
+        pipeline.run(
+            "tiny", dataset, TrainingConfig(steps=1), tmp_path, validation_samples=6
+        )
+
+
+def test_three_steps_of_training_make_a_model_that_simulates(dataset, tmp_path):
+    config = TrainingConfig(steps=3, learning_rate=0.01)
+    model = pipeline.train(TINY, dataset, config, tmp_path)
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["loss"] for line in lines]
+    assert len(losses) == 3
+    assert np.isfinite(losses).all()
+    forecast = simulate.simulate(
+        model, dataset.u.isel(time=0), dataset.f, key=jax.random.key(0)
+    )
+    assert forecast.sizes == dataset.sizes
+    assert np.isfinite(forecast.u).all()
+    np.testing.assert_array_equal(forecast.u[:, 0], dataset.u[:, 0])
+
+
+@pytest.mark.parametrize("task", [tasks.refinement, tasks.control, tasks.reaching])
+def test_refiners_and_planners_are_trained_by_the_same_code(task, tmp_path):
+    system = Burgers(duration=1.6, frames=16, points=32)
+    dataset = system.trajectories(jax.random.key(0), 3)
+    recipe = replace(TINY, task=task, more_grids=(TrainingGrid(2, 8),))
+    config = TrainingConfig(steps=4, seed=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(recipes.RECIPES, "tiny", recipe)
+        model = pipeline.run("tiny", dataset, config, tmp_path, validation_samples=1)
+    card = checkpoint.read_card(tmp_path / "model")
+    error = VALIDATIONS[task](model, dataset.isel(sample=slice(-1, None)))
+    assert card["validation_error"] == pytest.approx(float(error.mean()), rel=1e-5)
+    known = {quantity.name for quantity in task(*NAMES, DIMS).given}
+    loaded = checkpoint.load(tmp_path / "model")
+    assert {quantity.name for quantity in loaded.given.fields} == known

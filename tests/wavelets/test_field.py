@@ -1,0 +1,46 @@
+"""Quantities of a layout: walls at which they vanish."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from wdno.wavelets.field import Field
+from wdno.wavelets.layout import WaveletLayout
+
+DIMS = ("time", "y", "x")
+
+
+def test_a_quantity_vanishes_at_the_first_position_along_its_walls_only():
+    x = jnp.ones((2, 3, 4, 5))
+    expected = np.ones((2, 3, 4, 5))
+    expected[..., 0] = 0
+    bounded = Field("u", DIMS, walls=("x",))
+    np.testing.assert_array_equal(bounded.between_walls(x), expected)
+    expected[:, :, 0] = 0
+    bounded = Field("u", DIMS, walls=("y", "x"))
+    np.testing.assert_array_equal(bounded.between_walls(x), expected)
+    assert Field("u", DIMS).between_walls(x) is x
+
+
+def test_what_is_not_finite_at_a_wall_is_replaced():
+    x = jnp.full((1, 3), jnp.nan)
+    bounded = Field("u", ("x",), walls=("x",))
+    np.testing.assert_array_equal(bounded.between_walls(x), [[0, np.nan, np.nan]])
+
+
+def test_walls_along_an_axis_of_others_are_refused():
+    with pytest.raises(ValueError, match=r"axes of its own, but 'u0' .* \['time'\]"):
+        Field("u0", ("x",), walls=("time",))
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_layouts_are_inverses_between_walls_and_projections_elsewhere(level):
+    bounded = Field("u", ("time", "x"), level, walls=("x",))
+    layout = WaveletLayout(
+        (bounded,), ("time", "x"), (8, 16), "bior2.4", ("periodization",) * 2
+    )
+    extents = (3, 8 // 2**level, 16 // 2**level)
+    u = jnp.asarray(np.random.default_rng(0).normal(size=extents))
+    came = layout.synthesis(layout.analysis({"u": u}))["u"]
+    np.testing.assert_allclose(came, bounded.between_walls(u), atol=1e-12)
+    np.testing.assert_array_equal(came[..., 0], 0)

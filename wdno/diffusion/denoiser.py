@@ -1,0 +1,159 @@
+"""The denoiser: a preconditioned network that estimates E[x0 | x] at noise level σ.
+
+Everything is in σ-space: x = x0 + σ n with n ~ N(0, I), one σ per batch row.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from wdno._typing import Denoise
+from wdno.diffusion.noise import NoiseDistribution, per_row
+from wdno.diffusion.preconditioning import Preconditioning
+
+Coefficients = Float[Array, "batch *grid channel"]
+Condition = Float[Array, "batch *grid given"]
+Sigma = Float[Array, " batch"]
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A network on any even grid; the condition enters as extra channels."""
+
+    def __call__(
+        self, x: Coefficients, c_noise: Sigma, cond: Condition
+    ) -> Coefficients:
+        """Map scaled noisy coefficients to an array of the same shape."""
+        ...
+
+
+class _Definition(NamedTuple):
+    """What a module is besides the values of its arrays."""
+
+    graph: nnx.GraphDef
+    structure: Any  # how arrays lie in the module: a tree without its leaves
+    names: tuple[str, ...]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Network:
+    """A module as an immutable value: what it is, and its arrays by name.
+
+    It is a pytree whose leaves are the arrays, so that every transform of JAX takes it,
+    and nothing that is done with it changes it. `freeze` makes one of a module, `thaw`
+    a module of one; between the two lies training.
+
+    Attributes:
+        definition: of the module.
+        parameters: arrays by name, such as "blocks.0.inner.kernel".
+    """
+
+    definition: _Definition = field(metadata={"static": True}, repr=False)
+    parameters: dict[str, Array] = field(repr=False)
+
+    def thaw(self) -> nnx.Module:
+        """A module with these arrays, which can be trained."""
+        leaves = [self.parameters[name] for name in self.definition.names]
+        state = jax.tree.unflatten(self.definition.structure, leaves)
+        return nnx.merge(self.definition.graph, state)
+
+    @property
+    def config(self) -> Any:
+        """What the network was built from, if the module keeps it."""
+        return getattr(self.thaw(), "config", None)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """What the module makes of these."""
+        # Putting a module together costs while a program is traced, and never again.
+        return self.thaw()(*arguments)  # pyright: ignore[reportCallIssue]
+
+
+def freeze(module: nnx.Module) -> Network:
+    """The value of a module; training it further does not change the value."""
+    graph, state = nnx.split(module)
+    paths, structure = jax.tree_util.tree_flatten_with_path(state)
+    named = {_name(path): leaf for path, leaf in paths}
+    return Network(_Definition(graph, structure, tuple(named)), named)
+
+
+def _name(path: PyTree) -> str:
+    keys = [getattr(entry, "key", getattr(entry, "name", None)) for entry in path]
+    return ".".join(str(key) for key in keys if key not in (None, "value"))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Denoiser:
+    """A backbone with preconditioning: ``denoiser(x, sigma, cond)`` ≈ E[x0 | x, cond].
+
+    Attributes:
+        backbone: network with the signature of `Backbone`, usually a `Network`; while
+            it is trained, the module itself.
+        preconditioning: c_skip, c_out, c_in, c_noise as functions of σ.
+        bound: largest magnitude of coefficients, to which estimates are clipped. An
+            estimate of the noise needs one: at high σ its error counts σ-fold.
+    """
+
+    backbone: Any
+    preconditioning: Preconditioning = field(metadata={"static": True})
+    bound: float = field(default=math.inf, metadata={"static": True})
+
+    def __call__(self, x: Coefficients, sigma: Sigma, cond: Condition) -> Coefficients:
+        """D(x; σ) = c_skip x + c_out F(c_in x; c_noise) (Karras et al., eq. 7)."""
+        c_skip, c_out, c_in, c_noise = self.preconditioning(sigma)
+        output = self.backbone(per_row(c_in, x) * x, c_noise, cond)
+        x0 = per_row(c_skip, x) * x + per_row(c_out, x) * output
+        return jnp.clip(x0, -self.bound, self.bound) if self.bound < math.inf else x0
+
+    def given(self, cond: Condition) -> Denoise:
+        """The denoiser under a condition, as a function of x and σ alone.
+
+        Call it inside the jitted function, with the denoiser as that function's
+        argument: parameters closed over outside become compiled constants.
+        """
+        return lambda x, sigma: self(x, sigma, cond)
+
+
+LARGEST_WEIGHT = 5.0
+"""Bound on the weight of low noise levels in `denoising_loss`."""
+
+
+def denoising_loss(
+    denoiser: Denoiser,
+    x0: Coefficients,
+    cond: Condition,
+    noise: NoiseDistribution,
+    weight: Float[Array, "*where channel"],
+    key: PRNGKeyArray,
+) -> Float[Array, ""]:
+    """Weighted squared error of the denoiser at random noise levels.
+
+    E_σ,n [ mean w λ(σ) ‖D(x0 + σ n; σ) − x0‖² ] with λ(σ) = min(1 + 1/σ², 5) for data
+    of unit variance. 1 + 1/σ² gives every σ the same loss as long as D is no better
+    than the best linear estimate (Karras et al. 2022, eq. 8); once the condition says
+    more than x does, low σ would drown the rest, hence the bound (Hang et al. 2023,
+    arXiv 2303.09556, section 3.4).
+
+    Args:
+        denoiser: the model under training.
+        x0: clean coefficients of unit variance.
+        cond: conditions on the same grid; no gradient reaches them.
+        noise: distribution of training noise levels, ``noise(key, shape)``.
+        weight: share of each channel, e.g. `WaveletLayout.energy_share`, or of each
+            coefficient of each row.
+        key: randomness of noise levels and noise.
+    """
+    key_sigma, key_noise = jax.random.split(key)
+    sigma = noise(key_sigma, (len(x0),)).astype(x0.dtype)
+    x = x0 + per_row(sigma, x0) * jax.random.normal(key_noise, x0.shape, x0.dtype)
+    error = denoiser(x, sigma, jax.lax.stop_gradient(cond)) - x0
+    weighted = jnp.square(error) * jnp.broadcast_to(weight.astype(x0.dtype), x0.shape)
+    mean = weighted.mean(axis=tuple(range(1, x0.ndim)))
+    balance = jnp.minimum(1 + 1 / jnp.square(sigma), LARGEST_WEIGHT)
+    return jnp.mean(balance * mean)

@@ -1,0 +1,1 @@
+"""Verbs on trained models: roll out arrays, simulate and refine labelled data."""

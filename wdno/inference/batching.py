@@ -1,0 +1,150 @@
+"""Between labelled data and a model: coordinates, attributes, batches, members."""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jaxtyping import PRNGKeyArray
+from tqdm import tqdm
+
+from wdno._typing import Fields
+from wdno.diffusion.keys import RowKeys, row_keys
+from wdno.operator.model import WDNO
+
+Labelled = xr.DataArray | xr.Dataset
+
+
+def with_members(
+    fields: Fields, batch: Mapping[str, int], members: int | None
+) -> tuple[Fields, dict[str, int]]:
+    """Repeat each row for the members of an ensemble, a new axis of the batch.
+
+    Args:
+        fields: what is known, batch first.
+        batch: extents of the axes that the batch axis stands for.
+        members: size of the ensemble; None leaves everything as it is.
+
+    Raises:
+        ValueError: there is less than one member, or there are members already.
+    """
+    if members is None:
+        return fields, dict(batch)
+    if members < 1 or "member" in batch:
+        raise ValueError(
+            "Members of an ensemble are counted from 1 and become the dimension "
+            f"'member', but got members={members} for the dimensions {list(batch)}. "
+            "Ask for more, leave it out to continue those that are given, or rename "
+            "the dimension."
+        )
+    repeated = {name: jnp.repeat(f, members, axis=0) for name, f in fields.items()}
+    return repeated, {**batch, "member": members}
+
+
+def batch_keys(key: PRNGKeyArray, batch: Mapping[str, int]) -> RowKeys:
+    """One key a row, from `key` and the row's place on each axis of the batch alone.
+
+    Row (n, m) of the axes (sample, member) gets ``fold_in(fold_in(key, n), m)``: with
+    another number of samples or members the draws of the others stay as they are.
+    """
+    keys = row_keys(key, 1)[:0]
+    for depth, extent in enumerate(batch.values()):
+        if depth == 0:
+            keys = row_keys(key, extent)
+        else:
+            inner = jax.vmap(jax.random.fold_in, (None, 0))
+            keys = jax.vmap(inner, (0, None))(keys, jnp.arange(extent)).reshape(-1)
+    return keys
+
+
+def in_batches(
+    run: Callable[[Fields, RowKeys], Fields],
+    fields: Fields,
+    batch_size: int,
+    keys: RowKeys,
+) -> dict[str, np.ndarray]:
+    """Apply `run` to a few rows at a time and join the results in host memory.
+
+    Batches are of one size, the last one filled up by its last row, so that they need
+    one compiled program.
+
+    Args:
+        run: ``run(fields, keys) -> fields``, rows independent of each other.
+        fields: what is known, batch first.
+        batch_size: most rows computed at once; bounds the memory and changes nothing
+            else.
+        keys: one a row.
+
+    Raises:
+        ValueError: `batch_size` is less than 1.
+    """
+    if batch_size < 1:
+        raise ValueError(
+            "Trajectories computed at once are counted from 1, but got "
+            f"batch_size={batch_size}. Ask for more."
+        )
+    rows = len(keys)
+    count = -(-rows // batch_size)
+    size = -(-rows // count)
+    parts = []
+    for start in tqdm(range(0, rows, size), unit="batch", disable=None):
+        few = jnp.arange(start, start + size).clip(max=rows - 1)
+        part = run({name: f[few] for name, f in fields.items()}, keys[few])
+        parts.append(jax.tree.map(np.asarray, part))
+    return {
+        name: np.concatenate([part[name] for part in parts])[:rows] for name in parts[0]
+    }
+
+
+def record_coords(
+    model: WDNO, over_time: Labelled | None, frames: int | None
+) -> dict[str, np.ndarray]:
+    """Expected coordinates of a record that begins with the first row of `over_time`.
+
+    Args:
+        model: its domain gives the spacings, and the first instant of what has none.
+        over_time: the controls of a model that has some; or anything else on the time
+            of the record.
+        frames: of the record. By default every row of the controls but the last acts;
+            without controls there is one window.
+    """
+    if over_time is not None and model.control:
+        frames = _acting(over_time, frames)
+    elif frames is None:
+        frames = model.window
+    if frames < 1:
+        raise ValueError(
+            f"A record has at least one frame, but {frames} were asked for. Ask for "
+            "more."
+        )
+    coords = model.domain.coords(model.targets.dims, (frames, *model.targets.grid[1:]))
+    if over_time is not None and "time" in over_time.coords:
+        elapsed = coords["time"] - coords["time"][0]
+        coords["time"] = elapsed + float(np.ravel(over_time["time"])[0])
+    return coords
+
+
+def _acting(control: Labelled, frames: int | None) -> int:
+    """Rows of a control that act: all but the last, unless `frames` says otherwise."""
+    if "time" not in control.dims:
+        raise ValueError(
+            "A control is given over time, but has the dimensions "
+            f"{list(control.dims)}. Name its time axis 'time'."
+        )
+    rows = control.sizes["time"]
+    frames = rows - 1 if frames is None else frames
+    if not 1 <= frames <= rows:
+        raise ValueError(
+            f"A record has at least one frame and at most one per row of the control, "
+            f"{rows} here, but {frames} were asked for. Give a longer control."
+        )
+    return frames
+
+
+def attributes(labelled: Labelled, names: tuple[str, ...]) -> dict[str, dict]:
+    """Attributes (units, long_name) of the variables `names` and of all coordinates."""
+    variables = {names[0]: labelled} if isinstance(labelled, xr.DataArray) else labelled
+    found = {n: dict(variables[n].attrs) for n in names}
+    found |= {str(d): dict(c.attrs) for d, c in labelled.coords.items()}
+    return found

@@ -1,0 +1,173 @@
+"""Chain windows over a record of any length."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from wdno._typing import Fields
+from wdno.diffusion.keys import RowKeys, row_keys, step_keys
+from wdno.diffusion.samplers import Sampler, ddim
+from wdno.operator.model import WDNO, generate
+
+
+def rollout(
+    model: WDNO,
+    initial: Fields,
+    control: Fields | None = None,
+    *,
+    windows: int | None = None,
+    sampler: Sampler | None = None,
+    steps: int = 1,
+    key: PRNGKeyArray | RowKeys,
+) -> Fields:
+    """Chain windows over a record of any length, as arrays.
+
+    The last state of a window is the initial state of the next; a last window that
+    sticks out is filled up by repeating the last row of what is given, and cut. The
+    chain is a scan of `window_step`, compiled once for each number of windows.
+
+    Args:
+        model: a model of the simulation or the refinement task.
+        initial: initial states, e.g. ``{"u0": (batch, x)}``, and what else is given
+            that does not change.
+        control: what is given over the record: controls, ``{"f": (batch, frames, x)}``,
+            and for a refiner coarse states, ``{"u_coarse": (batch, frames/2, x/2)}``.
+        windows: how many are chained, repeating the last row or cutting what is given
+            over time; by default as many as that covers, and one where nothing is.
+        sampler: deterministic DDIM by default.
+        steps: denoiser calls per window.
+        key: one key, or one per row: a row's draws do not depend on the others.
+
+    Returns:
+        States after each frame, e.g. ``{"u": (batch, frames, x)}``, and what the model
+        generates beside them.
+
+    Raises:
+        ValueError: something is missing, or there is less than one window.
+
+    Example:
+        >>> end = lambda f: rollout(model, {"u0": u0}, {"f": f}, key=key)["u"][:, -1]
+        >>> gradient = jax.grad(lambda f: (end(f) ** 2).sum())(f)
+    """
+    control = control or {}
+    strides = dict.fromkeys(model.control, 1) | dict.fromkeys(model.coarse.values(), 2)
+    for wanted, came, when in (
+        (model.initial.values(), initial, "at the beginning"),
+        (strides, control, "over time"),
+    ):
+        if missing := [name for name in wanted if name not in came]:
+            raise ValueError(
+                f"A rollout needs the fields {list(wanted)} {when}, but {missing} are "
+                f"missing from {sorted(came)}. Add them."
+            )
+    lengths = [stride * control[name].shape[1] for name, stride in strides.items()]
+    frames = lengths[0] if lengths else model.window
+    frames = frames if windows is None else windows * model.window
+    if frames < 1:
+        raise ValueError(
+            f"A rollout has at least one window, but windows is {windows} and what is "
+            f"given over time has {frames} frames. Ask for more."
+        )
+    count = -(-frames // model.window)
+    if count > 1 and model.past:
+        raise ValueError(
+            f"Windows are chained by their last state, but this model is given "
+            f"{list(model.past)} as well. Ask for {model.window} frames, and begin "
+            "anew from what has been observed since."
+        )
+    over_time = {
+        name: _windows(
+            control[name][:, : frames // stride], count, model.window // stride
+        )
+        for name, stride in strides.items()
+    }
+    rows = len(next(iter((initial | over_time).values())))
+    record = _chained(
+        model,
+        initial,
+        over_time,
+        jnp.arange(count),
+        sampler=sampler or ddim(),
+        sigmas=model.schedule(steps),
+        keys=row_keys(key, rows),
+    )
+    return {name: values[:, :frames] for name, values in record.items()}
+
+
+def window_step(
+    model: WDNO,
+    known: Fields,
+    number: Int[Array, ""],
+    *,
+    sampler: Sampler,
+    sigmas: Float[Array, " levels"],
+    keys: RowKeys,
+) -> tuple[Fields, Fields]:
+    """One window of a rollout, and what the next one begins with; not compiled.
+
+    Args:
+        model: a model of the simulation or the refinement task.
+        known: everything that is given for this window, batch first.
+        number: of the window in its record, which its draws depend on.
+        sampler: rule of one step in noise level.
+        sigmas: decreasing noise levels that end in 0.
+        keys: one a row, the same for all windows of a record.
+
+    Returns:
+        The states that the next window begins with, and all fields of this one.
+    """
+    draws = step_keys(keys, jnp.broadcast_to(number, keys.shape))
+    window = generate(model, known, sampler, sigmas, draws)
+    return next_initial(model, window), window
+
+
+def next_initial(model: WDNO, window: Fields) -> Fields:
+    """Initial states of the window that follows this one: its last states."""
+    return {key: window[name][:, -1] for name, key in model.initial.items()}
+
+
+@partial(jax.jit, static_argnames="sampler")
+def _chained(
+    model: WDNO,
+    initial: Fields,
+    over_time: Fields,
+    numbers: Int[Array, " count"],
+    *,
+    sampler: Sampler,
+    sigmas: Float[Array, " levels"],
+    keys: RowKeys,
+) -> Fields:
+    """The fields of all windows, one after the other in time."""
+    states = {key: initial[key] for key in model.initial.values()}
+    others = {name: f for name, f in initial.items() if name not in states}
+
+    def step(
+        states: Fields, given: tuple[Int[Array, ""], Fields]
+    ) -> tuple[Fields, Fields]:
+        number, controls = given
+        known = {**others, **states, **controls}
+        how = {"sampler": sampler, "sigmas": sigmas, "keys": keys}
+        return window_step(model, known, number, **how)
+
+    _, record = jax.lax.scan(step, states, (numbers, over_time))
+    return {name: _joined(record[name]) for name in (*model.state, *model.auxiliary)}
+
+
+def _joined(
+    windows: Float[Array, "count batch frames *space"],
+) -> Float[Array, "batch record *space"]:
+    """Windows one after the other."""
+    record = jnp.moveaxis(windows, 0, 1)
+    return record.reshape(len(record), -1, *record.shape[3:])
+
+
+def _windows(
+    f: Float[Array, "batch frames *space"], count: int, length: int
+) -> Float[Array, "count batch length *space"]:
+    """Cut into windows; beyond the end of the record its last row is repeated."""
+    padding = [(0, 0)] * f.ndim
+    padding[1] = (0, count * length - f.shape[1])
+    longer = jnp.pad(f, padding, mode="edge")
+    return jnp.moveaxis(longer.reshape(len(f), count, length, *f.shape[2:]), 1, 0)

@@ -1,0 +1,196 @@
+"""Super-resolution: one refiner, applied again and again, doubles a grid each time."""
+
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jaxtyping import PRNGKeyArray
+
+from wdno._typing import Fields
+from wdno.diffusion.keys import RowKeys, step_keys
+from wdno.diffusion.samplers import Sampler
+from wdno.inference.batching import (
+    Labelled,
+    attributes,
+    batch_keys,
+    in_batches,
+    record_coords,
+)
+from wdno.inference.rollout import rollout
+from wdno.operator.model import WDNO
+from wdno.trajectory import (
+    at_instant,
+    coarsen,
+    on_grid,
+    over_intervals,
+    static_fields,
+    to_batch,
+    to_dataset,
+    to_fields,
+)
+
+
+def super_resolve(
+    model: WDNO,
+    coarse: Labelled,
+    initial: Labelled,
+    control: Labelled | None = None,
+    *,
+    factor: int = 2,
+    sampler: Sampler | None = None,
+    steps: int = 1,
+    batch_size: int = 256,
+    key: PRNGKeyArray,
+) -> xr.Dataset:
+    """Refine coarse trajectories in time and space, beyond the training grid too.
+
+    The model of p(u | u_coarse, u0, f) takes the grid N to 2N; its output is its next
+    input (WDNO, arXiv 2412.04833, section 3.2):
+
+    ``u_2N ~ p(u_2N | u_N, u0_2N, f_2N)``, ``u_4N ~ p(u_4N | u_2N, u0_4N, f_4N)``, …
+
+    where u0 and f on the grids between are those given, coarsened
+    (`wdno.trajectory.coarsen`). Each doubling is a `rollout` of windows.
+
+    Args:
+        model: a model of the refinement task; its parameters serve every grid.
+        coarse: states at t_0 … t_M on (sample[, member], time, *space), from another
+            model, a solver or a measurement; an array if there is one state.
+        initial: initial states on the finest grid. What never changes and the model is
+            given, such as a parameter of the equation, is a coordinate of theirs.
+        control: controls on the finest grid: ``factor * M`` rows, or one more that
+            closes the record and does not act; left out if the model has none.
+        factor: ratio of the finest grid to the coarse one along every axis.
+        sampler: deterministic DDIM by default.
+        steps: denoiser calls per window.
+        batch_size: trajectories computed at once; bounds the memory and changes
+            nothing else.
+        key: one key; trajectory n draws from ``fold_in(key, n)``, its member m from
+            ``fold_in(fold_in(key, n), m)``, and from these anew on each grid.
+
+    Returns:
+        States and controls on the finest grid, with the initial state at the first
+        instant; members of an ensemble are refined one by one.
+
+    Raises:
+        ValueError: before any sampling, if the model is no refiner, `factor` is not a
+            power of two from 2, or an input is missing, not finite, on a grid not
+            nested with that of the others, or not on the domain of the model.
+
+    Example:
+        >>> fine = wdno.super_resolve(refiner, forecast, truth.u.isel(time=0), truth.f,
+        ...                           factor=8, key=jax.random.key(0))
+    """
+    ratios = _ratios_to_finest(factor)
+    _require_refiner(model)
+    control = xr.Dataset() if control is None else control
+    frames, *points = _finest_extents(coarse, initial, control, model, factor)
+    refiners = [
+        (ratio, model.on((model.window, *(n // ratio for n in points))))
+        for ratio in ratios
+    ]
+    over_time = control if model.control else coarse
+    coords = record_coords(refiners[-1][1], over_time, frames)
+    fields, batch = _inputs(coarse, initial, control, model, coords, factor)
+
+    def run(known: Fields, keys: RowKeys) -> Fields:
+        states = {name: known.pop(key) for name, key in model.coarse.items()}
+        for ratio, refiner in refiners:
+            start = _on_coarser_grid(known, model, coords, ratio)
+            over_time = {name: start.pop(name) for name in model.control}
+            over_time |= {model.coarse[name]: u for name, u in states.items()}
+            # by the number of frames: a doubling draws the same on its own or in a row
+            draws = step_keys(keys, jnp.full(len(keys), frames // ratio))
+            states = rollout(
+                refiner, start, over_time, sampler=sampler, steps=steps, key=draws
+            )
+        return states
+
+    states = in_batches(run, fields, batch_size, batch_keys(key, batch))
+    attrs = attributes(initial, model.state) | attributes(control, model.control)
+    fine = to_dataset(
+        {**fields, **states}, coords, model.initial, model.control, attrs, batch
+    )
+    return fine.assign_coords({name: initial[name].variable for name in model.static})
+
+
+def _ratios_to_finest(factor: int) -> list[int]:
+    """Ratio of the finest grid to the grid of each doubling: factor/2, …, 2, 1."""
+    if factor < 2 or factor & (factor - 1):
+        raise ValueError(
+            f"A refiner doubles the grid some number of times, but factor is {factor}. "
+            "Choose 2, 4, 8, …"
+        )
+    return [2**k for k in reversed(range(factor.bit_length() - 1))]
+
+
+def _require_refiner(model: WDNO) -> None:
+    if not model.state or {*model.coarse} != {*model.state}:
+        raise ValueError(
+            "Super-resolution takes a model of the refinement task, which is given "
+            f"coarse states, but this one generates {list(model.state)} given "
+            f"{[q.name for q in model.given.fields]}. Load a refiner."
+        )
+
+
+def _finest_extents(
+    coarse: Labelled, initial: Labelled, control: Labelled, model: WDNO, factor: int
+) -> tuple[int, ...]:
+    """Frames and points of the finest grid, once all inputs have them."""
+    dims = model.targets.dims
+    if missing := [dim for dim in dims if dim not in coarse.dims]:
+        raise ValueError(
+            f"Coarse states have the dimensions {list(dims)}, but {missing} are missing"
+            f" from {list(coarse.dims)}. Rename or add them."
+        )
+    frames, *points = (factor * coarse.sizes[dim] for dim in dims)
+    frames -= factor  # the initial state is an instant, but no frame
+    allowed = dict(
+        zip(dims, ((frames, frames + 1), *((n,) for n in points)), strict=True)
+    )
+    for what, given in (("initial state", initial), ("control", control)):
+        for dim, extents in allowed.items():
+            if dim in given.dims and given.sizes[dim] not in extents:
+                raise ValueError(
+                    f"The fine conditions have {factor} times the extents of the coarse"
+                    f" states, {' or '.join(map(str, extents))} along {dim!r}, but the "
+                    f"{what} has {given.sizes[dim]}. Give it on that grid, or choose "
+                    "another factor."
+                )
+    return frames, *points
+
+
+def _inputs(
+    coarse: Labelled,
+    initial: Labelled,
+    control: Labelled,
+    model: WDNO,
+    coords: dict[str, np.ndarray],
+    factor: int,
+) -> tuple[Fields, dict[str, int]]:
+    """Conditions on the finest grid, coarse states on theirs, as one batch."""
+    space = {dim: coords[dim] for dim in model.targets.dims[1:]}
+    nested = {dim: points[::factor] for dim, points in coords.items()}
+    initials = at_instant(initial, model.state, space)
+    states = on_grid(coarse, model.state, nested)
+    arrays = {model.initial[name]: u for name, u in initials.items()}
+    arrays |= static_fields(initial, model.static, space)
+    arrays |= over_intervals(control, model.control, coords)
+    later = slice(1, None)
+    arrays |= {model.coarse[n]: u.isel(time=later) for n, u in states.items()}
+    return to_batch(arrays, coords)
+
+
+def _on_coarser_grid(
+    known: Fields, model: WDNO, coords: dict[str, np.ndarray], ratio: int
+) -> Fields:
+    """What is known on the grid coarser by `ratio` than `coords`."""
+    axes = dict.fromkeys(model.initial.values(), model.targets.dims[1:])
+    axes |= model.static
+    thin = {
+        name: known[name][(slice(None), *(slice(None, None, ratio),) * len(dims))]
+        for name, dims in axes.items()
+    }
+    if model.control:
+        acting = to_dataset(known, coords, (), model.control)
+        thin |= to_fields(coarsen(acting, ratio), (), model.control)
+    return thin

@@ -1,0 +1,1 @@
+"""Control: objectives and constraints, planners, closed loops, the adjoint rival."""

@@ -1,0 +1,178 @@
+"""Hard constraints: projections of physical fields onto what is allowed.
+
+A constraint maps fields to the nearest fields that are allowed, so it is idempotent,
+``P(P(u)) = P(u)``, and leaves what is allowed already as it is. Where an objective only
+asks, a constraint holds to the last bit.
+"""
+
+from functools import cache
+from math import inf
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Bool, DTypeLike, Float
+
+from wdno._typing import Constraint, Fields
+
+
+@cache  # one object for equal bounds: jit compiles once
+def bounds(name: str, low: float = -inf, high: float = inf) -> Constraint:
+    """Keep a field within bounds: ``f <- min(max(f, low), high)`` everywhere.
+
+    The bounds hold in exact arithmetic: one that the precision of the field cannot
+    represent is replaced by the next number inside.
+
+    Args:
+        name: the field.
+        low: smallest value allowed, in units of the field.
+        high: largest value allowed.
+
+    Raises:
+        ValueError: unless low < high; when called, if there is no such field.
+
+    Example:
+        >>> weak = bounds("f", -1.0, 1.0)
+    """
+    if not low < high:
+        raise ValueError(
+            f"The bounds of {name!r} must satisfy low < high, but are {low} and {high};"
+            " equal ones allow one control only. Swap them or move them apart."
+        )
+
+    def clamp(fields: Fields) -> Fields:
+        field = _named(fields, name)
+        least = _inside(low, field.dtype, inf)
+        most = _inside(high, field.dtype, -inf)
+        return {**fields, name: jnp.clip(field, least, most)}
+
+    return clamp
+
+
+def region(name: str, mask: ArrayLike | Bool[np.ndarray, "..."]) -> Constraint:
+    """Confine a field to a part of space: ``f <- f`` where `mask` holds, else 0.
+
+    Args:
+        name: the field, of shape (batch, frames, *space) or (batch, *space).
+        mask: where it may differ from zero, boolean, of shape (*space).
+
+    Raises:
+        ValueError: if `mask` is not boolean or is False everywhere; when called, if
+            there is no such field or it lies on another grid.
+
+    Example:
+        >>> left = region("f", system.coords["x"] < 0.5)
+    """
+    inside = np.asarray(mask)
+    if inside.dtype != bool:
+        raise ValueError(
+            f"The mask of a region is boolean, but that of {name!r} is {inside.dtype}. "
+            "Compare it with something, e.g. `mask > 0`."
+        )
+    if not inside.any():
+        raise ValueError(
+            f"A region must hold at least one point, but the mask of {name!r} is False "
+            "everywhere and excludes every control. Is it inverted?"
+        )
+
+    def confine(fields: Fields) -> Fields:
+        field = _named(fields, name)
+        if not inside.ndim or field.shape[1:][-inside.ndim :] != inside.shape:
+            raise ValueError(
+                f"The mask of a region lies on the grid of its field, but {name!r} has "
+                f"the shape {field.shape} (batch, …, *space) and the mask "
+                f"{inside.shape}. Make it on the coordinates of the field."
+            )
+        # The last axes of the field are those of the mask; nothing else is broadcast.
+        allowed = jnp.broadcast_to(inside, field.shape)
+        return {**fields, name: jnp.where(allowed, field, jnp.zeros_like(field))}
+
+    return confine
+
+
+def all_of(*constraints: Constraint) -> Constraint:
+    """Apply constraints in order: ``all_of(first, then)(u) == then(first(u))``.
+
+    For constraints that commute, such as bounds that contain 0 and regions, this is the
+    projection onto what all of them allow. For others it need not be: the last one
+    holds, the ones before it perhaps no longer.
+    """
+
+    def apply(fields: Fields) -> Fields:
+        for constraint in constraints:
+            fields = constraint(fields)
+        return fields
+
+    return apply
+
+
+def check_constraint(
+    constraint: Constraint, fields: Fields, controls: tuple[str, ...]
+) -> None:
+    """Try a constraint once, so that mistakes show before a long run.
+
+    Args:
+        constraint: the projection to try.
+        fields: random fields of the size of data, two rows at least, each of which is
+            another draw.
+        controls: names of the fields that a planner is free to choose.
+
+    Raises:
+        ValueError: if the constraint adds, drops or reshapes a field, is not finite or
+            not idempotent, or allows one control only.
+    """
+    apply = jax.jit(constraint)
+    once = apply(fields)
+    came, left = (_signature(f) for f in (fields, once))
+    if came != left:
+        raise ValueError(
+            "A constraint keeps the names, shapes and types of the fields, but it took "
+            f"{came} and returned {left}. Return {{**fields, name: changed}}."
+        )
+    twice = apply(once)
+    for name, field in once.items():
+        if not jnp.isfinite(field).all():
+            raise ValueError(
+                f"A constraint must be finite, but its {name!r} is not. Check it for "
+                "division by zero, and for roots and logarithms."
+            )
+        size = float(jnp.abs(fields[name]).max())
+        if not jnp.allclose(field, twice[name], rtol=1e-3, atol=1e-3 * size):
+            raise ValueError(
+                "A constraint is a projection, which changes nothing when applied "
+                f"again, but {name!r} changed. Do its parts contradict each other, or "
+                "does it scale or shift what is allowed already?"
+            )
+    # Data may lie on one side of what is allowed altogether; much larger fields do not.
+    large = apply({name: 1e3 * field for name, field in fields.items()})
+    if not any(_differ(f[name]) for f in (once, large) for name in controls):
+        raise ValueError(
+            f"A constraint must leave a choice, but this one excludes every control "
+            f"{list(controls)} but one. Loosen it."
+        )
+
+
+def _named(fields: Fields, name: str) -> Array:
+    if name not in fields:
+        raise ValueError(
+            f"This constraint acts on {name!r}, but the fields to project are "
+            f"{sorted(fields)}. Name one of them; where a solver gives the states, "
+            "only controls can be constrained."
+        )
+    return fields[name]
+
+
+def _inside(bound: float, dtype: DTypeLike, inward: float) -> np.generic:
+    """The number of this precision that is next to `bound` on its allowed side."""
+    rounded = np.dtype(dtype).type(bound)
+    exact = float(rounded)
+    outside = exact < bound if inward > 0 else exact > bound
+    return np.nextafter(rounded, type(rounded)(inward)) if outside else rounded
+
+
+def _signature(fields: Fields) -> dict[str, str]:
+    return {name: f"{f.dtype}{list(f.shape)}" for name, f in sorted(fields.items())}
+
+
+def _differ(rows: Float[Array, "batch ..."]) -> bool:
+    return bool((rows[1:] != rows[:-1]).any())

@@ -1,0 +1,102 @@
+"""The border of planning: initial states, horizons, members, grids."""
+
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from wdno._typing import Fields
+from wdno.inference.batching import Labelled
+from wdno.operator.model import WDNO
+from wdno.planning.adjoint import System
+from wdno.trajectory import at_instant, named, static_fields
+
+Grid = dict[str, np.ndarray]
+
+
+def grid(model: WDNO, frames: int | None = None) -> Grid:
+    """Coordinates of a record on the grid of a model, by default of one window."""
+    frames = model.window if frames is None else frames
+    return model.domain.coords(model.targets.dims, (frames, *model.targets.grid[1:]))
+
+
+def grid_from(model: WDNO, frames: int, initial: Labelled) -> Grid:
+    """Coordinates of a record that begins at the time of the initial state."""
+    coords = grid(model, frames)
+    if "time" in initial.coords and "time" not in initial.dims:
+        elapsed = coords["time"] - coords["time"][0]
+        coords["time"] = elapsed + float(initial["time"])
+    return coords
+
+
+def read_states(
+    model: WDNO, initial: Labelled, target: Labelled | None
+) -> dict[str, xr.DataArray]:
+    """Initial and final states on the grid of the model, and what never changes.
+
+    Raises:
+        ValueError: one is missing, or lies on another grid.
+    """
+    space = {dim: points for dim, points in grid(model).items() if dim != "time"}
+    states = at_instant(initial, model.state, space)
+    arrays = {model.initial[name]: u for name, u in states.items()}
+    arrays |= static_fields(initial, model.static, space)
+    if target is not None:
+        axes = {q.name: q.dims[1:] for q in model.targets.fields}
+        for name, goal in named(target, model.final or model.state).items():
+            own = {dim: space[dim] for dim in axes[name]}
+            arrays |= {f"{name}T": at_instant(goal, [name], own)[name]}
+    elif model.final:
+        raise ValueError(
+            f"This model is given the final states of {list(model.final)}, but "
+            "`target` is missing. Give it, on (sample, *space)."
+        )
+    return arrays
+
+
+def on_horizon(model: WDNO, frames: int) -> WDNO:
+    """The same model for plans of so many frames.
+
+    Raises:
+        ValueError: `frames` is not positive, or the wavelet cannot halve it.
+    """
+    if frames < 1:
+        raise ValueError(
+            f"Plans have at least one frame, but got frames={frames}. Ask for more."
+        )
+    return model.on((frames, *model.targets.grid[1:]))
+
+
+def check_same_grid(system: System, coords: Mapping[str, np.ndarray]) -> None:
+    """Raise ValueError unless a system has these coordinates, up to the time origin."""
+    for name, expected in coords.items():
+        came = np.asarray(system.coords[name])
+        same = len(came) == len(expected)
+        if same:
+            shift = came[0] - expected[0] if name == "time" else 0.0
+            spacing = expected[1] - expected[0]
+            same = np.abs(came - shift - expected).max() < 1e-3 * abs(spacing)
+        if not same:
+            raise ValueError(
+                "A system is controlled on the grid of the model, with its time step, "
+                f"but along {name!r} it has {len(came)} points {came[:3]} … and the "
+                f"model {len(expected)} points {expected[:3]} …. Make a system with "
+                "these."
+            )
+
+
+def with_members(
+    known: Fields, batch: dict[str, int], samples: int | None
+) -> tuple[Fields, dict[str, int]]:
+    """Repeat each row for several plans, which are a new axis "member" of the batch."""
+    if samples is None:
+        return known, batch
+    if samples < 1 or "member" in batch:
+        raise ValueError(
+            "Plans for each initial state are counted from 1 and become the dimension "
+            f"'member', but got samples={samples} for the dimensions {list(batch)}. "
+            "Ask for more, leave it out for one plan, or rename the dimension."
+        )
+    repeated = {name: jnp.repeat(f, samples, axis=0) for name, f in known.items()}
+    return repeated, {**batch, "member": samples}

@@ -1,0 +1,129 @@
+"""Random windows of training trajectories: the batch of a step, by its number."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+from scipy.ndimage import gaussian_filter1d
+
+from wdno._typing import Fields
+from wdno.operator import tasks
+from wdno.training.recipes import Recipe
+from wdno.trajectory import coarsen, static_rows, to_arrays, windows
+from wdno.wavelets.field import Role
+
+
+class WindowBatches:
+    """Random windows of training trajectories: the batch of a step, by its number.
+
+    Attributes:
+        recipe: how windows are cut.
+        seed: of the draws.
+        dims: axes of the fields, time first.
+        arrays: whole trajectories by the ratio to which they are coarsened.
+    """
+
+    def __init__(self, dataset: xr.Dataset, recipe: Recipe, seed: int = 0) -> None:
+        """Read the trajectories into memory, on every grid of the recipe.
+
+        Args:
+            dataset: trajectories on (sample, time, *space).
+            recipe: grids, batch size and share of windows at the start.
+            seed: seed of the draws.
+
+        Raises:
+            ValueError: the trajectories are shorter than a window or cannot be
+                coarsened as the recipe wants.
+        """
+        self.recipe, self.seed = recipe, seed
+        self.dims = _dims(recipe, dataset)
+        self._given = recipe.fields(self.dims).given
+        self._initial = {q.of: q.name for q in self._given if q.role is Role.INITIAL}
+        ratios = sorted({grid.coarsening for grid in recipe.grids})
+        self._data = {r: dataset if r == 1 else coarsen(dataset, r) for r in ratios}
+        beside = [quantity.name for quantity in recipe.beside.targets]
+        self.arrays = {
+            ratio: to_arrays(data, self._initial, recipe.control, beside)
+            for ratio, data in self._data.items()
+        }
+        for ratio, window in recipe.grids:
+            frames = self.arrays[ratio][recipe.state[0]].shape[1]
+            if frames < window:
+                raise ValueError(
+                    f"A record holds at least one window of {window} frames, but "
+                    f"coarsened by {ratio} these have {frames}. Use longer records or "
+                    "a shorter window."
+                )
+        self._static = [
+            quantity.name
+            for quantity in recipe.beside.given
+            if quantity.name in dataset.variables
+        ]
+
+    def __call__(self, step: int) -> Fields:
+        """Windows drawn with replacement; depends on seed and step alone."""
+        draw = np.random.default_rng([self.seed, step])
+        grids = self.recipe.grids
+        ratio, window = grids[step % len(grids)]
+        arrays = self.arrays[ratio]
+        rows, frames = arrays[self.recipe.state[0]].shape[:2]
+        size = self.recipe.batch_size
+        starts = draw.integers(0, frames - window + 1, size)
+        starts = np.where(draw.random(size) < self.recipe.share_at_start, 0, starts)
+        row = draw.integers(0, rows, size)
+        cut = windows(arrays, window, starts, row, self._initial)
+        cut |= static_rows(self._data[ratio], self._static, row)
+        cut = tasks.with_conditions(cut, self._given)
+        for quantity in self._given:
+            if quantity.role is Role.COARSE:
+                name, recipe = quantity.name, self.recipe
+                cut[name] = perturb_coarse(
+                    cut[name], recipe.coarse_shift, recipe.coarse_noise, draw
+                )
+        return jax.tree.map(jnp.asarray, cut)
+
+
+ERROR_LENGTH = 3.0
+"""Length over which errors of `perturb_coarse` states are alike, in cells."""
+
+
+def perturb_coarse(
+    states: Float[np.ndarray, "batch frames *space"],
+    shift: float,
+    noise: float,
+    draw: np.random.Generator,
+) -> Float[np.ndarray, "batch frames *space"]:
+    """States as a model or a coarse solver might give them: out of place, and off.
+
+    ``u + a (shift sum_i d_i h ∂_i u + noise n)`` with fields d_i and n of unit variance
+    that are smooth in space and new at every instant, the spacing h, and a uniform
+    between 0 and 1 for each row.
+
+    Args:
+        states: what is perturb_coarse.
+        shift: standard deviation of the displacement at a = 1, in cells.
+        noise: standard deviation of the rest at a = 1, in units of the states.
+        draw: source of the randomness.
+    """
+
+    def smooth() -> np.ndarray:
+        field = draw.standard_normal(states.shape, np.float32)
+        for axis in range(2, states.ndim):
+            field = gaussian_filter1d(field, ERROR_LENGTH, axis)
+        return field / field.std()
+
+    error = noise * smooth()
+    for axis in range(2, states.ndim):
+        beyond = [(int(n == axis),) * 2 for n in range(states.ndim)]
+        ends = np.pad(states, beyond, mode="edge")
+        inside = tuple(slice(low, -high or None) for low, high in beyond)
+        error += shift * np.gradient(ends, axis=axis)[inside] * smooth()
+    share = draw.random((len(states), *(1,) * (states.ndim - 1)), np.float32)
+    return states + share * error
+
+
+def _dims(recipe: Recipe, dataset: xr.Dataset) -> tuple[str, ...]:
+    """Axes of the layouts: time, then those of space in the order of the data."""
+    dims = dataset[recipe.state[0]].dims
+    return ("time", *(str(d) for d in dims if d not in ("sample", "time")))

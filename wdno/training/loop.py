@@ -1,0 +1,215 @@
+"""Training loop: any loss of a module, resumable bit for bit.
+
+`fit` knows nothing of diffusion: it takes a module, a loss of (module, batch, key) and
+a function that returns the batch of a step. Batch and randomness of step n depend on
+n alone, so a resumed run repeats an uninterrupted one exactly.
+"""
+
+import math
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from wdno._typing import Batch, Loss
+from wdno.training.run_log import Record, on_sigterm, prefetch
+
+Model = TypeVar("Model", bound=nnx.Module)
+Validate = Callable[[Model], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How long and how fast to train.
+
+    Attributes:
+        steps: number of updates; the run is then reproducible bit for bit.
+        budget: seconds of training instead of `steps` (validation not counted).
+        learning_rate: peak rate of AdamW.
+        warmup: share of the run in which the rate rises linearly from zero.
+        weight_decay: decoupled weight decay.
+        gradient_clip: largest global gradient norm.
+        ema_decay: decay per step of the averaged parameters that are validated.
+        validate_every: seconds of training between validations.
+        checkpoint_every: seconds of training between checkpoints.
+        seed: seed of the loss' randomness.
+    """
+
+    steps: int | None = None
+    budget: float | None = None
+    learning_rate: float = 1e-3
+    warmup: float = 0.02
+    weight_decay: float = 1e-4
+    gradient_clip: float = 1.0
+    ema_decay: float = 0.998
+    validate_every: float = 120.0
+    checkpoint_every: float = 180.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Exactly one of the two lengths must be given, and be positive."""
+        lengths = [n for n in (self.steps, self.budget) if n is not None]
+        if len(lengths) != 1 or not lengths[0] > 0:
+            raise ValueError(
+                "A run has a positive length in steps or in seconds, but got "
+                f"steps={self.steps} and budget={self.budget}. Give exactly one."
+            )
+
+    def progress(self, step: int, seconds: float) -> float:
+        """Share of the run that is done, 0 to 1."""
+        if self.steps is not None:
+            return step / self.steps
+        return seconds / (self.budget or math.inf)
+
+    def rate(self, progress: float) -> float:
+        """Learning rate: linear warm-up, then half a cosine to zero."""
+        if progress < self.warmup:
+            return self.learning_rate * progress / self.warmup
+        fall = (progress - self.warmup) / (1 - self.warmup)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(fall, 1.0)))
+
+
+def scale_by_rate() -> optax.GradientTransformationExtraArgs:
+    """Multiply updates by −rate, an argument of each update instead of a schedule.
+
+    The rate follows the share of a time budget that is used, which no step count knows.
+    """
+
+    def update(
+        updates: optax.Updates,
+        state: optax.OptState,
+        params: optax.Params | None = None,
+        *,
+        rate: Float[Array, ""],
+        **others: Any,
+    ) -> tuple[optax.Updates, optax.OptState]:
+        return jax.tree.map(lambda u: -rate.astype(u.dtype) * u, updates), state
+
+    return optax.GradientTransformationExtraArgs(lambda _: optax.EmptyState(), update)
+
+
+class Run(nnx.Module):
+    """Everything that a training run changes: model, optimiser state and average."""
+
+    def __init__(
+        self,
+        model: nnx.Module,
+        config: TrainingConfig,
+        wrt: nnx.filterlib.Filter = nnx.Param,
+    ) -> None:
+        """Start from `model`; only parameters that pass the filter `wrt` change."""
+        transform = optax.chain(
+            optax.clip_by_global_norm(config.gradient_clip),
+            optax.scale_by_adam(b2=0.99),
+            optax.add_decayed_weights(config.weight_decay),
+            scale_by_rate(),
+        )
+        self.model = model
+        self.optimizer = nnx.Optimizer(model, transform, wrt=wrt)
+        self.average = nnx.EMA(model, config.ema_decay, only=wrt)
+
+
+def train_step(
+    run: Run,
+    loss: Loss,
+    batch: Batch,
+    rate: Float[Array, ""],
+    key: PRNGKeyArray,
+) -> dict[str, Float[Array, ""]]:
+    """One update in place; returns loss and norm of the gradient before clipping."""
+    wrt = nnx.DiffState(0, run.optimizer.wrt)
+    value, gradient = nnx.value_and_grad(loss, argnums=wrt)(run.model, batch, key)
+    with jax.numpy_dtype_promotion("standard"):  # Optax mixes dtypes
+        run.optimizer.update(run.model, gradient, rate=rate)
+    run.average.update(run.model)
+    return {"loss": value, "gradient_norm": optax.tree.norm(gradient)}
+
+
+def fit(
+    model: Model,
+    loss: Loss[Model],
+    batches: Callable[[int], Batch],
+    config: TrainingConfig,
+    directory: str | Path,
+    *,
+    validate: Validate[Model] | None = None,
+    wrt: nnx.filterlib.Filter = nnx.Param,
+    resume: bool = False,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Model:
+    """Train `model` and return it with its averaged parameters.
+
+    Args:
+        model: the module to train, in place.
+        loss: scalar loss of (module, batch, key).
+        batches: the batch of a step; must depend on the step number alone.
+        config: length, learning rate and intervals.
+        directory: receives ``log.jsonl`` and ``checkpoints/``.
+        validate: metrics of the averaged model, logged at intervals and at the end.
+        wrt: which parameters to train, as a filter of Flax.
+        resume: continue from the last checkpoint in `directory`.
+        clock: what a budget counts; ``time.process_time`` compares runs on a machine
+            that has other work to do.
+
+    Raises:
+        ValueError: `directory` holds a run and `resume` is not asked for.
+        FloatingPointError: the loss or its gradient is not finite; the message names
+            step and batch, and the last good checkpoint stays.
+        SystemExit: after SIGTERM, once a checkpoint is written.
+    """
+    run = Run(model, config, wrt)
+    update = nnx.jit(train_step, static_argnames="loss")
+    key = jax.random.key(config.seed)
+    with (
+        Record(run, Path(directory), resume, config.steps, config.budget) as record,
+        on_sigterm() as stopped,
+    ):
+        for batch in prefetch(batches, record.step):
+            progress = config.progress(record.step, record.seconds)
+            if progress >= 1 or stopped():
+                break
+            start = clock()
+            metrics = update(
+                run,
+                loss=loss,
+                batch=batch,
+                rate=jnp.float32(config.rate(progress)),
+                key=jax.random.fold_in(key, record.step),
+            )
+            metrics = {name: float(value) for name, value in metrics.items()}
+            _refuse_non_finite(metrics, record)
+            rows = len(jax.tree.leaves(batch)[0])
+            record.add(rows, clock() - start, metrics)
+            if record.due("validate", config.validate_every):
+                record.write(_validation(run, validate))
+            if record.due("checkpoint", config.checkpoint_every):
+                record.save(run)
+        record.save(run)
+        if stopped():
+            raise SystemExit(128 + signal.SIGTERM)
+        record.write(_validation(run, validate))
+    return run.average.apply_to(model)
+
+
+def _validation(run: Run, validate: Validate | None) -> dict[str, float]:
+    if validate is None:
+        return {}
+    return validate(run.average.apply_to(run.model))
+
+
+def _refuse_non_finite(metrics: dict[str, float], record: Record) -> None:
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"Training needs a finite loss and gradient, but {name} is {value} at "
+                f"step {record.step} (batch {record.step}). {record.resumption} Check "
+                "that batch for bad data, or lower the learning rate."
+            )

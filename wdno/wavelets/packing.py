@@ -1,0 +1,149 @@
+"""One field <-> its wavelet subbands stacked as channels of one grid.
+
+With several levels the subbands of a field live on grids of different size. They are
+brought to the coarsest one by moving each block of finer coefficients into channels, so
+that every level is kept exactly and a field with d axes has 2^(levels d) channels, as
+many as a critically sampled transform needs.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from wdno.wavelets import transform
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Wavelet transform of one field and the order of its subbands.
+
+    Attributes:
+        extents: samples along each axis of the field.
+        wavelet: a discrete wavelet of PyWavelets.
+        mode: boundary treatment of each axis.
+        levels: number of transform levels.
+
+    Example:
+        >>> Packing((16, 120), "haar", ("periodization",) * 2, levels=1).names
+        ('aa', 'ad', 'da', 'dd')
+    """
+
+    extents: tuple[int, ...]
+    wavelet: str
+    mode: tuple[str, ...]
+    levels: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the channels: subband, then level and offset in the block if any."""
+        axes = len(self.extents)
+        if not axes:
+            return ("value",)
+        keys = subband_keys(axes)
+        if self.levels == 1:
+            return keys
+        names = [f"{key}{self.levels}" for key in keys]
+        for depth in range(1, self.levels):
+            blocks = itertools.product(range(2**depth), repeat=axes)
+            offsets = [".".join(map(str, block)) for block in blocks]
+            level = self.levels - depth
+            names += [f"{key}{level}[{o}]" for key in keys[1:] for o in offsets]
+        return tuple(names)
+
+    @property
+    def grids(self) -> list[tuple[int, ...]]:
+        """Extents before the transform and after each level, coarsest last."""
+        grids = [self.extents]
+        for _ in range(self.levels):
+            grids.append(
+                tuple(
+                    transform.coefficient_length(n, self.wavelet, mode)
+                    for n, mode in zip(grids[-1], self.mode, strict=True)
+                )
+            )
+        return grids
+
+    def pack(
+        self, x: Float[Array, "batch *extent"]
+    ) -> Float[Array, "batch *grid channel"]:
+        """Transform a field and stack its subbands on the coarsest grid."""
+        if not self.extents:
+            return x[..., None]
+        axes = tuple(range(1, x.ndim))
+        coefficients = transform.analysis(x, self.wavelet, self.mode, axes, self.levels)
+        approximation, details = coefficients[0], coefficients[1:]
+        parts = [approximation[..., None]]
+        for depth, subbands in enumerate(details):
+            parts += [
+                blocks_to_channels(subbands[key], approximation.shape[1:], 2**depth)
+                for key in subband_keys(len(axes))[1:]
+            ]
+        return jnp.concatenate(parts, axis=-1)
+
+    def means(self, x: Float[Array, "batch *extent"]) -> Float[Array, "batch *grid"]:
+        """Local means on the coarsest grid: approximations of x over those of one."""
+        of_one = self.pack(jnp.ones((1, *self.extents), x.dtype))
+        approximation = self.pack(x)[..., 0]
+        return approximation / jnp.broadcast_to(of_one[..., 0], approximation.shape)
+
+    def unpack(
+        self, z: Float[Array, "batch *grid channel"]
+    ) -> Float[Array, "batch *extent"]:
+        """Undo `pack`."""
+        axes = len(self.extents)
+        if not axes:
+            return z[..., 0]
+        coefficients: transform.Coefficients = [z[..., 0]]
+        start = 1
+        for depth in range(self.levels):
+            subbands = {}
+            for key in subband_keys(axes)[1:]:
+                stop = start + 2 ** (depth * axes)
+                fine = self.grids[self.levels - depth]
+                subbands[key] = channels_to_blocks(z[..., start:stop], fine, 2**depth)
+                start = stop
+            coefficients.append(subbands)
+        return transform.synthesis(
+            coefficients,
+            self.wavelet,
+            self.mode,
+            tuple(range(1, 1 + axes)),
+            self.extents,
+        )
+
+
+def subband_keys(axes: int) -> tuple[str, ...]:
+    """PyWavelets' subband keys in channel order, the approximation first."""
+    letters = itertools.product("ad", repeat=axes)
+    return tuple("".join(key) for key in letters)
+
+
+def blocks_to_channels(
+    coefficients: Float[Array, "batch *fine"], grid: Sequence[int], factor: int
+) -> Float[Array, "batch *grid block"]:
+    """Zero-pad to ``factor * grid`` and move each block of coefficients to the end."""
+    axes = len(grid)
+    padding = [
+        (0, factor * coarse - fine)
+        for coarse, fine in zip(grid, coefficients.shape[1:], strict=True)
+    ]
+    padded = jnp.pad(coefficients, [(0, 0), *padding])
+    pairs = itertools.chain.from_iterable((n, factor) for n in grid)
+    split = padded.reshape(-1, *pairs)
+    order = [0, *range(1, 2 * axes, 2), *range(2, 2 * axes + 1, 2)]
+    return split.transpose(order).reshape(-1, *grid, factor**axes)
+
+
+def channels_to_blocks(
+    channels: Float[Array, "batch *grid block"], fine: Sequence[int], factor: int
+) -> Float[Array, "batch *fine"]:
+    """Undo `blocks_to_channels`: blocks back in place, padding cut off."""
+    grid = channels.shape[1:-1]
+    axes = len(grid)
+    split = channels.reshape(-1, *grid, *(factor,) * axes)
+    pairs = itertools.chain.from_iterable((1 + a, 1 + axes + a) for a in range(axes))
+    whole = split.transpose([0, *pairs]).reshape(-1, *(factor * n for n in grid))
+    return whole[(slice(None), *(slice(n) for n in fine))]
