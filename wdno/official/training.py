@@ -45,7 +45,7 @@ def noise_error(
 
 
 def training_loss(
-    schedule: DiscreteSchedule, weights: Sequence[float]
+    model: WDNO, schedule: DiscreteSchedule, weights: Sequence[float]
 ) -> Loss[Backbone]:
     """`noise_error` at uniformly drawn steps, for `wdno.training.fit`.
 

@@ -46,8 +46,9 @@ class CompressibleNavierStokes(LabelledSystem):
     leave at both ends. Nothing acts from outside: there is no control.
 
     Method: finite volumes on ``refinement`` cells per stored point: HLLC fluxes between
-    limited parabolas in ρ, v and p (`finite_volume`), second order in smooth flow; strong-stability-preserving Runge-Kutta steps, whose length every
-    trajectory chooses for itself and which end on the stored instants.
+    limited parabolas in ρ, v and p (`finite_volume`), second order in smooth flow;
+    strong-stability-preserving Runge-Kutta steps, whose length every trajectory chooses
+    for itself and which end on the stored instants.
 
     A stored value is a mean over a cell of width length / points, and one over the
     ``refinement`` cells of the solver within: ρ is their mean density, v their momentum
