@@ -34,6 +34,10 @@ class Polish(NamedTuple):
     system: System
     steps: int
 
+    def over(self, frames: int) -> "Polish":
+        """The same descent over so many frames."""
+        return self._replace(system=self.system.over(frames))
+
 
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, eq=False)
@@ -102,9 +106,8 @@ class Planner:
                     "Plans are polished by one step or more, but got "
                     f"{self.polish.steps}. Ask for more, or leave the polish out."
                 )
-            check_same_grid(
-                self.polish.system.over(self.model.window), grid(self.model)
-            )
+            polish = self.polish.over(self.model.window)
+            check_same_grid(polish.system, grid(self.model))
 
     def over(self, frames: int) -> "Planner":
         """The same planner for plans of so many frames.
@@ -126,7 +129,9 @@ class Planner:
         """
         plan = _plan(self, known, keys)
         _require_finite(plan)
-        return plan if self.polish is None else self._polished(known, plan)
+        if self.polish is None:
+            return plan
+        return self._polished(self.polish.over(self.model.window), known, plan)
 
     def try_out(self, few: Fields) -> None:
         """Raise ValueError where the planner could not work on rows like these."""
@@ -139,19 +144,16 @@ class Planner:
             controls = {name: fields[name] for name in self.model.planned}
             if self.constraint is not None:
                 check_constraint(self.constraint, controls, self.model.planned)
-            check_solver(self._solver().solve, few, controls)
+            system = self.polish.over(self.model.window).system
+            check_solver(system.solve, few, controls)
 
-    def _solver(self) -> System:
-        """The system of the polish, over the horizon."""
-        return self.polish.system.over(self.model.window)  # pyright: ignore
-
-    def _polished(self, known: Fields, plan: Fields) -> Fields:
+    def _polished(self, polish: Polish, known: Fields, plan: Fields) -> Fields:
         found = descend(
-            self._solver().solve,
+            polish.system.solve,
             known,
             {name: plan[name] for name in self.model.planned},
             self.objective,
-            steps=self.polish.steps,  # pyright: ignore
+            steps=polish.steps,
             constraint=self.constraint,
         )
         solved = (*self.model.state, *self.model.auxiliary)
