@@ -9,12 +9,12 @@ from jaxtyping import Array, Complex, Float, Int
 
 from wdno.networks.kernel_operator import KernelOperator
 from wdno.networks.layers import Condition, Features
-from wdno.networks.registry import register
+from wdno.networks.registry import Shape, register
 
 
 @dataclass(frozen=True)
 class FourierConfig:
-    """Shape of a `Fourier` operator.
+    """Configuration of a `Fourier` operator.
 
     Attributes:
         modes: Fourier modes with a multiplier along each axis of the grid, counted on
@@ -98,28 +98,16 @@ class Fourier(KernelOperator):
     any grid.
     """
 
-    def __init__(
-        self,
-        config: FourierConfig,
-        axes: int,
-        channels: int,
-        condition_channels: int,
-        *,
-        rngs: nnx.Rngs,
-    ) -> None:
+    def __init__(self, config: FourierConfig, shape: Shape, *, rngs: nnx.Rngs) -> None:
         """Create all layers; see `wdno.networks.build` for the arguments."""
         self.config = config
-        if len(config.modes) != axes:
-            raise ValueError(
-                f"Modes are counted along each grid axis, {axes} here, but got "
-                f"{config.modes}. Give {axes} numbers."
-            )
+        shape.check_numbers_per_axis(modes=config.modes)
         super().__init__(
             lambda: SpectralConvolution(config.modes, config.width, rngs=rngs),
             config.depth,
             config.width,
-            channels,
-            condition_channels + axes,
+            shape.channels,
+            shape.condition_channels + shape.axes,
             rngs=rngs,
         )
 

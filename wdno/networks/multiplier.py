@@ -22,12 +22,12 @@ from wdno.networks.layers import (
     NoiseEmbedding,
 )
 from wdno.networks.patches import from_patches, to_patches
-from wdno.networks.registry import register
+from wdno.networks.registry import Shape, register
 
 
 @dataclass(frozen=True)
 class MultiplierConfig:
-    """Shape of a `Multiplier`.
+    """Configuration of a `Multiplier`.
 
     Attributes:
         instants: grid points along the first axis, which are features here.
@@ -99,24 +99,19 @@ class Multiplier(nnx.Module):
     """
 
     def __init__(
-        self,
-        config: MultiplierConfig,
-        axes: int,
-        channels: int,
-        condition_channels: int,
-        *,
-        rngs: nnx.Rngs,
+        self, config: MultiplierConfig, shape: Shape, *, rngs: nnx.Rngs
     ) -> None:
         """Create all layers; see `wdno.networks.build` for the arguments."""
         self.config = config
-        if axes != 2 or condition_channels <= config.numbers:
+        fields = shape.condition_channels - config.numbers
+        if shape.axes != 2 or fields <= 0:
             raise ValueError(
                 "A multiplier works on time and a ring, given fields and then "
-                f"{config.numbers} numbers, but got {axes} axes and "
-                f"{condition_channels} channels. Use another backbone."
+                f"{config.numbers} numbers, but got {shape.axes} axes and "
+                f"{shape.condition_channels} channels. Use another backbone."
             )
         width = config.width
-        given = config.instants * (channels + condition_channels - config.numbers)
+        given = config.instants * (shape.channels + fields)
         self.noise = NoiseEmbedding(width, rngs=rngs)
         self.lift = nnx.Linear(given, width, use_bias=False, rngs=rngs)
         self.blocks = nnx.List(
@@ -125,7 +120,7 @@ class Multiplier(nnx.Module):
         self.modulation = Modulation(width, width, rngs=rngs)
         self.head = nnx.Linear(
             width,
-            config.instants * channels,
+            config.instants * shape.channels,
             use_bias=False,
             kernel_init=nnx.initializers.zeros,
             rngs=rngs,

@@ -16,12 +16,12 @@ from wdno.networks.layers import (
     crop,
     pad_to_multiple,
 )
-from wdno.networks.registry import register
+from wdno.networks.registry import Shape, register
 
 
 @dataclass(frozen=True)
 class TransformerConfig:
-    """Shape of a `Transformer`.
+    """Configuration of a `Transformer`.
 
     Attributes:
         patch: coefficients per token along each axis.
@@ -67,24 +67,14 @@ class Transformer(nnx.Module):
     """
 
     def __init__(
-        self,
-        config: TransformerConfig,
-        axes: int,
-        channels: int,
-        condition_channels: int,
-        *,
-        rngs: nnx.Rngs,
+        self, config: TransformerConfig, shape: Shape, *, rngs: nnx.Rngs
     ) -> None:
         """Create all layers; see `wdno.networks.build` for the arguments."""
         self.config = config
-        if len(config.patch) != axes:
-            raise ValueError(
-                f"A patch has one extent per grid axis, {axes} here, but got "
-                f"{config.patch}. Give {axes} numbers."
-            )
+        shape.check_numbers_per_axis(patch=config.patch)
         width = config.width
         self.embedding = NoiseEmbedding(width, rngs=rngs)
-        inputs = channels + condition_channels
+        inputs = shape.channels + shape.condition_channels
         patching = {"kernel_size": config.patch, "strides": config.patch}
         self.embed = nnx.Conv(inputs, width, padding="VALID", **patching, rngs=rngs)
         self.blocks = nnx.List(
@@ -94,7 +84,7 @@ class Transformer(nnx.Module):
         self.norm = nnx.RMSNorm(width, rngs=rngs)
         self.head = nnx.ConvTranspose(
             width,
-            channels,
+            shape.channels,
             padding="VALID",
             **patching,
             kernel_init=nnx.initializers.zeros,
