@@ -54,8 +54,10 @@ class SpectralConvolution(nnx.Module):
         kept[-1] = np.arange(min(self.modes[-1], grid[-1] + 1))
         z = x[None]
         for k, n in zip(reversed(kept), reversed(grid), strict=True):
+            # x is real: the first time there are no imaginary parts to transform.
             waves = jnp.asarray(_pairs(_waves(k, n))[:, : len(z)], x.dtype)
             z = jnp.tensordot(waves, z, axes=((1, 3), (0, z.ndim - 2)))
+        # Negative frequencies have the last matrices, counted from the end.
         places = np.ix_(*(k % m for k, m in zip(kept, self.modes, strict=True)))
         (a, b), (c, d) = z, self.weight[...][:, *places].astype(x.dtype)
         z = jnp.stack([a @ c - b @ d, a @ d + b @ c])
@@ -96,6 +98,9 @@ class Fourier(KernelOperator):
 
     Kernels are spectral convolutions, and every grid point knows its position. Takes
     any grid.
+
+    Raises:
+        ValueError: the modes have another number of axes than the grid.
     """
 
     def __init__(self, config: FourierConfig, shape: Shape, *, rngs: nnx.Rngs) -> None:

@@ -25,7 +25,10 @@ class LocalConfig:
 
 
 class SeparableConvolution(nnx.Module):
-    """A convolution along each axis in turn, with zeros beyond the ends."""
+    """A convolution along each axis in turn, with zeros beyond the ends.
+
+    It costs the sum of the reaches where one over all axes costs their product.
+    """
 
     def __init__(self, reach: tuple[int, ...], width: int, *, rngs: nnx.Rngs) -> None:
         """Create one convolution an axis."""
@@ -53,6 +56,9 @@ class Local(KernelOperator):
     It sees neighbours but neither positions nor the extent of the grid, so that what it
     has learned on one grid holds on a finer one wherever the fields look alike in units
     of the spacing. Takes any grid.
+
+    Raises:
+        ValueError: the reach has another number of axes than the grid, or no centre.
     """
 
     def __init__(self, config: LocalConfig, shape: Shape, *, rngs: nnx.Rngs) -> None:

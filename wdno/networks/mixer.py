@@ -42,6 +42,7 @@ class TokenMixing(nnx.Module):
         """Mix the tokens of every row."""
         tokens = x.reshape(len(x), -1, x.shape[-1])
         weight = self.weight[...].astype(x.dtype)
+        # With tokens last it is one product for all rows and features.
         mixed = tokens.swapaxes(1, 2) @ weight
         return mixed.swapaxes(1, 2).reshape(x.shape)
 

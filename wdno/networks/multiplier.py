@@ -64,12 +64,13 @@ class RingConvolution(nnx.Module):
         real, imaginary = self.weight[...].astype(x.dtype)
         a, b = jnp.real(waves).swapaxes(0, 1), jnp.imag(waves).swapaxes(0, 1)
         real, imaginary = real[: len(a)], imaginary[: len(a)]
+        # Wavenumbers lead, a matrix each; real products, as in `SpectralConvolution`.
         turned = lax.complex(a @ real - b @ imaginary, a @ imaginary + b @ real)
         return jnp.fft.irfft(turned.swapaxes(0, 1), x.shape[1], axis=1)
 
 
 class MultiplierBlock(nnx.Module):
-    """x + B diag(1 + scale) A x with convolutions A, B; zero at first."""
+    """x + B diag(1 + scale) A x with convolutions A, B; at first nearly x."""
 
     def __init__(self, config: MultiplierConfig, *, rngs: nnx.Rngs) -> None:
         """Create the layers."""
@@ -137,7 +138,7 @@ class Multiplier(nnx.Module):
             )
         fields = cond.shape[-1] - self.config.numbers
         noise = self.noise(c_noise)
-        numbers = cond[:, 0, 0, fields:, None]
+        numbers = cond[:, 0, 0, fields:, None]  # the same at every point
         tones = jnp.arange(1, 1 + self.config.frequencies, dtype=x.dtype)
         phase = numbers * tones[None, None]
         waves = jnp.concatenate([jnp.sin(phase), jnp.cos(phase)], axis=-1)
