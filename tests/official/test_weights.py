@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from wdno.networks import build
+from wdno.networks import Shape, build
 from wdno.official import convert
 from wdno.official.unet_blocks import UNetConfig
 from wdno.official.video_unet import VideoUNetConfig
@@ -44,8 +44,8 @@ def golden(request, shared):
         arrays["act/downs.0"] = arrays["act/init_temporal_attn"]
         arrays |= {n: arrays[n].swapaxes(1, 2) for n in ("x", "out")}  # after frames
     arrays |= {n: np.moveaxis(a, 1, -1) for n, a in arrays.items() if a.ndim > 3}
-    channels = arrays["x"].shape[-1]
-    shapes = nnx.eval_shape(lambda: build(config, axes, channels, 0, rngs=nnx.Rngs(0)))
+    shape = Shape(axes, arrays["x"].shape[-1], 0)
+    shapes = nnx.eval_shape(lambda: build(config, shape, rngs=nnx.Rngs(0)))
     return Golden(nnx.split(shapes), tensors, arrays)
 
 

@@ -20,7 +20,13 @@ import wdno
 from wdno.diffusion.denoiser import Denoiser
 from wdno.diffusion.preconditioning import EDMPreconditioning, VariancePreserving
 from wdno.diffusion.schedules import KarrasSchedule
-from wdno.networks import FourierConfig, MixerConfig, TransformerConfig, build
+from wdno.networks import (
+    FourierConfig,
+    MixerConfig,
+    Shape,
+    TransformerConfig,
+    build,
+)
 
 FOURIER = FourierConfig((2, 2), width=12, depth=1)
 MIXER = MixerConfig((1, 2), (2, 2), width=8, depth=1)
@@ -30,8 +36,8 @@ TRANSFORMER = TransformerConfig((1, 2), width=8, depth=1, heads=2)
 def make_model(network=FOURIER, preconditioning=EDMPreconditioning(), seed=0):  # noqa: B008
     """An operator whose every parameter is random, zero initial values included."""
     targets, given = make_layouts(wavelet="bior2.4")
-    channels = len(targets.channels), len(given.channels)
-    backbone = build(network, 2, *channels, rngs=nnx.Rngs(seed))
+    shape = Shape(2, len(targets.channels), len(given.channels))
+    backbone = build(network, shape, rngs=nnx.Rngs(seed))
     draw = np.random.default_rng(seed)
     state = nnx.state(backbone, nnx.Param)
     nnx.update(

@@ -18,7 +18,7 @@ from wdno.networks.layers import Embedding, Features, Modulation
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """Shape of a `UNet`.
+    """Configuration of a `UNet`.
 
     Attributes:
         width: features on the finest grid.

@@ -190,14 +190,14 @@ def _rebuild(card: Mapping[str, Any]) -> WDNO:
         residual = from_json(card["residual"])
         features = 0 if residual is None else residual.channels(targets, given)
         config = from_json(card["network"])
-        shape = (
+        shape = networks.Shape(
             len(targets.dims),
             len(targets.channels),
             len(given.channels) + features,
         )
         # Abstract: nothing is drawn, and so nothing compiled, that weights replace.
         network = nnx.eval_shape(
-            lambda: networks.build(config, *shape, rngs=nnx.Rngs(0))
+            lambda: networks.build(config, shape, rngs=nnx.Rngs(0))
         )
         preconditioning = from_json(card["preconditioning"])
         domain = Domain(**{n: tuple(v) for n, v in card["domain"].items()})
