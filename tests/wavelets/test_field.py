@@ -35,7 +35,7 @@ def test_walls_along_an_axis_of_others_are_refused():
 
 @pytest.mark.parametrize("level", [0, 1])
 def test_layouts_are_inverses_between_walls_and_projections_elsewhere(level):
-    bounded = Field("u", ("time", "x"), level, walls=("x",))
+    bounded = Field("u", ("time", "x"), level=level, walls=("x",))
     layout = WaveletLayout(
         (bounded,), ("time", "x"), (8, 16), "bior2.4", ("periodization",) * 2
     )
