@@ -55,7 +55,9 @@ def test_the_error_is_that_of_curvatures():
     """Of a wave: second differences -4 sin²(k h / 2) u along either axis."""
     u = wave(64, 32)
     given = halved(u[:, 1:]), jnp.asarray(u[:, 0]), (around,)
-    came = np.asarray(interpolation_error(curvatures(*given)))[0, 4:-4, 4:-4]  # away from the ends
+    came = np.asarray(interpolation_error(curvatures(*given)))[
+        0, 4:-4, 4:-4
+    ]  # away from the ends
     factors = [4 * np.sin(np.pi / n) ** 2 for n in (16, 32)]
     coarse = np.square(u[0, 2::2, ::2]) * np.sum(np.square(factors))
     everywhere = SMALLEST**2 * coarse.mean()

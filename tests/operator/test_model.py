@@ -1,5 +1,9 @@
 """The operator: layouts around a denoiser, its schedule and its loss."""
 
+import dataclasses
+import pickle
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +19,7 @@ from oracles import (
     oracle,
     with_beside,
 )
+from tiny import make_tiny
 
 import wdno
 from wdno import WDNO, Domain, Field, training_loss
@@ -23,7 +28,13 @@ from wdno.diffusion.noise import point
 from wdno.diffusion.schedules import KarrasSchedule
 from wdno.operator import tasks
 from wdno.operator.interpolation import repeated
-from wdno.operator.model import with_backbone
+from wdno.operator.model import (
+    denoiser,
+    finish,
+    prepare,
+    sample_shape,
+    with_backbone,
+)
 from wdno.wavelets.field import Role
 
 SAMPLERS = [samplers.ddim(), samplers.ddim(1.0), samplers.heun(), samplers.dpmpp_2m()]
@@ -261,3 +272,122 @@ def test_denoisers_are_given_the_curvatures_of_coarse_states():
     refined = generate(model, known, SAMPLERS[0], model.schedule(1), KEY)["u"]
     inside = (slice(None), slice(1, None), slice(4, -4))
     np.testing.assert_allclose(refined[inside], u[inside], rtol=1e-6, atol=1e-9)
+
+
+# Pieces
+
+
+@pytest.mark.parametrize("task", [tasks.simulation, tasks.refinement])
+def test_the_three_steps_of_a_window_are_generate(task):
+    model, known = make_operator(Uncertain, task=task), make_fields()
+    known["u_coarse"] = known["u"][:, 1::2, ::2]
+
+    @jax.jit
+    def by_hand(known):
+        context = prepare(model, known)
+        denoise = denoiser(model, context, doubled)
+        shape = sample_shape(model, 3)
+        z = samplers.sample(SAMPLERS[1], denoise, shape, model.schedule(3), KEY)
+        return finish(model, context, z)
+
+    def doubled(denoise):
+        return lambda x, sigma: 2 * denoise(x, sigma)
+
+    expected = generate(model, known, SAMPLERS[1], model.schedule(3), KEY, doubled)
+    found = by_hand(known)
+    assert found.keys() == expected.keys() == {"u"}
+    np.testing.assert_allclose(found["u"], expected["u"], rtol=1e-12)
+
+
+# A model is a value
+
+
+def window(model, known):
+    """What `wdno.generate` draws, with the same noise in every row."""
+    keys = jnp.stack([KEY] * len(known["u0"]))
+    first = {**known, "f": known["f"][:, :4]}
+    return wdno.generate(model, first, SAMPLERS[1], model.schedule(2), keys)["u"]
+
+
+def record(model, known):
+    """The same of two windows in a row, by `wdno.rollout`."""
+    keys = jnp.stack([KEY] * len(known["u0"]))
+    how = {"sampler": SAMPLERS[1], "steps": 2, "key": keys}
+    return wdno.rollout(model, {"u0": known["u0"]}, {"f": known["f"]}, **how)["u"]
+
+
+def problem():
+    fields = make_fields(frames=8)
+    return make_tiny(), {"u0": fields["u0"], "f": fields["f"]}
+
+
+def row_by_row(run):
+    def mapped(*inputs):
+        *model, known = inputs
+        alone = jax.tree.map(lambda f: f[:, None], known)
+        return jax.vmap(run, (*(None for _ in model), 0))(*model, alone)[:, 0]
+
+    return mapped
+
+
+def primal(run):
+    def pushed(*inputs):
+        return jax.jvp(run, inputs, jax.tree.map(jnp.zeros_like, inputs))[0]
+
+    return pushed
+
+
+@pytest.mark.parametrize("run", [window, record])
+@pytest.mark.parametrize("transform", [jax.jit, jax.checkpoint, row_by_row, primal])
+def test_every_transform_takes_a_model(transform, run):
+    """As an argument and from a closure, and leaves it as it was."""
+    model, known = problem()
+    expected = np.asarray(run(model, known))
+    passed = transform(run)(model, known)
+    closed = transform(partial(run, model))(known)
+    for found in (passed, closed, run(model, known)):
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
+    shape = jax.eval_shape(transform(run), model, known)
+    assert (shape.shape, shape.dtype) == (expected.shape, expected.dtype)
+
+
+def test_gradients_of_a_rollout_are_differences():
+    """With respect to each parameter, to initial states and controls; two windows."""
+    inputs = problem()
+
+    @jax.jit
+    def cost(inputs):
+        return jnp.sum(jnp.square(record(*inputs)))
+
+    gradient = jax.grad(cost)(inputs)
+    assert jax.tree.structure(gradient) == jax.tree.structure(inputs)
+    leaves, structure = jax.tree.flatten(inputs)
+    draw = np.random.default_rng(0)
+    for place, slope in enumerate(jax.tree.leaves(gradient)):
+        step = 1e-5 * jnp.asarray(draw.normal(size=slope.shape))
+        ahead, behind = (
+            cost(structure.unflatten([*leaves[:place], moved, *leaves[place + 1 :]]))
+            for moved in (leaves[place] + step, leaves[place] - step)
+        )
+        np.testing.assert_allclose(jnp.vdot(slope, step), (ahead - behind) / 2, 1e-6)
+
+
+def test_nothing_is_assigned_to_a_model():
+    model = make_tiny()
+    for part, name in (
+        (model, "schedule"),
+        (model.denoiser, "backbone"),
+        (model.denoiser.backbone, "parameters"),
+        (model.targets, "scale"),
+    ):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(part, name, None)
+
+
+def test_a_model_can_be_pickled_and_is_equal_to_itself_alone():
+    """Parameters are not compared, so a key of a dictionary is the object."""
+    model, known = problem()
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(record(copy, known), record(model, known))
+    assert {model: 1, copy: 2}[model] == 1
+    assert model == model and model != copy and model != make_tiny()

@@ -148,9 +148,7 @@ def test_features_have_no_unit_and_look_alike_on_every_grid():
         sizes.append(float(jnp.square(estimates["u"].features).mean()))
     np.testing.assert_allclose(sizes, sizes[-1], rtol=0.1)
     _, small = wave_estimate(64, "haar", 1, scale=0.5)
-    np.testing.assert_allclose(
-        small["u"].features, estimates["u"].features, atol=1e-3
-    )
+    np.testing.assert_allclose(small["u"].features, estimates["u"].features, atol=1e-3)
 
 
 def test_models_without_coarse_states_have_no_features():
