@@ -129,7 +129,9 @@ class Steady(Gated):
 
 def wishing(state, control, dims):
     task = with_beside(tasks.control)(state, control, dims)
-    return task._replace(given=(*task.given, Field("shareT", (), Role.FINAL, of="share")))
+    return task._replace(
+        given=(*task.given, Field("shareT", (), Role.FINAL, of="share"))
+    )
 
 
 def test_the_denoising_error_of_a_planner_takes_the_share_at_the_end_of_the_window():
