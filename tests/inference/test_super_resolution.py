@@ -152,6 +152,16 @@ def test_a_trajectory_does_not_depend_on_the_others():
     xr.testing.assert_allclose(parts, whole, rtol=1e-12)
 
 
+def test_equal_calls_compile_once(compilations):
+    truth, model = make_truth(4), make_refiner()
+
+    def run(key):
+        super_resolve(model, *inputs(truth, 4), factor=4, key=key)
+
+    assert compilations(lambda: run(KEY)) > 0
+    assert compilations(lambda: run(jax.random.key(1))) == 0
+
+
 def test_inputs_come_as_datasets_or_arrays_with_or_without_the_closing_row():
     truth = make_truth(2).astype(np.float32)
     coarse, initial, force = inputs(truth, 2)
@@ -177,7 +187,7 @@ def test_a_model_on_another_grid_shares_its_parameters_and_its_domain():
         model.on((4, 16, 16))
 
 
-def test_without_controls_parameters_and_landscapes_serve_every_grid():
+def test_without_controls_static_fields_serve_every_grid():
     """u_t = rate slope(x): slopes are thinned as states are, rates are not."""
     factor, frames, draw = 4, 5, np.random.default_rng(0)
     coords = {
