@@ -88,7 +88,7 @@ class _Definition(NamedTuple):
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)  # arrays are not compared: equal to itself alone
 class Network:
     """A module as an immutable value: what it is, and its arrays by name.
 
