@@ -41,7 +41,7 @@ class _Definition(NamedTuple):
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Network:
     """A module as an immutable value: what it is, and its arrays by name.
 
@@ -89,7 +89,7 @@ def _name(path: PyTree) -> str:
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Denoiser:
     """A backbone with preconditioning: ``denoiser(x, sigma, cond)`` ≈ E[x0 | x, cond].
 

@@ -37,7 +37,7 @@ Coefficients = Float[Array, "batch *grid channel"]
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WDNO:
     """A diffusion model of some fields given others, both as wavelet coefficients.
 
