@@ -10,7 +10,8 @@ import pytest
 from wdno.official.array_layout import TiledConditions, TiledTargets
 from wdno.official.channel_groups import Bands, Subbands
 from wdno.official.kinds import burgers_tiling
-from wdno.official.tiling import Geometry, Record, Tiling
+from wdno.official.records import Geometry, Record
+from wdno.official.tiling import Tiling
 from wdno.wavelets.field import Field, Role
 
 PLANE = ("time", "x")

@@ -70,6 +70,15 @@ class Layout(Conditions, Protocol):
         ...
 
     @property
+    def refinement(self) -> tuple[int, ...]:
+        """By what a refiner multiplies the samples along each axis."""
+        ...
+
+    def span(self, frames: int) -> int:
+        """Frames that are refined at once in a record of so many."""
+        ...
+
+    @property
     def energy_share(self) -> Float[np.ndarray, " channel"]:
         """What a squared error of each channel counts in physical space."""
         ...
@@ -179,6 +188,15 @@ class WaveletLayout:
     def coefficient_grid(self) -> tuple[int, ...]:
         """Extents of the coefficient array along `dims`."""
         return self._packing(self.dims).grids[-1]
+
+    @property
+    def refinement(self) -> tuple[int, ...]:
+        """Coarse fields have half the samples along every axis."""
+        return (2,) * len(self.dims)
+
+    def span(self, frames: int) -> int:
+        """Always one window: however fine, records are chains of these."""
+        return self.grid[0]
 
     @cached_property
     def energy_share(self) -> Float[np.ndarray, " channel"]:
