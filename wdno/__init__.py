@@ -17,12 +17,14 @@ from wdno.inference.super_resolution import super_resolve
 from wdno.operator import tasks
 from wdno.operator.checkpoint import load, read_card, save, shipped
 from wdno.operator.domain import Domain
-from wdno.operator.model import WDNO, generate, training_loss
+from wdno.operator.generation import generate
+from wdno.operator.model import WDNO
 from wdno.operator.tasks import Task
 from wdno.planning import adjoint, constraints, objectives
 from wdno.planning.closed_loop import control_loop
 from wdno.planning.control import best_plan, control
 from wdno.planning.planner import Planner, Polish
+from wdno.training.loss import training_loss
 from wdno.trajectory import open_trajectories
 from wdno.wavelets.field import Field, Role
 from wdno.wavelets.layout import WaveletLayout

@@ -29,7 +29,7 @@ from _results import best, record  # noqa: E402
 from wdno import official  # noqa: E402
 from wdno.diffusion.samplers import ddim  # noqa: E402
 from wdno.official.training import training_loss  # noqa: E402
-from wdno.operator.model import generate  # noqa: E402
+from wdno.operator.generation import generate  # noqa: E402
 
 KNOWN = {
     "burgers: forward pass": 0.40,

@@ -115,10 +115,9 @@ def check_objective(
 def _tried(
     objective: ByValue[Objective], layout: Synthesis, known: Fields, z: Sample
 ) -> tuple[Rows, Sample]:
-    def informed(fields: Fields) -> Rows:
-        return objective.value({**known, **fields})
-
-    return _value_and_gradient(informed, layout, z)
+    return _value_and_gradient(
+        lambda fields: objective.value({**known, **fields}), layout, z
+    )
 
 
 def clip(bound: float) -> Guidance:

@@ -3,7 +3,7 @@
 `wdno.super_resolve` runs official refiners as it runs others: coarse states come as
 fields, which any model, solver or measurement may have made. The official inference
 hands coefficients on instead, and lays out two conditions otherwise than its training.
-For its numbers, a `Context` is made here in place of `wdno.operator.model.prepare`:
+For its numbers, a `Context` is made here in place of `wdno.operator.generation.prepare`:
 
     coarse = written_over(prepare(base, known), z)  # z: sampled
     context = handed_on(refiner, known_finer, base, coarse)
@@ -17,7 +17,8 @@ from wdno._typing import Fields
 from wdno.official.array_layout import TiledConditions
 from wdno.official.channel_groups import Subbands
 from wdno.official.tiling import Packed, Tiling
-from wdno.operator.model import WDNO, Context
+from wdno.operator.generation import Context
+from wdno.operator.model import WDNO
 from wdno.wavelets.field import Role
 
 

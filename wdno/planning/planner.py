@@ -14,7 +14,8 @@ from wdno._typing import Constraint, Fields, Guidance, Objective
 from wdno.diffusion.guidance import Strength, check_objective, compose, guide, project
 from wdno.diffusion.keys import RowKeys
 from wdno.diffusion.samplers import Sampler, ddim
-from wdno.operator.model import WDNO, generate, sample_shape
+from wdno.operator.generation import generate, sample_shape
+from wdno.operator.model import WDNO
 from wdno.planning.adjoint import System, check_solver, descend
 from wdno.planning.constraints import check_constraint
 from wdno.planning.inputs import check_same_grid, grid, on_horizon
