@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from tiny_networks import filled, random
-
 from wdno.networks.attention import (
     Attention,
     RelativePositionBias,

@@ -11,6 +11,12 @@ from wdno.networks import Shape
 from wdno.official.array_layout import TiledConditions, TiledTargets
 from wdno.official.inpainting import Inpainting, InpaintingConfig
 from wdno.official.kinds import KINDS, Kind
+from wdno.official.refinement import (
+    closed_by_zeros,
+    density_interleaved,
+    handed_on,
+    written_over,
+)
 from wdno.official.sampling import BOUND, burgers_guidance, smoke_guidance, unbounded
 from wdno.official.weights import convert
 from wdno.operator.model import WDNO
@@ -18,11 +24,15 @@ from wdno.operator.model import WDNO
 __all__ = [
     "KINDS",
     "Kind",
-    "import_model",
     "burgers_guidance",
+    "closed_by_zeros",
     "convert",
+    "density_interleaved",
+    "handed_on",
+    "import_model",
     "smoke_guidance",
     "unbounded",
+    "written_over",
 ]
 
 

@@ -49,6 +49,11 @@ class _Tiled:
         """Extents of the array."""
         return self.tiling.geometry.padded
 
+    @property
+    def refinement(self) -> tuple[int, ...]:
+        """Ratio of the grid to that of coarser records."""
+        return self.tiling.refinement
+
     def on(self: AnyTiled, grid: Sequence[int]) -> AnyTiled:
         """The same fields on another grid."""
         frames, *points = grid
@@ -75,6 +80,10 @@ class TiledTargets(_Tiled):
     def levels(self) -> int:
         """Number of transform levels."""
         return 1
+
+    def span(self, frames: int) -> int:
+        """All of them: an array holds a whole record."""
+        return frames
 
     @property
     def channels(self) -> tuple[str, ...]:

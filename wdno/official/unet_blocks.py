@@ -11,9 +11,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from wdno.networks.attention import Mix
 from wdno.networks.convolution import Convolution, Convolved
 from wdno.networks.layers import Embedding, Features, Modulation
+from wdno.official.attention import Mix
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ class WDNO:
     def coarse(self) -> dict[str, str]:
         """Keys of given coarse values, such as "u_coarse", by state.
 
-        They are given over time, with half the samples along every axis.
+        They are given over time, with fewer samples by `Layout.refinement`.
         """
         return keys_of(Role.COARSE, self.given)
 
@@ -118,7 +118,7 @@ class WDNO:
         A grid with r times the points along every spatial axis has instants r times
         as close: in coordinates rescaled like that a system only changes coefficients,
         which a model trained on several grids has seen (approximate scale invariance:
-        WDNO, arXiv 2412.04833, section 3.2).
+        WDNO, arXiv 2412.04833, section 3.2). A refiner of space alone leaves them.
 
         Args:
             grid: frames of a window, then points along each spatial axis.
@@ -136,13 +136,17 @@ class WDNO:
                 "axes alike."
             )
         (ratio,) = ratios
+        spacing = tuple(
+            ratio * step if refined > 1 else step
+            for step, refined in zip(
+                self.domain.spacing, self.targets.refinement, strict=True
+            )
+        )
         return dataclasses.replace(
             self,
             targets=self.targets.on(grid),
             given=self.given.on(grid),
-            domain=self.domain._replace(
-                spacing=tuple(ratio * step for step in self.domain.spacing)
-            ),
+            domain=self.domain._replace(spacing=spacing),
         )
 
 

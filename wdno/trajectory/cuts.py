@@ -14,7 +14,7 @@ __all__ = ["append", "coarsen", "windows"]
 Values = TypeVar("Values", np.ndarray, Array)
 
 
-def coarsen(dataset: xr.Dataset, factor: int) -> xr.Dataset:
+def coarsen(dataset: xr.Dataset, factor: int | Mapping[str, int]) -> xr.Dataset:
     """Restrict trajectories to a grid coarser by ``factor`` in time and space.
 
     Space is subsampled. States are subsampled in time; a control, held over each
@@ -23,31 +23,33 @@ def coarsen(dataset: xr.Dataset, factor: int) -> xr.Dataset:
 
     Args:
         dataset: Trajectories on (*batch, time, *space) with ``cell_methods``.
-        factor: A power of two that divides the intervals of time and the points.
+        factor: A power of two that divides the intervals of time and the points, or
+            one for each axis by name.
 
     Raises:
         ValueError: If the factor is no such number or ``cell_methods`` is missing.
     """
-    if factor < 1 or factor & (factor - 1):
-        raise ValueError(
-            f"Grids are coarsened by a power of two, but factor is {factor}. Choose "
-            "1, 2, 4, …"
-        )
     moving = {n: v for n, v in dataset.data_vars.items() if "time" in v.dims}
     space = {d for v in moving.values() for d in v.dims[v.dims.index("time") + 1 :]}
     extents = {d: dataset.sizes[d] for d in space} | {"time": dataset.sizes["time"] - 1}
-    if uneven := {name: n for name, n in extents.items() if n % factor}:
+    factors = factor if isinstance(factor, Mapping) else dict.fromkeys(extents, factor)
+    if wrong := [n for n in factors.values() if n < 1 or n & (n - 1)]:
+        raise ValueError(
+            f"Grids are coarsened by a power of two, but factor is {wrong[0]}. Choose "
+            "1, 2, 4, …"
+        )
+    if uneven := {name: n for name, n in extents.items() if n % factors[name]}:
         raise ValueError(
             f"The factor must divide the intervals of time and the points, but "
             f"{factor} does not divide {uneven}. Choose a smaller factor."
         )
-    thin = dataset.isel({axis: slice(None, None, factor) for axis in space})
+    thin = dataset.isel({dim: slice(None, None, factors[dim]) for dim in space})
     held = {
-        name: _merged_intervals(thin[name].variable, factor)
+        name: _merged_intervals(thin[name].variable, factors["time"])
         for name, variable in moving.items()
         if acts_over_intervals(variable)
     }
-    return thin.isel(time=slice(None, None, factor)).assign(held)
+    return thin.isel(time=slice(None, None, factors["time"])).assign(held)
 
 
 def windows(

@@ -117,6 +117,15 @@ class WaveletLayout:
         """Extents of the coefficient array along `dims`."""
         return self._packing(self.dims).grids[-1]
 
+    @property
+    def refinement(self) -> tuple[int, ...]:
+        """Coarse fields have half the samples along every axis."""
+        return (2,) * len(self.dims)
+
+    def span(self, frames: int) -> int:
+        """Always one window: however fine, records are chains of these."""
+        return self.grid[0]
+
     @cached_property
     def energy_share(self) -> Float[np.ndarray, " channel"]:
         """Squared scale of each channel, as a share of its field's, 1 on average.

@@ -58,6 +58,15 @@ class Layout(Conditions, Protocol):
         ...
 
     @property
+    def refinement(self) -> tuple[int, ...]:
+        """By what a refiner multiplies the samples along each axis."""
+        ...
+
+    def span(self, frames: int) -> int:
+        """Frames that are refined at once in a record of so many."""
+        ...
+
+    @property
     def energy_share(self) -> Float[np.ndarray, " channel"]:
         """What a squared error of each channel counts in physical space."""
         ...
