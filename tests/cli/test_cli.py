@@ -322,7 +322,7 @@ def test_public_files_are_listed_without_any_name(capsys):
 
 
 def test_public_files_are_planned_then_fetched(tmp_path, capsys, monkeypatch):
-    pytest.importorskip("pooch")
+    pytest.importorskip("requests")
     content = bytes(range(250)) * 10
     (tmp_path / "a.hdf5").write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
