@@ -18,7 +18,7 @@ MAX_FUNCTION_LINES = 60
 # From the bottom to the top. A module imports from layers below its own, and from its
 # neighbours as long as no cycle arises. A folder counts as one module here.
 LAYERS = (
-    {"_typing", "_files", "_tagged", "_torch_files"},
+    {"_arrays", "_typing", "_files", "_tagged", "_torch_files"},
     {"_filter_banks", "wavelets", "trajectory", "metrics"},
     {
         "domain",
@@ -62,7 +62,7 @@ LAYERS = (
 )
 # Beside the layers: physics and file layouts know nothing of learning.
 PERIPHERY = {"systems", "io"}
-PERIPHERY_IMPORTS = {"_files", "_tagged", "_torch_files", "_typing", "trajectory"}
+PERIPHERY_IMPORTS = {"_arrays", "_files", "_json", "_typing", "trajectory"}
 # Only the command line knows both sides (and, as the top layer, the accelerators).
 PRIVILEGED = {"cli", "demo"}
 # The backbone is injected, so that any network can be denoised with.
