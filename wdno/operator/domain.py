@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from wdno._arrays import evenly_spaced
+
 
 class Domain(NamedTuple):
     """Where a model lives: position of the first sample and spacing of each axis.
@@ -23,8 +25,7 @@ class Domain(NamedTuple):
             ValueError: an axis has one point only, or uneven spacing.
         """
         for name, points in axes.items():
-            steps = np.diff(points.astype(float))
-            if not steps.any() or np.ptp(steps) > 1e-3 * abs(steps[0]):
+            if np.unique(points).size < 2 or not evenly_spaced(points):
                 raise ValueError(
                     f"Axes of a model are evenly spaced, but {name!r} has the "
                     f"{len(points)} points {points[:4]} … Interpolate the data to a "
