@@ -15,7 +15,7 @@ from wdno.inference.rollout import rollout
 from wdno.inference.simulate import simulate
 from wdno.inference.super_resolution import super_resolve
 from wdno.operator import tasks
-from wdno.operator.checkpoint import load, read_card, save, shipped
+from wdno.operator.checkpoint import annotate, load, read_card, save, shipped
 from wdno.operator.domain import Domain
 from wdno.operator.model import WDNO, generate, training_loss
 from wdno.operator.tasks import Task
@@ -33,6 +33,7 @@ __all__ = [
     "Task",
     "WaveletLayout",
     "adjoint",
+    "annotate",
     "best_plan",
     "constraints",
     "control",

@@ -17,8 +17,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from wdno._json import register
+from wdno._ranges import check_counts
 from wdno._typing import Fields
-from wdno.wavelets.packing import Packing
+from wdno.wavelets.packing import Packing, check_scale
 
 Packed = Float[Array, "batch *padded channel"]
 Known = Bool[np.ndarray, "*padded channel"]
@@ -43,6 +44,16 @@ class Geometry:
     padded: tuple[int, ...]
     wavelet: str
     mode: str
+
+    def __post_init__(self) -> None:
+        """Refuse grids that cannot be."""
+        check_counts(extents=self.extents, padded=self.padded)
+        if not len(self.dims) == len(self.extents) == len(self.padded):
+            raise ValueError(
+                "An array has an extent for records and one for itself along each of "
+                f"the axes {self.dims}, but got {self.extents} and {self.padded}. Give "
+                "one each."
+            )
 
     def packing(self, dims: Sequence[str], ratio: Sequence[int] = ()) -> Packing:
         """The transform of a record on some axes, of a grid coarser by a ratio."""
@@ -70,6 +81,16 @@ class Record:
     before: int = 0
     after: int = 0
     mode: str = "edge"
+
+    def __post_init__(self) -> None:
+        """Refuse more instants than one on either side, and unknown ways of padding."""
+        known = self.mode in ("edge", "constant")
+        if not {self.before, self.after} <= {0, 1} or not known:
+            raise ValueError(
+                "A record has 0 or 1 instants before and after its frames, found by "
+                f"mode 'edge' or 'constant', but {self.name!r} has {self.before} and "
+                f"{self.after} by {self.mode!r}. Correct them."
+            )
 
     def of(self, fields: Fields) -> Array:
         """The record from frames and, where it is known, the initial instant."""
@@ -136,13 +157,16 @@ class Tiling:
 
     def __post_init__(self) -> None:
         """Check once what every later call relies on."""
-        if self.scale and len(self.scale) != len(self.channels):
-            raise ValueError(
-                f"A tiling has one scale per channel, {len(self.channels)} here, but "
-                f"got {len(self.scale)}. Was this scale made for another?"
-            )
+        dims = self.geometry.dims
         for slot in self.slots:
+            for record in slot.records:
+                if record.dims != tuple(dim for dim in dims if dim in record.dims):
+                    raise ValueError(
+                        f"A record has axes of the array, {dims}, in that order, but "
+                        f"{record.name!r} has {record.dims}. Rename them."
+                    )
             slot.check(self.geometry)
+        check_scale(self.scale, self.channels)
 
     @cached_property
     def channels(self) -> tuple[str, ...]:

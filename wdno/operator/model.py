@@ -161,8 +161,9 @@ class WDNO:
             self,
             targets=self.targets.on(grid),
             given=self.given.on(grid),
-            domain=self.domain._replace(
-                spacing=tuple(ratio * step for step in self.domain.spacing)
+            domain=dataclasses.replace(
+                self.domain,
+                spacing=tuple(ratio * step for step in self.domain.spacing),
             ),
         )
 
