@@ -146,18 +146,13 @@ def abstract_model(entries: Mapping[str, Any]) -> WDNO:
             fit the others.
     """
     try:
-        card = from_entries(
-            {name: entries[name] for name in ENTRIES if name in entries}, Card
-        )
-        # A shape that makes no sense fails wherever the backbone computes with it.
-        model = _model_of(card)
-        jax.eval_shape(model.denoiser.preconditioning, jnp.ones(1))
-    except (TypeError, ValueError, ArithmeticError) as error:
+        made_of = {name: entries[name] for name in ENTRIES if name in entries}
+        return _model_of(from_entries(made_of, Card))
+    except (ArithmeticError, TypeError, ValueError) as error:
         raise ValueError(
             "A model card describes a model part by part, each in its type and range, "
             f"but one is wrong: {error} Copy the card again, or save the model anew."
         ) from error
-    return model
 
 
 def _model_of(card: Card) -> WDNO:
@@ -174,6 +169,8 @@ def _model_of(card: Card) -> WDNO:
             f"The network of a card has as many numbers as the card says, but that has "
             f"{count} and the card says {card.parameters}. Was one of them changed?"
         )
+    # Other classes can be called too; on noise levels a preconditioning alone can.
+    jax.eval_shape(card.preconditioning, jax.ShapeDtypeStruct((1,), jnp.float32))
     bound = math.inf if card.bound is None else card.bound
     denoiser = Denoiser(network, card.preconditioning, bound)
     return WDNO(targets, given, denoiser, card.domain, card.schedule, residual)

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load as load_weights
+from safetensors.numpy import load_file
 from safetensors.numpy import save as dump_weights
 
 from wdno._files import replacing
@@ -43,20 +43,15 @@ def save(
         model: the operator.
         folder: created if absent; files of an earlier model are replaced.
         notes: further entries of the card: training data, metrics, …
-        dtype: precision of the stored weights; float16 halves the file.
+        dtype: precision of the stored weights; float16 and bfloat16 halve the file.
 
     Raises:
         ValueError: the backbone is none that a card can name, the parameters are
-            tracers of a transform, or a note cannot be written or has the name of an
-            entry that makes the model.
+            tracers of a transform or not finite in this precision, or a note cannot
+            be written or has the name of an entry that makes the model.
     """
     network = saveable(model)
-    data = dump_weights(
-        {
-            _PREFIX + name: np.asarray(value).astype(dtype)
-            for name, value in network.parameters.items()
-        }
-    )
+    data = dump_weights(_rounded(network, dtype))
     card = card_of(model, hashlib.sha256(data).hexdigest())
     text = _text(with_notes(entries_of(card), notes or {}))
     folder = Path(folder)
@@ -94,7 +89,7 @@ def load(name: str | Path) -> WDNO:
             "of another save. Copy both again, or save the model anew."
         )
     try:
-        weights = load_weights(data)
+        weights = load_file(path)
     except SafetensorError as error:
         raise ValueError(
             f"Weights are a safetensors file, but {path} is not ({error}). Copy it "
@@ -171,6 +166,22 @@ def _locate(name: str | Path) -> Path:
 
 def _text(card: Mapping[str, Any]) -> str:
     return json.dumps(card, indent=1, allow_nan=False) + "\n"
+
+
+def _rounded(network: Network, dtype: Any) -> dict[str, np.ndarray]:
+    """Parameters in the precision of the file, by their names there."""
+    weights = {
+        _PREFIX + name: np.asarray(value).astype(dtype)
+        for name, value in network.parameters.items()
+    }
+    wrong = [name for name, value in weights.items() if not jnp.isfinite(value).all()]
+    if wrong or not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(
+            "Weights are saved as floating-point numbers that are finite, but as "
+            f"{jnp.dtype(dtype).name} these are not: {wrong[:4] or 'all'}. Choose "
+            "another `dtype`, or train the model again."
+        )
+    return weights
 
 
 def _filled(network: Network, weights: Mapping[str, np.ndarray], path: Path) -> Network:
