@@ -7,6 +7,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Complex, Float, Int
 
+from wdno._ranges import MOST_BLOCKS, check_counts
 from wdno.networks.kernel_operator import KernelOperator
 from wdno.networks.layers import Condition, Features
 from wdno.networks.registry import Shape, register
@@ -26,6 +27,11 @@ class FourierConfig:
     modes: tuple[int, ...] = (8, 16)
     width: int = 64
     depth: int = 4
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that cannot be."""
+        check_counts(modes=self.modes, width=self.width)
+        check_counts(MOST_BLOCKS, depth=self.depth)
 
 
 class SpectralConvolution(nnx.Module):

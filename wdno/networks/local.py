@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from flax import nnx
 
+from wdno._ranges import MOST_BLOCKS, check_counts
 from wdno.networks.kernel_operator import KernelOperator
 from wdno.networks.layers import Features
 from wdno.networks.registry import Shape, register
@@ -22,6 +23,11 @@ class LocalConfig:
     reach: tuple[int, ...] = (3, 5)
     width: int = 48
     depth: int = 6
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that cannot be."""
+        check_counts(reach=self.reach, width=self.width)
+        check_counts(MOST_BLOCKS, depth=self.depth)
 
 
 class SeparableConvolution(nnx.Module):

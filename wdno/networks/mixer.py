@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from wdno._ranges import MOST_BLOCKS, check_counts
 from wdno.networks.kernel_operator import KernelOperator
 from wdno.networks.layers import Condition, Features
 from wdno.networks.patches import from_patches, to_patches
@@ -28,6 +29,11 @@ class MixerConfig:
     tokens: tuple[int, ...] = (8, 8, 8)
     width: int = 256
     depth: int = 6
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that cannot be."""
+        check_counts(patch=self.patch, tokens=self.tokens, width=self.width)
+        check_counts(MOST_BLOCKS, depth=self.depth)
 
 
 class TokenMixing(nnx.Module):

@@ -14,6 +14,7 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
+from wdno._ranges import MOST_BLOCKS, check_counts
 from wdno.networks.layers import (
     Condition,
     Embedding,
@@ -45,6 +46,17 @@ class MultiplierConfig:
     modes: int = 33
     width: int = 64
     depth: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that cannot be."""
+        check_counts(
+            instants=self.instants,
+            numbers=self.numbers,
+            frequencies=self.frequencies,
+            modes=self.modes,
+            width=self.width,
+        )
+        check_counts(MOST_BLOCKS, depth=self.depth)
 
 
 class RingConvolution(nnx.Module):

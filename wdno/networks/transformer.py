@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from wdno._ranges import MOST_BLOCKS, check_counts
 from wdno.networks.layers import (
     Condition,
     Embedding,
@@ -43,6 +44,16 @@ class TransformerConfig:
     width: int = 256
     depth: int = 6
     heads: int = 8
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that cannot be."""
+        check_counts(patch=self.patch, width=self.width, heads=self.heads)
+        check_counts(MOST_BLOCKS, depth=self.depth)
+        if self.width % self.heads:
+            raise ValueError(
+                f"Heads share the features of a token evenly, but {self.heads} heads "
+                f"do not divide a width of {self.width}. Change one of the two."
+            )
 
 
 class TransformerBlock(nnx.Module):

@@ -41,7 +41,14 @@ class Subbands:
         return tuple(f"{self.record.name}:{key}" for key in _keys(len(on.dims)))
 
     def check(self, on: Geometry) -> None:
-        """The array holds all coefficients."""
+        """The array holds all coefficients, and both ends of each axis are counted."""
+        if self.ends and (
+            len(self.ends) != len(on.dims) or min(map(min, self.ends)) < 0
+        ):
+            raise ValueError(
+                f"Ends come again 0 times or more along each axis, {on.dims}, but got "
+                f"{self.ends}. Give two numbers an axis."
+            )
         _require_room(on, on.dims, self._extents(on))
 
     def pack(self, on: Geometry, records: Records, like: Array) -> Packed:
@@ -117,7 +124,7 @@ class Bands:
         """The array holds all coefficients, and its axis a whole number of bands."""
         count = sum(2 ** len(record.dims) for record in self.records)
         extent = on.padded[on.dims.index(self.axis)]
-        if extent % count:
+        if not self.records or extent % count:
             raise ValueError(
                 f"Bands are equal parts of an axis, but {count} bands of "
                 f"{[record.name for record in self.records]} do not divide {extent} "

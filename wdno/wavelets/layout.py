@@ -17,8 +17,8 @@ from jaxtyping import Array, Float
 
 from wdno._json import register
 from wdno._typing import Fields
-from wdno.wavelets.field import Field
-from wdno.wavelets.packing import Packing
+from wdno.wavelets.field import MOST_LEVELS, Field
+from wdno.wavelets.packing import Packing, check_scale
 
 _CRITICALLY_SAMPLED = ("periodization", "boundary")
 """Modes that keep as many coefficients as samples, which needs even extents."""
@@ -76,6 +76,12 @@ class WaveletLayout:
                 "A layout has one level or more, and samples along each axis, but got "
                 f"{self.levels} levels and the grid {self.grid}. Ask for more."
             )
+        if self.levels * len(self.dims) > MOST_LEVELS:
+            raise ValueError(
+                "A field with d axes has 2^(levels d) channels, at most "
+                f"2^{MOST_LEVELS}, but got {self.levels} levels of {len(self.dims)} "
+                "axes. Use fewer levels."
+            )
         for dim, extent, mode in zip(self.dims, self.grid, self.mode, strict=True):
             halvings = [q.level for q in self.fields if dim in q.dims]
             halvings += [self.levels] if mode in _CRITICALLY_SAMPLED else [0]
@@ -92,16 +98,9 @@ class WaveletLayout:
                     f"A field has axes of the layout, {self.dims}, in that order, but "
                     f"{quantity.name!r} has {quantity.dims}. Rename them."
                 )
-        if self.scale and len(self.scale) != len(self.channels):
-            raise ValueError(
-                f"A layout has one scale per channel, {len(self.channels)} here, but "
-                f"got {len(self.scale)}. Was this scale fitted for another layout?"
-            )
-        if wrong := [d for d in self.scale if not 0 < d < math.inf]:
-            raise ValueError(
-                f"Scales are positive and finite, but there are {wrong[:4]}. Fit them "
-                "to data (`fit`)."
-            )
+        # Found once, and so are wavelets and modes that nobody knows.
+        _ = self.coefficient_grid
+        check_scale(self.scale, self.channels)
 
     @cached_property
     def channels(self) -> tuple[str, ...]:
