@@ -158,7 +158,7 @@ def check_solver(solve: Solve, known: Fields, controls: Fields) -> None:
         raise ValueError(
             "Descent needs a solver that JAX can differentiate with respect to the "
             f"controls, but JAX says: {error}. Write it in jax.numpy with loops of "
-            "fixed length, or plan without it (polish=0)."
+            "fixed length, or plan without a polish."
         ) from error
     for name, values in gradient.items():
         if not (jnp.isfinite(values).all() and values.any()):
