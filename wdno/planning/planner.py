@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, DTypeLike, Float
 
+from wdno._arrays import not_finite
 from wdno._functions import by_value
 from wdno._typing import Constraint, Fields, Guidance, Objective
 from wdno.diffusion.guidance import Strength, check_objective, compose, guide, project
@@ -18,8 +19,12 @@ from wdno.operator.generation import generate, sample_shape
 from wdno.operator.model import WDNO
 from wdno.planning.adjoint import System, check_solver, descend
 from wdno.planning.constraints import check_constraint
-from wdno.planning.inputs import check_same_grid, grid, on_horizon
-from wdno.wavelets.field import Role
+from wdno.planning.inputs import (
+    check_same_grid,
+    grid,
+    on_horizon,
+    require_planner,
+)
 
 
 class Polish(NamedTuple):
@@ -98,7 +103,7 @@ class Planner:
 
     def __post_init__(self) -> None:
         """Refuse at once what needs no data to be seen."""
-        _require_planner(self.model)
+        require_planner(self.model)
         self.model.schedule(self.steps)  # raises for a wrong number of steps
         if self.polish is not None:
             if self.polish.steps < 1:
@@ -233,24 +238,9 @@ def _informed(objective: Objective, known: Fields) -> Objective:
 
 def _require_finite(plan: Fields) -> None:
     for name, values in plan.items():
-        good = np.isfinite(np.asarray(values)).reshape(len(values), -1).all(axis=1)
-        if not good.all():
+        if (bad := not_finite(np.asarray(values))).any():
             raise ValueError(
-                f"Plans must be finite, but {name} has NaN or Inf in {(~good).sum()} "
-                f"of {len(good)} rows. Lower the strength: no step may overshoot the "
+                f"Plans must be finite, but {name} has NaN or Inf in {bad.sum()} "
+                f"of {len(bad)} rows. Lower the strength: no step may overshoot the "
                 "minimum of the objective further than it was away."
             )
-
-
-_KNOWN_TO_PLANNERS = (Role.INITIAL, Role.FINAL, Role.STATIC, Role.PAST)
-
-
-def _require_planner(model: WDNO) -> None:
-    others = [q.name for q in model.given.fields if q.role not in _KNOWN_TO_PLANNERS]
-    if not model.state or not model.planned or others:
-        raise ValueError(
-            "Planning takes a model of the control task, which generates states and "
-            "controls given initial (and final) states, but this one generates "
-            f"{[q.name for q in model.targets.fields]} given "
-            f"{[q.name for q in model.given.fields]}. Load a planner."
-        )
