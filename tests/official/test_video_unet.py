@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from flax import nnx
 from tiny_networks import filled, random, shape
-from wdno.networks.attention import Attention, ordered
 
 from wdno.networks import build
+from wdno.official.attention import Attention, ordered
 from wdno.official.video_unet import VideoUNetConfig, on_frames, over_time
 
 

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from tiny_networks import filled, random
-from wdno.networks.attention import (
+
+from wdno.official.attention import (
     Attention,
     RelativePositionBias,
     distance_classes,
