@@ -8,8 +8,8 @@ _TOLERANCE = 1e-3
 
 def not_finite(values: np.ndarray) -> np.ndarray:
     """Which rows of an array hold NaN or Inf, shape (rows,)."""
-    finite = np.isfinite(np.asarray(values))
-    return np.logical_not(finite.all(axis=tuple(range(1, finite.ndim))))
+    inner = tuple(range(1, np.ndim(values)))
+    return np.asarray(~np.isfinite(values).all(axis=inner))
 
 
 def same_points(ours: np.ndarray, theirs: np.ndarray) -> bool:

@@ -77,7 +77,7 @@ def test_scalars_and_empty_tensors_keep_their_shape(tmp_path, shape):
     np.testing.assert_array_equal(back, array)
 
 
-def test_tensors_anywhere_in_a_file_are_memory_maps_that_cannot_be_saved(tmp_path):
+def test_tensors_anywhere_in_a_file_are_memory_maps_that_cannot_be_written(tmp_path):
     arrays = {f"{n}": generator(n).normal(size=2 * n + 1) for n in range(9)}
     arrays |= {"odd": np.ones(3, np.int8), "half": np.ones(5, np.float16)}
     back = torch_files.read(saved(tmp_path / "a.pt", arrays))

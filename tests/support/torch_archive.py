@@ -87,6 +87,7 @@ def archive(path, value, compression=zipfile.ZIP_STORED, **storages):
         file.writestr("any/data.pkl", program)
         for name, array in storages.items():
             file.writestr(f"any/data/{name}", array.tobytes())
+        file.writestr("any/version", "3\n")  # PyTorch asks for it
     return path
 
 

@@ -16,8 +16,8 @@ def _h5py() -> Any:
         import h5py  # pyright: ignore
     except ImportError as error:
         raise ModuleNotFoundError(
-            "HDF5 files of others are read by h5py, which is not "
-            "installed. Install it: pip install 'wdno[hdf5]'."
+            "HDF5 files of others are read by h5py, which is not installed. Install "
+            "it: pip install 'wdno[hdf5]'."
         ) from error
     return h5py
 
