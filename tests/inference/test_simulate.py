@@ -134,14 +134,6 @@ def test_members_differ_and_follow_the_key():
     np.testing.assert_array_equal(ensemble.f[:, 3], truth.f)
 
 
-def test_a_trajectory_does_not_depend_on_the_others():
-    truth, model = make_truth(), make_operator(Uncertain)
-    how = {"sampler": ddim(1.0), "steps": 2, "key": KEY}
-    whole = simulate(model, initial(truth), truth.f, **how)
-    parts = simulate(model, initial(truth), truth.f, batch_size=2, **how)
-    xr.testing.assert_allclose(parts, whole, rtol=1e-12)
-
-
 NOISY = {"sampler": ddim(1.0), "steps": 2, "key": KEY}
 
 
