@@ -138,5 +138,5 @@ def _understood(hint: Any) -> Any:
 @cache
 def _base(kind: type) -> type:
     base = ABCMeta(kind.__name__, (), {})
-    base.register(kind)
+    ABCMeta.register(base, kind)
     return base

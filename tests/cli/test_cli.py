@@ -23,7 +23,7 @@ from wdno.systems import Advection, Burgers, CompressibleNavierStokes, Smoke, Wa
 from wdno.training import recipes
 from wdno.training.recipes import Recipe
 from wdno.trajectory import coarsen, save
-from wdno.wavelets.field import Field
+from wdno.wavelets.field import Field, Role
 
 TINY = Recipe(
     ("u",), ("f",), 4, levels=1, network=FourierConfig((2, 2), 4, 1), batch_size=2
@@ -147,7 +147,7 @@ def test_control_plans_by_a_name_or_by_a_file(files, tmp_path, capsys):
     cli.main(f"{plan} --members 2".split())
     named = xr.load_dataset(tmp_path / "plan.nc")
     assert dict(named.f.sizes) == {"sample": 6, "time": 5, "x": 16}
-    cli.main(f"{plan} --wait 4 --frames 4 --simulator {files / 'run/model'}".split())
+    cli.main(f"{plan} --lead-in 4 --frames 4 --simulator {files / 'run/model'}".split())
     late = xr.load_dataset(tmp_path / "plan.nc")
     assert dict(late.f.sizes) == {"sample": 6, "time": 9, "x": 16}
     assert not late.f[:, :4].any() and late.f[:, 4:].any()
@@ -187,7 +187,8 @@ def test_control_steers_to_a_share(files, tmp_path, monkeypatch):
     own = {"cell_methods": "time: point"}
     smoke = grown.where(data.time > 0).astype(np.float32).assign_attrs(own)
     save(data.assign(smoke=smoke), tmp_path / "data.nc")
-    beside = tasks.Task((Field("smoke", ("time",)),), (Field("smokeT", ()),))
+    wish = Field("smokeT", (), Role.FINAL, of="smoke")
+    beside = tasks.Task((Field("smoke", ("time",)),), (wish,))
     trained(tmp_path, tmp_path, replace(TINY, task=tasks.control, beside=beside))
     goals, control = [], wdno.control
 

@@ -41,7 +41,7 @@ class _Definition(NamedTuple):
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Network:
     """A module as an immutable value: what it is, and its arrays by name.
 
@@ -51,11 +51,12 @@ class Network:
 
     Attributes:
         definition: of the module.
-        parameters: arrays by name, such as "blocks.0.inner.kernel".
+        parameters: arrays by name, such as "blocks.0.inner.kernel"; of a network that
+            is only described, their shapes.
     """
 
     definition: _Definition = field(metadata={"static": True}, repr=False)
-    parameters: dict[str, Array] = field(repr=False)
+    parameters: dict[str, Array | jax.ShapeDtypeStruct] = field(repr=False)
 
     def thaw(self) -> nnx.Module:
         """A module with these arrays, which can be trained."""
@@ -88,7 +89,7 @@ def _name(path: PyTree) -> str:
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Denoiser:
     """A backbone with preconditioning: ``denoiser(x, sigma, cond)`` ≈ E[x0 | x, cond].
 

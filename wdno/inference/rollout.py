@@ -9,7 +9,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from wdno._typing import Fields
 from wdno.diffusion.keys import RowKeys, row_keys, step_keys
 from wdno.diffusion.samplers import Sampler, ddim
-from wdno.operator.model import WDNO, generate
+from wdno.operator.generation import generate
+from wdno.operator.model import WDNO
 
 
 def rollout(

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from wdno._json import register
-from wdno._ranges import check_counts
+from wdno._ranges import Count, CountOrNone
 from wdno.official.tiling import Geometry, Known, Packed, Record, Records
 from wdno.wavelets.packing import Packing, subband_keys
 
@@ -26,7 +26,7 @@ class Subbands:
     """
 
     record: Record
-    ends: tuple[tuple[int, int], ...] = ()
+    ends: tuple[tuple[CountOrNone, CountOrNone], ...] = ()
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -38,15 +38,8 @@ class Subbands:
         return tuple(f"{self.record.name}:{key}" for key in _keys(len(on.dims)))
 
     def check(self, on: Geometry) -> None:
-        """The array holds all coefficients, and both ends of each axis are counted."""
-        if self.ends and (
-            len(self.ends) != len(on.dims) or min(map(min, self.ends)) < 0
-        ):
-            raise ValueError(
-                f"Ends come again 0 times or more along each axis, {on.dims}, but got "
-                f"{self.ends}. Give two numbers an axis."
-            )
-        _require_room(on, on.dims, self._extents(on))
+        """The array holds all coefficients."""
+        _require_room(on, self.record.dims, self._extents(on))
 
     def pack(self, on: Geometry, records: Records, like: Array) -> Packed:
         """Transform, repeat the ends, pad."""
@@ -94,7 +87,7 @@ class CoarseSubbands:
     """
 
     record: Record
-    ratio: tuple[int, ...]
+    ratio: tuple[Count, ...]
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -107,10 +100,9 @@ class CoarseSubbands:
 
     def check(self, on: Geometry) -> None:
         """The array holds all coefficients, repeated."""
-        check_counts(ratio=self.ratio)
         grid = on.packing(on.dims, self.ratio).grids[-1]
         repeated = [n * r for n, r in zip(grid, self.ratio, strict=True)]
-        _require_room(on, on.dims, repeated)
+        _require_room(on, self.record.dims, repeated)
 
     def pack(self, on: Geometry, records: Records, like: Array) -> Packed:
         """Coarsen, transform, repeat each coefficient, pad."""

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.core import Tracer
 
 from wdno import networks
 from wdno._json import from_entries, registered
@@ -23,7 +24,7 @@ from wdno.diffusion.schedules import Schedule
 from wdno.operator.domain import Domain
 from wdno.operator.model import WDNO
 from wdno.operator.residual import Residual
-from wdno.wavelets.layout import Conditions, Layout
+from wdno.wavelets.protocols import Conditions, Layout
 
 FORMAT = 2
 """Version of the card's structure."""
@@ -93,7 +94,7 @@ def saveable(model: WDNO) -> Network:
             "A model that is saved has a frozen backbone, but this one has "
             f"{type(network).__name__}. Take `with_backbone(model, freeze(module))`."
         )
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(network)):
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(network)):
         raise ValueError(
             "A model that is saved has numbers for parameters, but within a transform "
             "such as `jax.jit` or `jax.grad` they are tracers. Return the model from "
@@ -151,7 +152,7 @@ def abstract_model(entries: Mapping[str, Any]) -> WDNO:
     except (ArithmeticError, TypeError, ValueError) as error:
         raise ValueError(
             "A model card describes a model part by part, each in its type and range, "
-            f"but one is wrong: {error} Copy the card again, or save the model anew."
+            f"but one is wrong ({error}). Copy the card again, or save the model anew."
         ) from error
 
 

@@ -18,6 +18,7 @@ import optax
 from jaxtyping import Float, Int
 from tqdm import tqdm
 
+from wdno._functions import ByValue, by_value
 from wdno._typing import Constraint, Fields, Objective
 from wdno.planning.optimizer import Iterate, Problem, Solve, advance, begin, lbfgs
 
@@ -111,7 +112,8 @@ def descend(
             "more."
         )
     check_solver(solve, known, controls)
-    problem = Problem(solve, objective, optimizer or lbfgs(), constraint)
+    parts = solve, objective, optimizer or lbfgs(), constraint
+    problem = Problem(*map(by_value, parts))
     if batch_size is None:
         rows = len(next(iter(controls.values())))
         batch_size = 1 if jax.default_backend() == "cpu" else rows
@@ -150,7 +152,7 @@ def check_solver(solve: Solve, known: Fields, controls: Fields) -> None:
     """
     known, controls = jax.tree.map(lambda field: field[:1], (known, controls))
     try:
-        gradient = _sensitivity(solve, known, controls)
+        gradient = _sensitivity(by_value(solve), known, controls)
     except Exception as error:
         solve({**known, **controls})  # raises what has nothing to do with gradients
         raise ValueError(
@@ -169,9 +171,9 @@ def check_solver(solve: Solve, known: Fields, controls: Fields) -> None:
 
 
 @partial(jax.jit, static_argnums=0)
-def _sensitivity(solve: Solve, known: Fields, controls: Fields) -> Fields:
+def _sensitivity(solve: ByValue[Solve], known: Fields, controls: Fields) -> Fields:
     """Gradient of a random sum of the states with respect to the controls."""
-    states, pull_back = jax.vjp(lambda f: solve({**known, **f}), controls)
+    states, pull_back = jax.vjp(lambda f: solve.value({**known, **f}), controls)
     draw = partial(jax.random.normal, jax.random.key(0))
     return pull_back(jax.tree.map(lambda u: draw(u.shape, u.dtype), states))[0]
 

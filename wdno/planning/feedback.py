@@ -24,14 +24,14 @@ class ControlInterval(NamedTuple):
 def run(
     intervals: list[ControlInterval],
     system: System,
-    names: tuple[str, ...],
+    initial: dict[str, str],
     known: Fields,
     unknown: Fields,
     noise: float,
     key: PRNGKeyArray,
 ) -> Fields:
-    """Observe, plan and act once a interval; the whole record."""
-    state = {f"{name}0": known[f"{name}0"] for name in names}
+    """Observe, plan and act once an interval; the whole record."""
+    state = {key: known[key] for key in initial.values()}
     pieces, done = [], 0
     for n, interval in enumerate(tqdm(intervals, desc="closed loop", disable=None)):
         plan_key, noise_key = jax.random.split(jax.random.fold_in(key, n))
@@ -43,8 +43,8 @@ def run(
         }
         pushes = {name: f[:, now] for name, f in unknown.items()}
         part = system.over(interval.frames)
-        piece = {**_achieved(part, state, acting, pushes, names), **acting}
-        state = {f"{name}0": piece[name][:, -1] for name in names}
+        piece = {**_achieved(part, state, acting, pushes, tuple(initial)), **acting}
+        state = {key: piece[name][:, -1] for name, key in initial.items()}
         pieces.append(piece)
     return jax.tree.map(lambda *fields: jnp.concatenate(fields, axis=1), *pieces)
 

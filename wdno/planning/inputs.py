@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping
 
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from wdno._typing import Fields
 from wdno.inference.batching import Labelled
 from wdno.operator.model import WDNO
 from wdno.planning.adjoint import System
@@ -44,9 +42,10 @@ def read_states(
     arrays |= static_fields(initial, model.static, space)
     if target is not None:
         axes = {q.name: q.dims[1:] for q in model.targets.fields}
-        for name, goal in named(target, model.final or model.state).items():
+        keys = model.final or {name: f"{name}T" for name in model.state}
+        for name, goal in named(target, tuple(keys)).items():
             own = {dim: space[dim] for dim in axes[name]}
-            arrays |= {f"{name}T": at_instant(goal, [name], own)[name]}
+            arrays |= {keys[name]: at_instant(goal, [name], own)[name]}
     elif model.final:
         raise ValueError(
             f"This model is given the final states of {list(model.final)}, but "
@@ -84,19 +83,3 @@ def check_same_grid(system: System, coords: Mapping[str, np.ndarray]) -> None:
                 f"model {len(expected)} points {expected[:3]} …. Make a system with "
                 "these."
             )
-
-
-def with_members(
-    known: Fields, batch: dict[str, int], samples: int | None
-) -> tuple[Fields, dict[str, int]]:
-    """Repeat each row for several plans, which are a new axis "member" of the batch."""
-    if samples is None:
-        return known, batch
-    if samples < 1 or "member" in batch:
-        raise ValueError(
-            "Plans for each initial state are counted from 1 and become the dimension "
-            f"'member', but got samples={samples} for the dimensions {list(batch)}. "
-            "Ask for more, leave it out for one plan, or rename the dimension."
-        )
-    repeated = {name: jnp.repeat(f, samples, axis=0) for name, f in known.items()}
-    return repeated, {**batch, "member": samples}

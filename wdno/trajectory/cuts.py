@@ -1,4 +1,4 @@
-"""Coarser grids and shorter records."""
+"""Coarser grids, shorter records and longer ones."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -9,7 +9,7 @@ import xarray as xr
 from jax.core import Tracer
 from jaxtyping import Array, Int
 
-__all__ = ["coarsen", "windows"]
+__all__ = ["append", "coarsen", "windows"]
 
 Values = TypeVar("Values", np.ndarray, Array)
 
@@ -45,7 +45,7 @@ def coarsen(dataset: xr.Dataset, factor: int) -> xr.Dataset:
     held = {
         name: _merged_intervals(thin[name].variable, factor)
         for name, variable in moving.items()
-        if _is_held(variable)
+        if acts_over_intervals(variable)
     }
     return thin.isel(time=slice(None, None, factor)).assign(held)
 
@@ -98,6 +98,52 @@ def windows(
     return cut
 
 
+def append(earlier: xr.Dataset, later: xr.Dataset) -> xr.Dataset:
+    """Two records in a row, of which the later begins where the earlier ends.
+
+    At the instant that both have, what acts over an interval is the later record's, and
+    all else the earlier one's. Variables that only the later record has are NaN before
+    it, and those without time are kept; variables that only the earlier one has are
+    left out.
+
+    Args:
+        earlier: Trajectories on (*batch, time, *space) with ``cell_methods``.
+        later: The same from the last instant of `earlier` on; it may have more batch
+            axes, along which the earlier record is repeated.
+
+    Raises:
+        ValueError: If the later record does not begin at the end of the earlier one.
+
+    Example:
+        >>> calm = wdno.simulate(model, u0, frames=48, key=key)
+        >>> plan = wdno.control(planner, calm.isel(time=-1), key=key)
+        >>> record = append(calm, plan)
+    """
+    ends, begins = (float(r["time"][n]) for r, n in ((earlier, -1), (later, 0)))
+    spacing = float(later["time"][1] - later["time"][0])
+    if abs(begins - ends) > 1e-3 * spacing:
+        raise ValueError(
+            "A record is continued by one that begins where it ends, but it ends at "
+            f"{ends:.6g} and the other begins at {begins:.6g}. Begin there, e.g. with "
+            "`earlier.isel(time=-1)`."
+        )
+    bare = earlier.reset_coords(drop=True)
+    unknown = xr.full_like(bare["time"], np.nan, dtype=float)
+    joined = {}
+    for name, after in later.data_vars.items():
+        if "time" not in after.dims:
+            joined[name] = after
+            continue
+        before = bare.get(name, unknown).broadcast_like(after, exclude=["time"])
+        before = before.transpose(*after.dims)
+        if acts_over_intervals(after):
+            before = before.isel(time=slice(-1))
+        else:
+            after = after.isel(time=slice(1, None))
+        joined[name] = xr.concat([before, after], "time").assign_attrs(after.attrs)
+    return xr.Dataset(joined, attrs=later.attrs)
+
+
 def _check_windows(
     length: int, starts: Int[np.ndarray | Array, " window"], frames: int
 ) -> None:
@@ -112,7 +158,7 @@ def _check_windows(
         )
 
 
-def _is_held(variable: xr.DataArray) -> bool:
+def acts_over_intervals(variable: xr.DataArray) -> bool:
     """Whether the values are means over the interval that begins at their instant."""
     method = variable.attrs.get("cell_methods", "")
     if "time: mean" not in method and "time: point" not in method:

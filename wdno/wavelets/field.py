@@ -56,7 +56,8 @@ class Field:
 
     Raises:
         ValueError: there are walls along an axis that the quantity does not have, the
-            level is negative or large, or a derived role lacks the quantity that it is of.
+            level is negative or large, or a derived role lacks the quantity that it is
+            of.
 
     Example:
         >>> Field("u0", ("x",), Role.INITIAL, of="u")

@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,68 +19,6 @@ from wdno._json import register
 from wdno._typing import Fields
 from wdno.wavelets.field import MOST_LEVELS, Field
 from wdno.wavelets.packing import Packing, check_scale
-
-
-@runtime_checkable
-class Conditions(Protocol):
-    """What a model asks of the layout of the fields that it is given."""
-
-    @property
-    def fields(self) -> tuple[Field, ...]:
-        """The quantities."""
-        ...
-
-    @property
-    def dims(self) -> tuple[str, ...]:
-        """Names of the axes of the coefficient array, time first."""
-        ...
-
-    @property
-    def coefficient_grid(self) -> tuple[int, ...]:
-        """Extents of the coefficient array along `dims`."""
-        ...
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        """Names of the channels."""
-        ...
-
-    def on(self, grid: Sequence[int]) -> "Conditions":
-        """The same layout on another physical grid."""
-        ...
-
-    def analysis(self, fields: Fields) -> Float[Array, "batch *grid channel"]:
-        """Coefficients of `fields`."""
-        ...
-
-
-@runtime_checkable
-class Layout(Conditions, Protocol):
-    """What a model asks of the layout of the fields that it generates."""
-
-    @property
-    def grid(self) -> tuple[int, ...]:
-        """Frames of a window, then points along each axis of space."""
-        ...
-
-    @property
-    def levels(self) -> int:
-        """How often the grid is halved."""
-        ...
-
-    @property
-    def energy_share(self) -> Float[np.ndarray, " channel"]:
-        """What a squared error of each channel counts in physical space."""
-        ...
-
-    def on(self, grid: Sequence[int]) -> "Layout":
-        """The same layout on another physical grid."""
-        ...
-
-    def synthesis(self, z: Float[Array, "batch *grid channel"]) -> Fields:
-        """Fields of the coefficients `z`."""
-        ...
-
 
 _CRITICALLY_SAMPLED = ("periodization", "boundary")
 """Modes that keep as many coefficients as samples, which needs even extents."""
@@ -134,16 +71,11 @@ class WaveletLayout:
                 f"The fields of a layout have different names, but got {names}. Rename "
                 "one."
             )
-        if self.levels < 1 or min(self.grid, default=1) < 1:
+        most = MOST_LEVELS // max(1, len(self.dims))  # 2^(levels axes) channels a field
+        if not 1 <= self.levels <= most or min(self.grid, default=1) < 1:
             raise ValueError(
-                "A layout has one level or more, and samples along each axis, but got "
-                f"{self.levels} levels and the grid {self.grid}. Ask for more."
-            )
-        if self.levels * len(self.dims) > MOST_LEVELS:
-            raise ValueError(
-                "A field with d axes has 2^(levels d) channels, at most "
-                f"2^{MOST_LEVELS}, but got {self.levels} levels of {len(self.dims)} "
-                "axes. Use fewer levels."
+                f"A layout has 1 to {most} levels and samples along each axis, but got "
+                f"{self.levels} levels and the grid {self.grid}. Correct them."
             )
         for dim, extent, mode in zip(self.dims, self.grid, self.mode, strict=True):
             halvings = [q.level for q in self.fields if dim in q.dims]
