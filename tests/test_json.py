@@ -13,7 +13,7 @@ from wdno.diffusion.preconditioning import DiscreteVariancePreserving
 from wdno.diffusion.schedules import CosineSchedule, SigmoidSchedule
 from wdno.official.array_layout import TiledConditions, TiledTargets
 from wdno.official.inpainting import InpaintingConfig
-from wdno.wavelets.layout import Layout
+from wdno.wavelets.protocols import Layout
 
 
 class Season(Enum):

@@ -137,6 +137,6 @@ def _understood(hint: Any) -> Any:
 
 @cache
 def _base(kind: type) -> type:
-    base: Any = ABCMeta(kind.__name__, (), {})
-    base.register(kind)
+    base = ABCMeta(kind.__name__, (), {})
+    ABCMeta.register(base, kind)
     return base

@@ -1,6 +1,7 @@
 """Cards: what is written is what is read, and nothing else passes for it."""
 
 import copy
+import hashlib
 import json
 import math
 import re
@@ -22,7 +23,7 @@ from wdno.diffusion.schedules import KarrasSchedule
 from wdno.networks import LocalConfig, TransformerConfig, build
 from wdno.operator import tasks
 from wdno.operator.card import ENTRIES, Card, abstract_model, card_of
-from wdno.operator.card_file import CHECKSUM, parse, sealed, with_notes
+from wdno.operator.card_file import CHECKSUM, parse, with_notes
 from wdno.operator.residual import Interpolation
 
 FORMAT_1 = Path(__file__).parent / "format_1"
@@ -67,15 +68,18 @@ def read(card):
     return abstract_model(parse(json.dumps(card).encode(), "card.json"))
 
 
+def description(model):
+    """All of a model but the values of its parameters; equal for equal models."""
+    return card_of(model, "0" * 64)
+
+
 # As it is written
 
 
 def test_a_card_has_all_that_makes_the_model():
     model, card = make_card()
     found = read(card)
-    assert replace(found, denoiser=model.denoiser) == model
-    assert found.denoiser.preconditioning == model.denoiser.preconditioning
-    assert found.denoiser.bound == model.denoiser.bound
+    assert description(found) == description(model)
     shapes, values = (x.denoiser.backbone.parameters for x in (found, model))
     assert {n: x.shape for n, x in shapes.items()} == {
         n: x.shape for n, x in values.items()
@@ -101,7 +105,7 @@ def test_what_is_no_json_is_text_in_notes():
 
 def test_notes_leave_the_model_alone(card):
     for name in ("scale", "metrics"):
-        assert read(with_notes(card, {name: 3})) == read(card)
+        assert description(read(with_notes(card, {name: 3}))) == description(read(card))
     for name in (*ENTRIES, CHECKSUM):
         with pytest.raises(ValueError, match=f"'{name}'.*Rename these notes"):
             with_notes(card, {name: 3})
@@ -112,7 +116,7 @@ def test_a_folder_is_annotated(tmp_path, card):
     wdno.annotate(tmp_path, authors=["A"], metrics=None)
     found = wdno.read_card(tmp_path)
     assert found["authors"] == ["A"] and found["metrics"] is None
-    assert read(found) == read(card)
+    assert description(read(found)) == description(read(card))
     assert [p.name for p in tmp_path.iterdir()] == ["card.json"]
     with pytest.raises(ValueError, match="'bound'.*Rename these notes"):
         wdno.annotate(tmp_path, bound=3.0)
@@ -134,7 +138,7 @@ def test_a_card_is_json(text):
 @pytest.mark.parametrize("found", [3, 0, 1.0, True, "2", None, [2]])
 def test_a_card_of_another_format_is_refused(card, found):
     with pytest.raises(ValueError, match="Model cards up to format 2 are known"):
-        read(sealed(card | {"format": found}))
+        read(resealed(card | {"format": found}))
 
 
 @pytest.mark.parametrize("text", [b"{}", b"[]", b"3"])
@@ -210,11 +214,17 @@ def drawn(changes, count):
     return [changes[i] for i in sorted(picked)]
 
 
+def resealed(card):
+    """With the checksum made anew, as another program would by the recipe."""
+    rest = {name: value for name, value in card.items() if name != CHECKSUM}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
+    return rest | {CHECKSUM: hashlib.sha256(text.encode()).hexdigest()}
+
+
 THREE_PARTS = re.compile(
-    r"(A model card|Model cards) .*, but .*\. "
-    r"(Copy|Use) .*\.$",
-    re.DOTALL,
+    r"(A model card|Model cards|A card) .*, but .*\. (Copy|Use) .*\.$", re.DOTALL
 )
+"""The rule, what came, what to do."""
 
 
 def test_any_change_is_told_by_the_checksum(card):
@@ -228,7 +238,7 @@ def test_any_change_is_told_by_the_checksum(card):
 
 
 def test_a_model_is_not_made_of_wrong_parts(card):
-    """With the checksum made anew, as by a program that writes cards."""
+    """Nor if the checksum is made anew, as by another program."""
     changes = [
         change
         for change in every_change(card, ENTRIES)
@@ -237,7 +247,7 @@ def test_a_model_is_not_made_of_wrong_parts(card):
     assert len(changes) > 500
     for at, value in drawn(changes, 150):
         with pytest.raises(ValueError, match=THREE_PARTS):
-            read(sealed(replaced(card, at, value)))
+            read(resealed(replaced(card, at, value)))
 
 
 def test_what_describes_a_model_too_is_read(card):
@@ -245,7 +255,8 @@ def test_what_describes_a_model_too_is_read(card):
     others = [c for c in every_change(card, ENTRIES) if is_a_model_too(card, *c)]
     assert len(others) > 10
     for at, value in drawn(others, 10):
-        assert read(sealed(replaced(card, at, value))) != read(card)
+        other = read(resealed(replaced(card, at, value)))
+        assert description(other) != description(read(card))
 
 
 @pytest.mark.parametrize(
@@ -280,7 +291,7 @@ def test_what_describes_a_model_too_is_read(card):
 )
 def test_ranges_and_fits_are_checked(card, at, value):
     with pytest.raises(ValueError, match=THREE_PARTS):
-        read(sealed(replaced(card, at, value)))
+        read(resealed(replaced(card, at, value)))
 
 
 def test_heads_share_the_width():

@@ -98,12 +98,12 @@ class Network:
 
     Attributes:
         definition: of the module.
-        parameters: arrays by name, such as "blocks.0.inner.kernel"; their shapes alone
-            until a checkpoint fills them.
+        parameters: arrays by name, such as "blocks.0.inner.kernel"; of a network that
+            is only described, their shapes.
     """
 
     definition: _Definition = field(metadata={"static": True}, repr=False)
-    parameters: dict[str, Any] = field(repr=False)
+    parameters: dict[str, Array | jax.ShapeDtypeStruct] = field(repr=False)
 
     def thaw(self) -> nnx.Module:
         """A module with these arrays, which can be trained."""

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from wdno._json import register
+from wdno._ranges import CountOrNone
 from wdno.official.records import Geometry, Record
 from wdno.official.tiling import Known, Packed, Records
 from wdno.wavelets.packing import Packing, subband_keys
@@ -29,7 +30,7 @@ class Subbands:
     """
 
     record: Record
-    ends: tuple[tuple[int, int], ...] = ()
+    ends: tuple[tuple[CountOrNone, CountOrNone], ...] = ()
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -41,15 +42,8 @@ class Subbands:
         return tuple(f"{self.record.name}:{key}" for key in _keys(len(on.dims)))
 
     def check(self, on: Geometry) -> None:
-        """The array holds all coefficients, and both ends of each axis are counted."""
-        if self.ends and (
-            len(self.ends) != len(on.dims) or min(map(min, self.ends)) < 0
-        ):
-            raise ValueError(
-                f"Ends come again 0 times or more along each axis, {on.dims}, but got "
-                f"{self.ends}. Give two numbers an axis."
-            )
-        _require_room(on, on.dims, self._extents(on))
+        """The array holds all coefficients."""
+        _require_room(on, self.record.dims, self._extents(on))
 
     def pack(self, on: Geometry, records: Records, like: Array) -> Packed:
         """Transform and `place`."""

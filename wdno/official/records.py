@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from wdno._json import register
-from wdno._ranges import check_counts
+from wdno._ranges import Count, check_counts
 from wdno._typing import Fields
 from wdno.wavelets.packing import Packing
 
@@ -71,11 +71,10 @@ class Record:
     after: int = 0
     mode: str = "edge"
     fine: str = ""
-    ratio: tuple[int, ...] = ()
+    ratio: tuple[Count, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse more instants than one on either side, and unknown ways of padding."""
-        check_counts(ratio=self.ratio)
         known = self.mode in ("edge", "constant")
         if not {self.before, self.after} <= {0, 1} or not known:
             raise ValueError(

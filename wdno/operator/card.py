@@ -152,7 +152,7 @@ def abstract_model(entries: Mapping[str, Any]) -> WDNO:
     except (ArithmeticError, TypeError, ValueError) as error:
         raise ValueError(
             "A model card describes a model part by part, each in its type and range, "
-            f"but one is wrong: {error} Copy the card again, or save the model anew."
+            f"but one is wrong ({error}). Copy the card again, or save the model anew."
         ) from error
 
 

@@ -63,8 +63,7 @@ def parse(text: bytes, place: object) -> dict[str, Any]:
         ValueError: it is not JSON, of an unknown format, or not as it was written.
     """
     try:
-        # Notes of old cards have infinities; as text they are no number of a model.
-        card = json.loads(text, parse_constant=str)
+        card = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"A model card is a JSON file, but {place} is not ({error}). Copy it again."
@@ -76,6 +75,7 @@ def parse(text: bytes, place: object) -> dict[str, Any]:
             f"{found}. Use the version of wdno that wrote it."
         )
     if found == 1:
+        # Notes of old cards may have infinities, which become text.
         return sealed(upgraded(card, place))
     intact = sealed(card)
     if card.get(CHECKSUM) != intact[CHECKSUM]:

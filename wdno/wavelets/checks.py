@@ -45,16 +45,11 @@ def _check_counts(
             "A layout needs one extent and one mode per axis, but got "
             f"dims {dims}, grid {grid}, modes {modes}. Give one each."
         )
-    if levels < 1 or min(grid, default=1) < 1:
+    most = MOST_LEVELS // max(1, len(dims))  # 2^(levels axes) channels a field
+    if not 1 <= levels <= most or min(grid, default=1) < 1:
         raise ValueError(
-            "A layout has one level or more, and samples along each axis, but got "
-            f"{levels} levels and the grid {grid}. Ask for more."
-        )
-    if levels * len(dims) > MOST_LEVELS:
-        raise ValueError(
-            "A field with d axes has 2^(levels d) channels, at most "
-            f"2^{MOST_LEVELS}, but got {levels} levels of {len(dims)} axes. Use fewer "
-            "levels."
+            f"A layout has 1 to {most} levels and samples along each axis, but got "
+            f"{levels} levels and the grid {grid}. Correct them."
         )
 
 
