@@ -33,8 +33,8 @@ class Scenes(NamedTuple):
         initial = xr.DataArray(
             np.asarray(inputs["density0"]), space, ("sample", "y", "x"), name="density"
         )
-        landscape = {name: (("y", "x"), v) for name, v in SYSTEM.static.items()}
-        return cls(initial.assign_coords(landscape), inputs)
+        static = {name: (("y", "x"), v) for name, v in SYSTEM.static.items()}
+        return cls(initial.assign_coords(static), inputs)
 
     @property
     def still(self) -> Fields:

@@ -1,4 +1,4 @@
-"""Strict numerics for every test, and the optional desk of reference data."""
+"""Strict numerics, a counter of compiled programs, the optional reference data."""
 
 import os
 from pathlib import Path
@@ -24,3 +24,25 @@ def shared() -> Path:
     if not (folder / "golden").is_dir():
         pytest.skip("reference data not present")
     return folder
+
+
+@pytest.fixture
+def compilations():
+    """A function that calls another one and returns how many programs it compiled.
+
+    Operations outside of jit count too: each is a program of its own.
+    """
+    compiled = []
+
+    def listen(event: str, seconds: float, **_) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(seconds)
+
+    def count(call) -> int:
+        before = len(compiled)
+        call()
+        return len(compiled) - before
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield count
+    jax.monitoring.unregister_event_duration_listener(listen)

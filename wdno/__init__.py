@@ -15,7 +15,7 @@ from wdno.inference.rollout import rollout
 from wdno.inference.simulate import simulate
 from wdno.inference.super_resolution import super_resolve
 from wdno.operator import tasks
-from wdno.operator.checkpoint import load, read_card, save, shipped
+from wdno.operator.checkpoint import annotate, load, read_card, save, shipped
 from wdno.operator.domain import Domain
 from wdno.operator.generation import generate
 from wdno.operator.model import WDNO
@@ -39,6 +39,7 @@ __all__ = [
     "Task",
     "WaveletLayout",
     "adjoint",
+    "annotate",
     "best_plan",
     "constraints",
     "control",

@@ -1,4 +1,4 @@
-"""Preconditioning against its conditions, the loss against its closed form."""
+"""Networks as values, the denoiser around one, the loss against its closed form."""
 
 import jax
 import jax.numpy as jnp
@@ -6,24 +6,24 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from wdno.diffusion.denoiser import LARGEST_WEIGHT, Backbone, Denoiser, denoising_loss
-from wdno.diffusion.noise import log_uniform, mixture, per_row, point
-from wdno.diffusion.preconditioning import (
-    EDMPreconditioning,
-    Preconditioning,
-    VariancePreserving,
+from wdno.diffusion.denoiser import (
+    LARGEST_WEIGHT,
+    Backbone,
+    Denoiser,
+    denoising_loss,
+    freeze,
 )
+from wdno.diffusion.noise import log_uniform, mixture, per_row, point
+from wdno.diffusion.preconditioning import EDMPreconditioning, VariancePreserving
 
 EACH = pytest.mark.parametrize(
     "preconditioning", [EDMPreconditioning(0.5), VariancePreserving()]
 )
 
 
-class Silent(nnx.Module):
+def silent(x, c_noise, cond):
     """F = 0: the preconditioning alone denoises."""
-
-    def __call__(self, x, c_noise, cond):
-        return jnp.zeros_like(x)
+    return jnp.zeros_like(x)
 
 
 class Mixing(nnx.Module):
@@ -37,15 +37,14 @@ class Mixing(nnx.Module):
         return jnp.broadcast_to(self.gain[...], x.shape) * mixed
 
 
-class Informed(nnx.Module):
+def informed(preconditioning):
     """Knows x0 from the condition and solves x0 = c_skip x + c_out F for F."""
 
-    def __init__(self, preconditioning):
-        self.preconditioning = preconditioning
-
-    def __call__(self, x, c_noise, cond):
-        c_skip, c_out, c_in, _ = self.preconditioning(jnp.exp(4 * c_noise))
+    def backbone(x, c_noise, cond):
+        c_skip, c_out, c_in, _ = preconditioning(jnp.exp(4 * c_noise))
         return (cond - per_row(c_skip / c_in, x) * x) / per_row(c_out, x)
+
+    return backbone
 
 
 def random(*shape, seed=0):
@@ -65,44 +64,56 @@ def loss(denoiser, x0, noise, weight=None, cond=None, seed=0):
     return denoising_loss(denoiser, x0, cond, noise, weight, jax.random.key(seed))
 
 
-# --- preconditioning ------------------------------------------------------------------
+# --- networks -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sigma_data", [0.5, 1.0, 3.0])
-def test_karras_conditions(sigma_data):
-    """Karras et al. 2022, appendix B.6: eq. 114, 120 and 127."""
-    sigma = jnp.geomspace(1e-3, 1e3, 25)
-    c_skip, c_out, c_in, c_noise = EDMPreconditioning(sigma_data)(sigma)
+class Nested(nnx.Module):
+    """Layers in a list and in a part of a part, and a config."""
 
-    def target_variance(skip):
-        """Of x0 - skip (x0 + sigma n), which F has to predict times c_out."""
-        return (1 - skip) ** 2 * sigma_data**2 + (skip * sigma) ** 2
+    config = "of two layers"
 
-    np.testing.assert_allclose(c_in**2 * (sigma**2 + sigma_data**2), 1.0, 1e-12)
-    np.testing.assert_allclose(c_out**2, target_variance(c_skip), 1e-9)
-    for other in (0.999 * c_skip, 1.001 * c_skip):  # errors of F count least
-        assert jnp.all(target_variance(other) > target_variance(c_skip))
-    np.testing.assert_allclose(c_noise, np.log(sigma) / 4, 1e-12)
+    def __init__(self):
+        rngs = nnx.Rngs(0)
+        self.blocks = nnx.List([nnx.Linear(2, 2, rngs=rngs) for _ in range(2)])
+        self.head = nnx.Sequential(nnx.Linear(2, 2, use_bias=False, rngs=rngs))
 
-
-def test_variance_preserving_is_ddpm():
-    """Ho et al. 2020, eq. 4 for the input, eq. 15 for the estimate of x0."""
-    x, sigma, cond = case(rows=6)
-    backbone = Mixing(2)
-    came = Denoiser(backbone, VariancePreserving())(x, sigma, cond)
-    abar = per_row(1 / (1 + sigma**2), x)
-    state = jnp.sqrt(abar) * x
-    noise = backbone(state, jnp.log(sigma) / 4, cond)
-    wanted = (state - jnp.sqrt(1 - abar) * noise) / jnp.sqrt(abar)
-    # 1 - abar cancels at small sigma in single precision
-    np.testing.assert_allclose(came, wanted, 1e-4, 1e-4)
+    def __call__(self, x, c_noise, cond):
+        for block in self.blocks:
+            x = jnp.tanh(block(x))
+        return self.head(x)
 
 
-def test_variance_preserving_input_has_unit_variance():
-    sigma = jnp.geomspace(1e-3, 1e3, 25)
-    _, _, c_in, c_noise = VariancePreserving()(sigma)
-    np.testing.assert_allclose(c_in**2 * (1 + sigma**2), 1.0, 1e-12)
-    np.testing.assert_allclose(c_noise, np.log(sigma) / 4, 1e-12)
+def test_a_network_is_what_its_module_is():
+    module, (x, sigma, cond) = Nested(), case()
+    network = freeze(module)
+    assert isinstance(network, Backbone) and isinstance(module, Backbone)
+    assert sorted(network.parameters) == [
+        "blocks.0.bias",
+        "blocks.0.kernel",
+        "blocks.1.bias",
+        "blocks.1.kernel",
+        "head.layers.0.kernel",
+    ]
+    assert network.config == "of two layers"
+    expected = module(x, sigma, cond)
+    for found in (network, network.thaw(), jax.tree.map(lambda p: p, network)):
+        np.testing.assert_array_equal(found(x, sigma, cond), expected)
+    same = freeze(Nested())
+    assert jax.tree.structure(same) == jax.tree.structure(network)  # compiled once
+
+
+def test_training_a_module_leaves_the_network_that_was_frozen():
+    module = Nested()
+    network = freeze(module)
+    before = np.array(network.parameters["blocks.0.kernel"])
+    for trained in (module, network.thaw()):
+        trained.blocks[0].kernel[...] = trained.blocks[0].kernel[...] + 1
+        np.testing.assert_array_equal(network.parameters["blocks.0.kernel"], before)
+        found = freeze(trained).parameters["blocks.0.kernel"]
+        np.testing.assert_array_equal(found, before + 1)
+
+
+# --- denoiser -------------------------------------------------------------------------
 
 
 @EACH
@@ -128,6 +139,15 @@ def test_one_noise_level_per_row_equals_separate_calls(preconditioning):
         np.testing.assert_allclose(together[row], alone, 1e-6)
 
 
+@EACH
+def test_estimates_are_clipped_to_the_bound(preconditioning):
+    x, sigma, cond = case()
+    free = Denoiser(Mixing(2), preconditioning)(x, sigma, cond)
+    found = Denoiser(Mixing(2), preconditioning, bound=0.5)(x, sigma, cond)
+    np.testing.assert_array_equal(found, np.clip(free, -0.5, 0.5))
+    assert float(abs(free).max()) > 0.5
+
+
 def test_given_fixes_the_condition():
     x, sigma, cond = case()
     denoiser = Denoiser(Mixing(2), EDMPreconditioning())
@@ -135,12 +155,6 @@ def test_given_fixes_the_condition():
     np.testing.assert_array_equal(denoise(x, sigma), denoiser(x, sigma, cond))
     other = denoiser.given(2 * cond)(x, sigma)
     assert float(abs(denoise(x, sigma) - other).max()) > 1e-2
-
-
-def test_protocols_name_what_is_injected():
-    assert isinstance(EDMPreconditioning(), Preconditioning)
-    assert isinstance(VariancePreserving(), Preconditioning)
-    assert isinstance(Mixing(1), Backbone)
 
 
 # --- loss -----------------------------------------------------------------------------
@@ -157,7 +171,7 @@ def balance(sigma):
 @pytest.mark.parametrize("sigma", [0.02, 0.5, 1.0, 20.0])
 def test_loss_of_the_exact_denoiser_of_unit_gaussians(sigma):
     """E[x0 | x] = x / (1 + sigma^2) errs by sigma^2 / (1 + sigma^2)."""
-    came = loss(Denoiser(Silent(), EDMPreconditioning()), random(*ROWS), point(sigma))
+    came = loss(Denoiser(silent, EDMPreconditioning()), random(*ROWS), point(sigma))
     wanted = balance(sigma) * sigma**2 / (1 + sigma**2)
     np.testing.assert_allclose(came, wanted, STATISTICAL)
     if sigma >= 0.5:
@@ -171,7 +185,7 @@ def test_loss_of_a_linear_denoiser(sigma, std):
     skip = 0.5**2 / (sigma**2 + 0.5**2)
     wanted = balance(sigma) * ((1 - skip) ** 2 * std**2 + (skip * sigma) ** 2)
     came = loss(
-        Denoiser(Silent(), EDMPreconditioning(0.5)), std * random(*ROWS), point(sigma)
+        Denoiser(silent, EDMPreconditioning(0.5)), std * random(*ROWS), point(sigma)
     )
     np.testing.assert_allclose(came, wanted, STATISTICAL)
 
@@ -179,7 +193,7 @@ def test_loss_of_a_linear_denoiser(sigma, std):
 def test_noise_levels_are_drawn_row_by_row():
     """D = x errs by sigma^2; an eighth of the rows has the larger level."""
     noise = mixture([point(0.5), point(2.0)], [7.0, 1.0])
-    denoiser = Denoiser(Silent(), VariancePreserving())
+    denoiser = Denoiser(silent, VariancePreserving())
     came = float(loss(denoiser, random(*ROWS), noise))
     parts = [balance(0.5) * 0.5**2, balance(2.0) * 2.0**2]
     wanted = np.average(parts, weights=[7, 1])
@@ -191,7 +205,7 @@ def test_noise_levels_are_drawn_row_by_row():
 @EACH
 def test_a_denoiser_that_is_told_the_answer_has_no_loss(preconditioning):
     x0 = random(8, 4, 4, 2)
-    denoiser = Denoiser(Informed(preconditioning), preconditioning)
+    denoiser = Denoiser(informed(preconditioning), preconditioning)
     noise = log_uniform(0.1, 10.0)
     assert loss(denoiser, x0, noise, cond=x0) < 1e-8
     assert loss(denoiser, x0, noise, cond=x0 + 1) > 1.0
@@ -200,7 +214,7 @@ def test_a_denoiser_that_is_told_the_answer_has_no_loss(preconditioning):
 def test_weight_selects_channels():
     """At sigma = 1 the unit channel errs by 1/2, a channel of deviation 3 by 5/2."""
     x0 = random(*ROWS) * jnp.asarray([[[1.0, 3.0]]], jnp.float32)
-    denoiser = Denoiser(Silent(), EDMPreconditioning())
+    denoiser = Denoiser(silent, EDMPreconditioning())
 
     def weighted(*weight):
         return loss(denoiser, x0, point(1.0), weight)
@@ -214,17 +228,18 @@ def test_weight_selects_channels():
 
 def test_gradient_reaches_the_backbone_but_not_the_condition():
     x0, _, cond = case()
-    denoiser, noise = Denoiser(Mixing(2), EDMPreconditioning()), log_uniform(0.1, 10.0)
+    denoiser = Denoiser(freeze(Mixing(2)), EDMPreconditioning())
+    noise = log_uniform(0.1, 10.0)
     to_condition = jax.grad(lambda c: loss(denoiser, x0, noise, cond=c))(cond)
     np.testing.assert_array_equal(to_condition, 0.0)
-    to_backbone = nnx.grad(lambda d: loss(d, x0, noise, (1.0, 0.0), cond))(denoiser)
-    gain = to_backbone.backbone.gain[...]
+    to_backbone = jax.grad(lambda d: loss(d, x0, noise, (1.0, 0.0), cond))(denoiser)
+    gain = to_backbone.backbone.parameters["gain"]
     assert gain[0] != 0 and gain[1] == 0  # the second channel has no weight
     assert loss(denoiser, x0, noise, cond=cond) != loss(denoiser, x0, noise, cond=-cond)
 
 
 def test_the_key_decides_all_randomness():
-    x0, denoiser = random(4, 3, 2), Denoiser(Silent(), EDMPreconditioning())
+    x0, denoiser = random(4, 3, 2), Denoiser(silent, EDMPreconditioning())
     noise = log_uniform(0.1, 10.0)
     assert loss(denoiser, x0, noise) == loss(denoiser, x0, noise)
     assert loss(denoiser, x0, noise) != loss(denoiser, x0, noise, seed=1)

@@ -328,17 +328,6 @@ def test_a_row_does_not_depend_on_the_size_of_the_batch():
     assert len(np.unique(np.asarray(many))) == many.size
 
 
-def test_rows_and_steps_draw_independent_noise():
-    keys = row_keys(jax.random.key(15), 50)
-    draws = [
-        row_normal((50, 400), jnp.float64, step_keys(keys, jnp.full(50, n)))
-        for n in range(4)
-    ]
-    flat = np.concatenate(draws)
-    correlation = np.corrcoef(flat) - np.eye(len(flat))
-    assert np.abs(correlation).max() < 6 / np.sqrt(400)
-
-
 @every_sampler
 def test_jit_and_dtype(sampler):
     sigmas, shape = karras(5, 0.1, 5.0).astype(jnp.float32), (2, 3, 1)
@@ -384,11 +373,3 @@ def test_bad_eta(eta):
 def test_bad_levels(sigmas, message):
     with pytest.raises(ValueError, match=message):
         sample(ddim(), gaussian, (2, 3), sigmas, jax.random.key(0))
-
-
-@pytest.mark.parametrize(
-    "key", [jax.random.PRNGKey(0), jax.random.split(jax.random.key(0), 3)]
-)
-def test_bad_keys(key):
-    with pytest.raises(ValueError, match="one typed key or one for each of 2 rows"):
-        sample(ddim(), gaussian, (2, 3), karras(3, 0.1, 1.0), key)

@@ -1,4 +1,6 @@
-"""Rollouts and labelled simulation, with a denoiser that knows the exact answer."""
+"""Labelled simulation, with a denoiser that knows the exact answer."""
+
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +12,6 @@ from oracles import (
     NAMES,
     Decaying,
     Gated,
-    Oracle,
     Uncertain,
     make_fields,
     make_gated_fields,
@@ -18,6 +19,7 @@ from oracles import (
     make_uncontrolled,
     with_beside,
 )
+from tiny import make_tiny
 
 from wdno import rollout, simulate
 from wdno.diffusion.samplers import ddim
@@ -45,15 +47,6 @@ def make_truth(batch=3, frames=8, start=0.0, seed=0):
 
 def initial(dataset):
     return dataset.u.isel(time=0)
-
-
-@pytest.mark.parametrize("frames", [1, 4, 8, 10])
-def test_chained_windows_equal_the_direct_answer(frames):
-    fields = make_fields(frames=frames)
-    inputs = {"u0": fields["u0"]}, {"f": fields["f"]}
-    found = rollout(make_operator(), *inputs, key=KEY)
-    assert found.keys() == {"u"}
-    np.testing.assert_allclose(found["u"], fields["u"], atol=1e-10)
 
 
 def test_simulation_gives_labelled_trajectories():
@@ -128,7 +121,7 @@ def test_members_differ_and_follow_the_key():
 
     def draw(key):
         inputs = initial(truth), truth.f
-        how = {"samples": 16, "sampler": ddim(1.0), "steps": 4}
+        how = {"members": 16, "sampler": ddim(1.0), "steps": 4}
         return simulate(model, *inputs, **how, key=key)
 
     ensemble = draw(KEY)
@@ -141,28 +134,63 @@ def test_members_differ_and_follow_the_key():
     np.testing.assert_array_equal(ensemble.f[:, 3], truth.f)
 
 
-def test_a_trajectory_does_not_depend_on_the_others():
+NOISY = {"sampler": ddim(1.0), "steps": 2, "key": KEY}
+
+
+def test_an_ensemble_grows_without_changing_its_members():
+    """Nor does another sample change those of the first ones."""
     truth, model = make_truth(), make_operator(Uncertain)
-    how = {"sampler": ddim(1.0), "steps": 2, "key": KEY}
-    whole = simulate(model, initial(truth), truth.f, **how)
-    parts = simulate(model, initial(truth), truth.f, batch_size=2, **how)
-    xr.testing.assert_allclose(parts, whole, rtol=1e-12)
+    few, many = (
+        simulate(model, initial(truth), truth.f, members=members, **NOISY)
+        for members in (4, 6)
+    )
+    xr.testing.assert_allclose(many.isel(member=slice(4)), few, rtol=1e-12)
+    first = truth.isel(sample=slice(2))
+    fewer = simulate(model, initial(first), first.f, members=4, **NOISY)
+    xr.testing.assert_allclose(fewer, few.isel(sample=slice(2)), rtol=1e-12)
+    draws = few.u.isel(time=1).values.reshape(12, -1)
+    assert len(np.unique(draws, axis=0)) == 12
 
 
-@pytest.mark.parametrize("make_sampler", [lambda: None, lambda: ddim(1.0)])
-def test_equal_calls_compile_once(make_sampler):
-    model, truth = make_operator(), make_truth(batch=5, frames=12)
+def test_the_draws_of_a_trajectory_follow_the_key_and_its_number():
+    """``fold_in(key, n)``, and for its member m ``fold_in(fold_in(key, n), m)``."""
+    truth, model = make_truth(), make_operator(Uncertain)
+    fields = {"u0": initial(truth).values, "f": truth.f.values[:, :-1]}
+    forecast = simulate(model, initial(truth), truth.f, **NOISY)
+    ensemble = simulate(model, initial(truth), truth.f, members=2, **NOISY)
+    how = {name: value for name, value in NOISY.items() if name != "key"}
+    for n in range(3):
+        own = jax.random.fold_in(KEY, n)
+        keys = jnp.stack([own, *(jax.random.fold_in(own, m) for m in range(2))])
+        u0, f = (jnp.stack([values[n]] * 3) for values in fields.values())
+        alone = rollout(model, {"u0": u0}, {"f": f}, key=keys, **how)["u"]
+        np.testing.assert_allclose(forecast.u[n, 1:], alone[0], rtol=1e-12)
+        np.testing.assert_allclose(ensemble.u[n, :, 1:], alone[1:], rtol=1e-12)
 
-    def run(dataset, **how):
-        inputs = initial(dataset), dataset.f
-        simulate(model, *inputs, sampler=make_sampler(), key=KEY, **how)
-        return Oracle.traces
 
-    before = Oracle.traces
-    after_one_window = run(truth, frames=4)
-    assert after_one_window > before
-    assert run(truth) == after_one_window  # three windows
-    assert run(make_truth(batch=5, frames=12, seed=1)) == after_one_window
+def test_equal_calls_compile_once(compilations):
+    """Also with another model of the same structure, other data and another key."""
+    truth, other = make_truth(batch=5), make_truth(batch=5, seed=1)
+    model, trained, key = make_tiny(), make_tiny(seed=1), jax.random.key(1)
+
+    def run(model, dataset, key, **how):
+        simulate(model, initial(dataset), dataset.f, batch_size=2, key=key, **how)
+
+    for how in ({}, {"members": 2}):
+        assert compilations(lambda: run(model, truth, KEY, **how)) > 0  # noqa: B023
+        assert compilations(lambda: run(trained, other, key, **how)) == 0  # noqa: B023
+
+
+def test_threads_may_share_a_model():
+    truth, model = make_truth(batch=2), make_tiny()
+
+    def run(_):
+        return simulate(model, initial(truth), truth.f, steps=2, key=KEY).u.values
+
+    expected = run(0)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(run, range(60)):
+            np.testing.assert_array_equal(found, expected)
 
 
 # What comes beside states and controls ------------------------------------------------
@@ -173,23 +201,13 @@ def make_gated_truth(batch=3, frames=8):
     coords = {"time": 0.25 * np.arange(frames + 1), "x": np.arange(8) / 8}
     fields = make_gated_fields(batch=batch, frames=frames)
     beside = {quantity.name: quantity.dims for quantity in BESIDE.targets}
-    truth = to_dataset(fields, coords, *NAMES, ATTRIBUTES, accompanying=beside)
+    truth = to_dataset(fields, coords, *NAMES, ATTRIBUTES, auxiliary=beside)
     gate = (("sample", "x"), np.asarray(fields["gate"]), {"long_name": "openness"})
     return truth.assign_coords(gate=gate)
 
 
 def make_gated_operator(denoiser=Gated):
     return make_operator(denoiser, task=with_beside(tasks.simulation))
-
-
-@pytest.mark.parametrize("frames", [4, 8, 10])
-def test_chained_windows_have_the_same_gate(frames):
-    fields = make_gated_fields(frames=frames)
-    inputs = {"u0": fields["u0"], "gate": fields["gate"]}, {"f": fields["f"]}
-    found = rollout(make_gated_operator(), *inputs, key=KEY)
-    assert found.keys() == {"u", "share"}
-    for name, values in found.items():
-        np.testing.assert_allclose(values, fields[name], atol=1e-10)
 
 
 def test_simulation_keeps_what_never_changes_and_gives_what_comes_beside():
@@ -236,7 +254,7 @@ def test_one_gate_serves_all_samples():
 def test_members_share_what_never_changes():
     truth = make_gated_truth()
     start = initial(truth).drop_vars("time")
-    found = simulate(make_gated_operator(), start, truth.f, samples=2, key=KEY)
+    found = simulate(make_gated_operator(), start, truth.f, members=2, key=KEY)
     assert found.share.dims == ("sample", "member", "time")
     assert found.gate.dims == ("sample", "x")
     for member in range(2):
@@ -271,7 +289,7 @@ BAD_GATES = {
 
 
 @pytest.mark.parametrize(("change", "message"), BAD_GATES.values(), ids=BAD_GATES)
-def test_bad_landscapes_are_refused(change, message):
+def test_bad_static_fields_are_refused(change, message):
     truth = make_gated_truth()
     start = change(initial(truth).drop_vars("time"))
     with pytest.raises(ValueError, match=message):
@@ -333,7 +351,7 @@ def test_bad_inputs_are_refused(inputs, message):
     [
         ({"frames": 0}, "at least one frame.*but 0 were asked"),
         ({"frames": 10}, "9 here, but 10 were asked"),
-        ({"samples": 0}, "samples=0"),
+        ({"members": 0}, "members=0"),
         ({"batch_size": 0}, "batch_size=0"),
     ],
 )
@@ -341,12 +359,6 @@ def test_impossible_numbers_are_refused(how, message):
     truth = make_truth()
     with pytest.raises(ValueError, match=message):
         simulate(make_operator(), initial(truth), truth.f, **how, key=KEY)
-
-
-def test_a_rollout_names_the_field_that_is_missing():
-    control = {"f": jnp.zeros((2, 4, 8))}
-    with pytest.raises(ValueError, match="'u0' is missing"):
-        rollout(make_operator(), {}, control, key=KEY)
 
 
 # models without controls
@@ -372,37 +384,9 @@ def test_a_system_without_controls_is_simulated_for_any_time(frames):
 
 def test_without_controls_and_length_a_record_is_one_window():
     truth = decayed(4)
-    found = simulate(make_uncontrolled(), initial(truth), key=KEY, samples=2)
+    found = simulate(make_uncontrolled(), initial(truth), key=KEY, members=2)
     assert found.u.dims == ("sample", "member", "time", "x")
     np.testing.assert_allclose(found.u.isel(member=1), truth.u, atol=1e-10)
-
-
-@pytest.mark.parametrize("windows", [1, 3])
-def test_windows_of_a_rollout_can_be_counted(windows):
-    truth, model = decayed(4 * windows), make_uncontrolled()
-    known = {"u0": jnp.asarray(initial(truth)), "rate": jnp.asarray(truth.rate)}
-    found = rollout(model, known, windows=windows, key=KEY)
-    np.testing.assert_allclose(found["u"], truth.u[:, 1:], atol=1e-10)
-
-
-@pytest.mark.parametrize("windows", [1, 2, 3])
-def test_what_is_given_over_time_is_held_or_cut_to_the_windows(windows):
-    fields = make_fields(frames=8)
-    inputs = {"u0": fields["u0"]}, {"f": fields["f"]}
-    found = rollout(make_operator(), *inputs, windows=windows, key=KEY)["u"]
-    held = jnp.concatenate([fields["f"], *[fields["f"][:, -1:]] * 4], axis=1)
-    expected = fields["u0"][:, None] + held[:, : 4 * windows].cumsum(axis=1)
-    np.testing.assert_allclose(found, expected, atol=1e-10)
-
-
-@pytest.mark.parametrize(
-    ("how", "message"),
-    [({"windows": 0}, "windows is 0"), ({"windows": -1}, "windows is -1")],
-)
-def test_a_rollout_has_a_window(how, message):
-    known = {"u0": jnp.zeros((1, 8)), "rate": jnp.ones(1)}
-    with pytest.raises(ValueError, match=message):
-        rollout(make_uncontrolled(), known, **how, key=KEY)
 
 
 def test_a_record_without_controls_has_a_frame():

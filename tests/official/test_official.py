@@ -309,8 +309,9 @@ def test_losses_and_their_gradients(shared, parameters, system, task):
 def test_the_training_loss_draws_levels_and_noise_by_its_key():
     kind = KINDS["burgers-simulation"]
     tiling, network = burgers_tiling(9, 16, (8, 8)), UNetConfig(8, (1, 2))
-    kind = dataclasses.replace(kind, tiling=tiling, network=network)
-    model = official.import_model(kind)
+    model = official.import_model(
+        dataclasses.replace(kind, tiling=tiling, network=network)
+    )
     draw = np.random.default_rng(0)
     shapes = {"u0": (2, 16), "u": (2, 8, 16), "f": (2, 8, 16)}
     batch = {

@@ -23,6 +23,7 @@ from wdno.diffusion.denoiser import Denoiser, freeze
 from wdno.diffusion.preconditioning import DiscreteVariancePreserving
 from wdno.diffusion.samplers import ddim
 from wdno.diffusion.schedules import CosineSchedule
+from wdno.networks import Shape
 from wdno.official import KINDS, kinds
 from wdno.official.array_layout import TiledConditions, TiledTargets
 from wdno.official.inpainting import Inpainting, InpaintingConfig
@@ -57,7 +58,7 @@ def empty(name):
     targets = TiledTargets(kind.tiling, kind.generated)
     given = TiledConditions(kind.tiling, kind.given)
     axes, channels = len(targets.dims), len(targets.channels)
-    shape = InpaintingConfig(kind.network), axes, channels, 2 * channels
+    shape = InpaintingConfig(kind.network), Shape(axes, channels, 2 * channels)
     network = freeze(nnx.eval_shape(lambda: Inpainting(*shape, rngs=nnx.Rngs(0))))
     denoiser = Denoiser(network, DiscreteVariancePreserving(kind.schedule))
     return wdno.WDNO(targets, given, denoiser, kind.domain, kind.schedule)
@@ -332,11 +333,15 @@ def test_the_official_path_from_base_to_refined_arrays(recorded_pair, flow):
     assert_close(u["u_first"][0], states(wanted)[0])
 
 
-def test_the_ordinary_verbs_simulate_and_refine_whole_records(flow, monkeypatch):
-    """As the official code does from fields, with forces as in its training."""
+def test_the_ordinary_verbs_simulate_and_refine_whole_records(
+    flow, monkeypatch, tmp_path
+):
+    """As the official code would from fields, with forces as in its training."""
     draws = {a.shape: a for a in (noise(32, 9), noise(64, 17))}
     monkeypatch.setattr(samplers, "row_normal", lambda shape, *_: draws[shape])
     base, refiner = make_pair(UNetConfig(8, (1, 2)))
+    wdno.save(refiner, tmp_path / "refiner")
+    refiner = wdno.load(tmp_path / "refiner")
     fine = refiner.on((80, 120)).domain.coords(("time", "x"), (80, 120))
     known = to_dataset({"u": np.zeros((1, 80, 120)), **flow}, fine, ("u",), ("f",))
     how = {"sampler": ddim(), "steps": STEPS, "key": KEY}

@@ -9,6 +9,7 @@ import pytest
 from flax import nnx
 
 from wdno.diffusion.denoiser import Network, freeze
+from wdno.networks import Shape
 from wdno.official import convert
 from wdno.official.inpainting import Inpainting, InpaintingConfig
 from wdno.official.unet_blocks import UNetConfig
@@ -44,7 +45,7 @@ def golden(request, shared):
         arrays |= {n: arrays[n].swapaxes(1, 2) for n in ("x", "out")}  # after frames
     arrays |= {n: np.moveaxis(a, 1, -1) for n, a in arrays.items() if a.ndim > 3}
     channels = arrays["x"].shape[-1]
-    shape = InpaintingConfig(config), axes, channels, 2 * channels
+    shape = InpaintingConfig(config), Shape(axes, channels, 2 * channels)
     empty = freeze(nnx.eval_shape(lambda: Inpainting(*shape, rngs=nnx.Rngs(0))))
     return Golden(empty, tensors, arrays)
 

@@ -9,10 +9,10 @@ from wdno.operator.interpolation import (
     SMALLEST,
     around,
     curvatures,
+    interpolation_error,
     odd,
     prolonged,
     repeated,
-    spread,
     straight,
 )
 
@@ -51,11 +51,13 @@ def test_curvatures_are_second_differences_along_each_axis():
     np.testing.assert_allclose(came[0], expected)
 
 
-def test_the_spread_is_that_of_curvatures():
+def test_the_error_is_that_of_curvatures():
     """Of a wave: second differences -4 sin²(k h / 2) u along either axis."""
     u = wave(64, 32)
     given = halved(u[:, 1:]), jnp.asarray(u[:, 0]), (around,)
-    came = np.asarray(spread(curvatures(*given)))[0, 4:-4, 4:-4]  # away from the ends
+    came = np.asarray(interpolation_error(curvatures(*given)))[
+        0, 4:-4, 4:-4
+    ]  # away from the ends
     factors = [4 * np.sin(np.pi / n) ** 2 for n in (16, 32)]
     coarse = np.square(u[0, 2::2, ::2]) * np.sum(np.square(factors))
     everywhere = SMALLEST**2 * coarse.mean()
@@ -65,24 +67,24 @@ def test_the_spread_is_that_of_curvatures():
     np.testing.assert_allclose(came, expected[2:-2, 4:-4], rtol=0.02)
 
 
-def test_the_spread_falls_with_the_square_of_the_spacing_and_bounds_departures():
+def test_the_error_falls_with_the_square_of_the_spacing_and_bounds_residuals():
     largest, sizes = [], []
     for n in (16, 32, 64):
         u = wave(n, n)
         given = halved(u[:, 1:]), jnp.asarray(u[:, 0]), (around,)
-        guess, width = prolonged(*given), spread(curvatures(*given))
-        largest.append(float(abs((u[:, 1:] - guess) / width).max()))
-        sizes.append(float(width.mean()))
+        mean, scale = prolonged(*given), interpolation_error(curvatures(*given))
+        largest.append(float(abs((u[:, 1:] - mean) / scale).max()))
+        sizes.append(float(scale.mean()))
     order = np.log2(np.divide(sizes[:-1], sizes[1:]))
     np.testing.assert_allclose(order, 2, atol=0.15)
     assert max(largest) < 1 and max(largest) < 2 * min(largest)
 
 
 @pytest.mark.parametrize("points", [2, 8])
-def test_the_spread_of_states_at_rest_is_not_zero(points):
+def test_the_error_of_states_at_rest_is_not_zero(points):
     rest = jnp.zeros((1, 2, points // 2))
-    width = spread(curvatures(rest, jnp.zeros((1, points)), (straight,)))
-    assert width.shape == (1, 4, points) and (width > 0).all()
+    scale = interpolation_error(curvatures(rest, jnp.zeros((1, points)), (straight,)))
+    assert scale.shape == (1, 4, points) and (scale > 0).all()
 
 
 def test_samples_are_repeated_along_every_axis():

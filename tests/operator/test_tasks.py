@@ -1,9 +1,10 @@
 """The tasks differ in what is found and what is given, and in nothing else."""
 
+import numpy as np
 import pytest
 
 from wdno.operator import tasks
-from wdno.wavelets.field import Field
+from wdno.wavelets.field import Field, Role
 from wdno.wavelets.layout import WaveletLayout
 
 DIMS = ("time", "x")
@@ -23,8 +24,9 @@ def layouts(task, levels=1):
 
 
 def test_burgers_fields():
-    u, f, u0 = Field("u", DIMS), Field("f", DIMS, held=True), Field("u0", ("x",))
-    coarse = Field("u_coarse", DIMS, level=1)
+    u, f = Field("u", DIMS), Field("f", DIMS, Role.PIECEWISE_CONSTANT)
+    u0 = Field("u0", ("x",), Role.INITIAL, of="u")
+    coarse = Field("u_coarse", DIMS, Role.COARSE, of="u", level=1)
     assert tasks.simulation(*BURGERS) == ((u,), (u0, f))
     assert tasks.refinement(*BURGERS) == ((u,), (u0, f, coarse))
     assert tasks.control(*BURGERS) == ((u, f), (u0,))
@@ -49,6 +51,32 @@ def test_burgers_channels_of_two_levels():
     assert (len(found.channels), len(known.channels)) == (16, 4 + 16)
 
 
+def test_a_derived_field_gives_way_to_one_that_really_has_its_name():
+    found = tasks.reaching(("u", "u0", "uT"), (), DIMS)
+    assert [q.name for q in found.targets] == ["u", "u0", "uT"]
+    names = {(q.of, q.role): q.name for q in found.given}
+    assert names["u", Role.INITIAL] == "u_initial"
+    assert names["u", Role.FINAL] == "u_final"
+    assert names["u0", Role.INITIAL] == "u00"
+    assert names["uT", Role.FINAL] == "uTT"
+
+
+def test_conditions_follow_the_roles_of_fields_whatever_their_names():
+    record = np.arange(24.0).reshape(1, 4, 6)
+    given = (
+        Field("last", ("x",), Role.FINAL, of="u"),
+        Field("rough", DIMS, Role.COARSE, of="u", level=1),
+        Field("uT", ("x",), Role.STATIC),
+    )
+    wish = np.zeros((1, 6))
+    found = tasks.with_conditions({"u": record, "uT": wish}, given)
+    np.testing.assert_array_equal(found["last"], record[:, -1])
+    np.testing.assert_array_equal(found["rough"], record[:, 1::2, ::2])
+    assert found["uT"] is wish
+    kept = tasks.with_conditions({"u": record, "last": wish}, given)
+    assert kept["last"] is wish  # what is wished for is not overwritten
+
+
 @each_system
 def test_refinement_is_simulation_given_the_coarse_state_too(system):
     state, _, dims = system
@@ -61,7 +89,7 @@ def test_refinement_is_simulation_given_the_coarse_state_too(system):
 def test_control_is_simulation_with_the_control_to_be_found(system):
     _, control, dims = system
     simulation, planning = tasks.simulation(*system), tasks.control(*system)
-    moved = tasks.held(control, dims)
+    moved = tasks.piecewise_constant(control, dims)
     assert planning.targets == simulation.targets + moved
     assert planning.given + moved == simulation.given
 

@@ -1,8 +1,10 @@
 """Systems that are solved by adding up, and the denoisers that know their answers."""
 
 import dataclasses
+from dataclasses import dataclass, field
 from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -11,11 +13,11 @@ from wdno.diffusion.denoiser import Denoiser
 from wdno.diffusion.noise import per_row
 from wdno.diffusion.schedules import KarrasSchedule
 from wdno.operator import tasks
-from wdno.operator.residual import departures, first_guess
+from wdno.operator.residual import Interpolation, residuals
 
 NAMES = ("u",), ("f",)
 DIMS = ("time", "x")
-BESIDE = tasks.Task((Field("share", ("time",)),), (Field("gate", ("x",)),))
+BESIDE = tasks.Task((Field("share", ("time",)),), tasks.static(("gate",), ("x",)))
 """What is generated beside the states of `pass_gate`, and what never changes in it."""
 
 
@@ -34,37 +36,50 @@ def with_beside(task):
     """The same task for systems with a gate and a share."""
 
     def extended(*names):
-        return tasks.Task(*map(tuple.__add__, task(*names), BESIDE))
+        return tasks.joined(task(*names), BESIDE)
 
     return extended
 
 
-class Oracle(Denoiser):
+@dataclass(frozen=True)
+class Plain:
+    """The preconditioning of a backbone that is a denoiser itself."""
+
+    def __call__(self, sigma):
+        one = jnp.ones_like(sigma)
+        return jnp.zeros_like(sigma), one, one, sigma
+
+
+def oracle(kind):
+    """Make a class a frozen dataclass that every transform of JAX takes."""
+    return jax.tree_util.register_dataclass(dataclass(frozen=True)(kind))
+
+
+@oracle
+class Oracle:
     """Posterior mean of coefficients distributed as N(those of `add_up`, spread²).
 
     It reads the answer off the condition, so a sample is right only if layouts, scales,
     windows and the order of everything are.
     """
 
-    traces = 0  # calls: once each time that JAX traces a function that contains one
-
-    def __init__(self, targets, given, spread=0.0):
-        self.targets, self.known, self.spread = targets, given, spread
+    targets: WaveletLayout = field(metadata={"static": True})
+    known: WaveletLayout = field(metadata={"static": True})
+    spread: float = 0.0
 
     @staticmethod
     def answer(fields):
         return {"u": add_up(fields["u0"], fields["f"])}
 
     def __call__(self, x, sigma, cond):
-        Oracle.traces += 1
         fields = self.known.synthesis(cond[..., : len(self.known.channels)])
-        solution = self.answer(fields)
-        guesses = first_guess(fields, self.targets)
-        mean = self.targets.analysis(departures(solution, guesses))
+        estimates = Interpolation()(fields, self.targets, self.known)
+        mean = self.targets.analysis(residuals(self.answer(fields), estimates))
         trust = self.spread**2 / (self.spread**2 + jnp.square(sigma))
         return mean + per_row(trust, x) * (x - mean)
 
 
+@oracle
 class Gated(Oracle):
     """The same for `pass_gate`."""
 
@@ -73,6 +88,7 @@ class Gated(Oracle):
         return pass_gate(fields["u0"], fields["f"], fields["gate"])
 
 
+@oracle
 class Decaying(Oracle):
     """The same for states that shrink by a rate of each row's own, undriven."""
 
@@ -103,21 +119,25 @@ def make_layouts(grid=(4, 8), wavelet="haar", task=tasks.simulation):
     ]
 
 
-def make_operator(denoiser=Oracle, start=(0.0, 0.0), **layout):
+def make_operator(backbone=Oracle, start=(0.0, 0.0), **layout):
     """An operator on the unit interval, with instants a quarter apart."""
     targets, given = make_layouts(**layout)
-    domain = Domain(start, (0.25, 1 / targets.grid[1]))
-    schedule = KarrasSchedule(0.01, 10.0)
-    return WDNO(targets, given, denoiser(targets, given), domain, schedule)
+    return WDNO(
+        targets,
+        given,
+        Denoiser(backbone(targets, given), Plain()),
+        Domain(start, (0.25, 1 / targets.grid[1])),
+        KarrasSchedule(0.01, 10.0),
+        Interpolation(),  # of nothing, unless coarse states are given
+    )
 
 
 def make_uncontrolled(past=()):
     """An operator for `Decaying`, which may be given more states from before."""
 
     def task(state, control, dims):
-        given = tasks.simulation(state, (), dims).given + (Field("rate", ()),)
-        earlier = tuple(Field(name, dims[1:]) for name in past)
-        return tasks.Task(tasks.simulation(state, (), dims).targets, given + earlier)
+        beside = tasks.static(("rate",), ()) + tasks.past(past, dims[1:])
+        return tasks.joined(tasks.simulation(state, (), dims), tasks.Task((), beside))
 
     return make_operator(Decaying, task=task)
 

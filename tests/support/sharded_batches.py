@@ -1,6 +1,6 @@
 """Training and sampling with the batch spread over two devices; run as a script.
 
-A process has the devices it was started with, so `test_training` starts this one with
+A process has the devices it was started with, so `test_loop` starts this one with
 two, as parts of the CPU.
 """
 
@@ -10,12 +10,13 @@ from functools import partial
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from oracles import NAMES, Oracle, Uncertain, make_fields, make_operator
-from test_training import Network, draw, exact, noisy, parameters, stop
+from test_loop import Network, draw, exact, noisy, parameters, stop
 
 import wdno
 from wdno.diffusion.samplers import ddim
@@ -73,7 +74,7 @@ def check_sampling():
     record = {"u0": fields["u0"]}, {"f": fields["f"]}
     window = record[0] | {"f": fields["f"][:, :4]}
     how = {"sampler": ddim(1.0), "key": KEY}
-    generate = nnx.jit(wdno.generate, static_argnames="sampler")
+    generate = jax.jit(wdno.generate, static_argnames="sampler")
     sigmas = model.schedule(3)
     found = generate(model, jax.device_put(window, SPREAD), sigmas=sigmas, **how)
     assert not found["u"].sharding.is_fully_replicated
@@ -83,14 +84,13 @@ def check_sampling():
 
 
 def check_simulation():
-    """A model whose parameters are on both devices, as `fit` returns it."""
+    """A model whose parameters are on both devices, as training may leave it."""
     coords = {"time": 0.25 * np.arange(9), "x": np.arange(8) / 8}
     truth = to_dataset(make_fields(batch=4, frames=8), coords, *NAMES)
-    spread = nnx.Param(jax.numpy.full((), 0.1))
-    model = make_operator(partial(Oracle, spread=spread))
+    model = make_operator(partial(Oracle, spread=jnp.full((), 0.1)))
     inputs = truth.u.isel(time=0), truth.f
     expected = wdno.simulate(model, *inputs, steps=3, key=KEY)
-    found = wdno.simulate(copied(model), *inputs, steps=3, key=KEY)
+    found = wdno.simulate(jax.device_put(model, COPIED), *inputs, steps=3, key=KEY)
     xr.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 

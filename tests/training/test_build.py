@@ -3,19 +3,23 @@
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
 from oracles import BESIDE
 
-from wdno import Field, training_loss
+from wdno import training_loss
+from wdno.diffusion.preconditioning import DiscreteVariancePreserving
 from wdno.networks import FourierConfig
 from wdno.operator import tasks
-from wdno.operator.residual import departures, first_guess
+from wdno.operator.model import denoiser, prepare, with_backbone
+from wdno.operator.residual import Interpolation, residuals
 from wdno.systems import Advection, Burgers, CompressibleNavierStokes, Smoke
 from wdno.training.batches import ERROR_LENGTH, WindowBatches, perturb_coarse
 from wdno.training.build import build_model
 from wdno.training.recipes import RECIPES, Recipe, TrainingGrid
+from wdno.wavelets.field import Field, Role
 
 TINY = Recipe(
     ("u",),
@@ -29,7 +33,9 @@ GATED = replace(TINY, beside=BESIDE)
 WISHING = replace(
     GATED,
     task=tasks.control,
-    beside=BESIDE._replace(given=(*BESIDE.given, Field("shareT", ()))),
+    beside=BESIDE._replace(
+        given=(*BESIDE.given, Field("shareT", (), Role.FINAL, of="share"))
+    ),
 )
 SPATIAL = FourierConfig((2, 2, 2), width=4, depth=1)
 KEY = jax.random.key(0)
@@ -70,7 +76,7 @@ def drawn(system):
     axes = dict.fromkeys((*system.state, *system.control), tuple(system.coords))
     extents = {dim: len(points) for dim, points in system.coords.items()}
     variables = {}
-    for name, own in (axes | system.accompanying).items():
+    for name, own in (axes | system.auxiliary).items():
         values = draw.standard_normal([1, *(extents[dim] for dim in own)], np.float32)
         method = "time: mean" if name in system.control else "time: point"
         variables[name] = (("sample", *own), values, {"cell_methods": method})
@@ -196,7 +202,7 @@ def test_records_lack_nothing_that_a_recipe_names():
         build_model(GATED, dataset, WindowBatches(dataset, GATED))
 
 
-def test_distorted_states_are_out_of_place_and_off():
+def test_perturbed_states_are_out_of_place_and_off():
     x = np.linspace(0, 1, 400, dtype=np.float32)
     states = np.broadcast_to(x**2, (2000, 2, 400))
     draw = np.random.default_rng(0)
@@ -228,7 +234,10 @@ def test_scales_give_every_channel_unit_variance(dataset):
 
 @pytest.mark.parametrize(
     ("recipe", "final", "given"),
-    [(GATED, (), ["u0", "f", "gate"]), (WISHING, ("share",), ["u0", "gate", "shareT"])],
+    [
+        (GATED, {}, ["u0", "f", "gate"]),
+        (WISHING, {"share": "shareT"}, ["u0", "gate", "shareT"]),
+    ],
 )
 def test_models_generate_what_comes_beside_given_what_never_changes(
     recipe, final, given
@@ -236,7 +245,7 @@ def test_models_generate_what_comes_beside_given_what_never_changes(
     dataset = numbered_beside()
     batches = WindowBatches(dataset, recipe)
     model = build_model(recipe, dataset, batches)
-    assert (model.state, model.accompanying, model.final) == (("u",), ("share",), final)
+    assert (model.state, model.auxiliary, model.final) == (("u",), ("share",), final)
     assert model.static == {"gate": ("x",)}
     assert [quantity.name for quantity in model.given.fields] == given
     for layout in (model.targets, model.given):
@@ -247,25 +256,23 @@ def test_models_generate_what_comes_beside_given_what_never_changes(
         for name in ("share", "gate"):
             mine = [channel.startswith(f"{name}:") for channel in layout.channels]
             assert fitted[mine].any() or not any(mine)
-    loss = training_loss(recipe.noise.distribution())
-    assert 0 < loss(model, batches(0), KEY) < np.inf
+    loss = training_loss(model, recipe.noise.distribution())
+    assert 0 < loss(model.denoiser.backbone, batches(0), KEY) < np.inf
 
 
-def test_a_refiner_is_scaled_to_departures_from_the_coarse_states(dataset):
+def test_a_refiner_is_scaled_to_residuals(dataset):
     """What is left of smooth fields after interpolation is much smaller than they."""
     fitted = {}
     for task in (tasks.simulation, tasks.refinement):
-        recipe = replace(TINY, task=task)
+        recipe = replace(TINY, task=task, residual=Interpolation())
         batches = WindowBatches(dataset, recipe)
         model = build_model(recipe, dataset, batches)
         fitted[task] = np.asarray(model.targets.scale)
         if task is tasks.refinement:
-            z = [
-                model.targets.analysis(
-                    departures(batch, first_guess(batch, model.targets))
-                )
-                for batch in map(batches, range(64))
-            ]
+            z = []
+            for batch in map(batches, range(64)):
+                estimates = recipe.residual(batch, model.targets, model.given)
+                z.append(model.targets.analysis(residuals(batch, estimates)))
             rms = np.sqrt(np.mean(np.square(z), axis=(0, 1, 2, 3)))
             np.testing.assert_allclose(rms, 1, rtol=1e-3)
     assert fitted[tasks.refinement][0] < fitted[tasks.simulation][0] / 4
@@ -285,11 +292,30 @@ def test_a_model_knows_where_its_data_lie(dataset):
 def test_initial_parameters_follow_the_seed(dataset):
     kernels = [
         build_model(TINY, dataset, WindowBatches(dataset, TINY, seed))
-        .denoiser.backbone.lift.kernel[...]
+        .denoiser.backbone.parameters["lift.kernel"]
         .tobytes()
         for seed in (0, 0, 1)
     ]
     assert kernels[0] == kernels[1] != kernels[2]
+
+
+def test_a_network_is_told_the_noise_as_the_preconditioning_of_the_recipe_says(dataset):
+    """Steps 0 … 999 here, whatever the model is made for."""
+    recipe = replace(TINY, preconditioning=DiscreteVariancePreserving())
+    batches = WindowBatches(dataset, recipe)
+    model, told = build_model(recipe, dataset, batches), []
+
+    def listening(x, c_noise, cond):
+        told.extend(np.asarray(c_noise))
+        return 0 * x
+
+    context = prepare(model, batches(0))
+    x = np.zeros((2, *model.targets.coefficient_grid, len(model.targets.channels)))
+    table = recipe.preconditioning.schedule.table
+    denoise = denoiser(with_backbone(model, listening), context)
+    for steps in ([0, 999], [1, 500]):
+        denoise(jnp.float32(x), jnp.float32(table[steps]))
+    assert told == [0, 999, 1, 500]
 
 
 def test_a_plane_needs_no_other_code():
@@ -334,14 +360,15 @@ def test_released_recipes_fit_the_grid_of_their_system(name):
     recipe = replace(recipe, network=thin, batch_size=1)
     batches = WindowBatches(dataset, recipe)
     model = build_model(recipe, dataset, batches)
-    loss = training_loss(recipe.noise.distribution())
+    loss = training_loss(model, recipe.noise.distribution())
+    backbone = model.denoiser.backbone
     space = len(system.coords) - 1
     for step, grid in enumerate(recipe.grids):
         points = (system.points // grid.coarsening,) * space
         moved = model.on((grid.frames, *points))
         assert np.isfinite(moved.targets.analysis(batches(step))).all()
         assert np.isfinite(moved.given.analysis(batches(step))).all()
-        traced = jax.eval_shape(lambda batch: loss(model, batch, KEY), batches(step))
+        traced = jax.eval_shape(loss, backbone, batches(step), KEY)
         assert traced.shape == ()  # the network takes this grid
     # Windows are chained over a record; plans are made for its end.
     assert recipe.task is tasks.reaching or system.frames % model.window == 0

@@ -386,7 +386,9 @@ def test_a_batch_can_be_spread_over_devices(tmp_path):
     environment = os.environ | {
         "XLA_FLAGS": f"{devices} --xla_force_host_platform_device_count=2",
         "JAX_PLATFORMS": "cpu",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": os.pathsep.join(
+            [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
+        ),
     }
     done = subprocess.run(
         [sys.executable, script, tmp_path],

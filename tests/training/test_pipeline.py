@@ -6,16 +6,19 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
+import xarray as xr
 from oracles import DIMS, NAMES
 
 from wdno.inference import simulate
 from wdno.networks import FourierConfig
 from wdno.operator import checkpoint, tasks
+from wdno.operator.residual import Interpolation
 from wdno.systems import Burgers
 from wdno.training import pipeline, recipes
 from wdno.training.loop import TrainingConfig
 from wdno.training.recipes import Recipe, TrainingGrid
-from wdno.training.validation import VALIDATIONS
+from wdno.training.validation import VALIDATIONS, simulation_error
+from wdno.wavelets.field import Field
 
 TINY = Recipe(
     ("u",), ("f",), 4, levels=1, network=FourierConfig((2, 2), 4, 1), batch_size=2
@@ -36,19 +39,25 @@ def released(dataset, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(recipes.RECIPES, "tiny", TINY)
         config = TrainingConfig(steps=2, seed=3)
-        model = pipeline.run("tiny", dataset, config, folder, validation_samples=2)
+        model = pipeline.train_recipe(
+            "tiny", dataset, config, folder, validation_samples=2
+        )
     return model, folder / "model"
 
 
-def test_saved_model_is_the_trained_one(released, dataset):
+def test_saved_model_is_the_trained_one(released, dataset, compilations):
+    """Down to its structure: programs compiled for one serve the other."""
     model, folder = released
-    loaded = checkpoint.load(folder)
+    loaded, forecasts = checkpoint.load(folder), []
     for name in ("u0", "f"):
         assert name in {quantity.name for quantity in loaded.given.fields}
-    forecasts = [
-        simulate.simulate(m, dataset.u.isel(time=0), dataset.f, key=jax.random.key(0)).u
-        for m in (model, loaded)
-    ]
+
+    def run(model):
+        start, key = dataset.u.isel(time=0), jax.random.key(0)
+        forecasts.append(simulate.simulate(model, start, dataset.f, key=key).u)
+
+    run(model)
+    assert compilations(lambda: run(loaded)) == 0
     np.testing.assert_array_equal(*forecasts)
 
 
@@ -69,7 +78,7 @@ def test_scales_come_from_the_training_part_alone(dataset, tmp_path, monkeypatch
     altered = dataset.copy(deep=True)
     altered["u"][-2:] *= 100
     scales = [
-        pipeline.run(
+        pipeline.train_recipe(
             "tiny", data, TrainingConfig(steps=1), tmp_path / name, validation_samples=2
         ).targets.scale
         for name, data in (("plain", dataset), ("altered", altered))
@@ -95,7 +104,7 @@ def test_the_card_tells_the_recipe_followed_and_the_clock(dataset, tmp_path):
         return float(next(ticks))
 
     config = TrainingConfig(budget=2.0)
-    model = pipeline.run(
+    model = pipeline.train_recipe(
         "tiny",
         dataset,
         config,
@@ -112,10 +121,61 @@ def test_the_card_tells_the_recipe_followed_and_the_clock(dataset, tmp_path):
     assert max(steps) == 2  # of one tick each
 
 
+def test_names_of_fields_say_nothing_of_their_part(dataset, tmp_path):
+    """As "c0" of a control beside the state "c", or "uT" of a state.
+
+    The same data under other names gives the same model and the same forecasts.
+    """
+    dims = ("sample", "time", "x")
+    other = (0.5 * dataset.u.roll(x=1, roll_coords=False)).assign_attrs(dataset.u.attrs)
+    share = dataset.u.mean("x").where(dataset.time > dataset.time[0])
+    plain = dataset[["u", "f"]].assign(
+        v=other.transpose(*dims),
+        share=share.assign_attrs(cell_methods="time: point"),
+    )
+    rate = np.float32([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    plain = plain.assign_coords(rate=("sample", rate))
+    odd = {"u": "c", "v": "uT", "f": "c0", "share": "heat", "rate": "u0"}
+    forecasts = []
+    for names in ({name: name for name in odd}, odd):
+        u, v, f, beside, static = names.values()
+        recipe = replace(
+            TINY,
+            state=(u, v),
+            control=(f,),
+            beside=tasks.Task((Field(beside, ("time",)),), tasks.static((static,), ())),
+        )
+        data, config = plain.rename(names), TrainingConfig(steps=2)
+        model = pipeline.train(recipe, data, config, tmp_path / u)
+        assert (model.state, model.control) == ((u, v), (f,))
+        assert (model.auxiliary, list(model.static)) == ((beside,), [static])
+        start = data[[u, v]].isel(time=0)
+        forecast = simulate.simulate(model, start, data[f], key=jax.random.key(0))
+        forecasts.append(forecast.rename({new: old for old, new in names.items()}))
+    xr.testing.assert_identical(*forecasts)
+    np.testing.assert_array_equal(forecasts[0].f, plain.f)
+    np.testing.assert_array_equal(forecasts[0].v[:, 0], plain.v[:, 0])
+
+
+def test_a_validation_compiles_nothing_that_the_one_before_did(
+    dataset, tmp_path, compilations
+):
+    counts = []
+
+    def validate(model):
+        counts.append(compilations(lambda: simulation_error(model, dataset)))
+        return {}
+
+    config = TrainingConfig(steps=2, validate_every=0.0)
+    pipeline.train(TINY, dataset, config, tmp_path, validate=validate)
+    assert len(counts) == 3 and counts[0] > 0
+    assert counts[1:] == [0, 0]
+
+
 def test_holding_back_everything_is_refused(dataset, tmp_path, monkeypatch):
     monkeypatch.setitem(recipes.RECIPES, "tiny", TINY)
     with pytest.raises(ValueError, match="6 of 6 were asked for. Hold back fewer"):
-        pipeline.run(
+        pipeline.train_recipe(
             "tiny", dataset, TrainingConfig(steps=1), tmp_path, validation_samples=6
         )
 
@@ -139,11 +199,15 @@ def test_three_steps_of_training_make_a_model_that_simulates(dataset, tmp_path):
 def test_refiners_and_planners_are_trained_by_the_same_code(task, tmp_path):
     system = Burgers(duration=1.6, frames=16, points=32)
     dataset = system.trajectories(jax.random.key(0), 3)
-    recipe = replace(TINY, task=task, more_grids=(TrainingGrid(2, 8),))
+    recipe = replace(
+        TINY, task=task, residual=Interpolation(), more_grids=(TrainingGrid(2, 8),)
+    )
     config = TrainingConfig(steps=4, seed=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(recipes.RECIPES, "tiny", recipe)
-        model = pipeline.run("tiny", dataset, config, tmp_path, validation_samples=1)
+        model = pipeline.train_recipe(
+            "tiny", dataset, config, tmp_path, validation_samples=1
+        )
     card = checkpoint.read_card(tmp_path / "model")
     error = VALIDATIONS[task](model, dataset.isel(sample=slice(-1, None)))
     assert card["validation_error"] == pytest.approx(float(error.mean()), rel=1e-5)

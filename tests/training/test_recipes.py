@@ -6,10 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from wdno import Field
 from wdno.operator import tasks
 from wdno.systems import Advection, Burgers, CompressibleNavierStokes, Smoke
 from wdno.training.recipes import RECIPES, NoiseLevels, Recipe, TrainingGrid
+from wdno.wavelets.field import Field, Role
 
 KEY = jax.random.key(0)
 
@@ -32,7 +32,7 @@ def test_noise_levels_are_the_largest_or_log_normal():
 
 def test_fields_are_those_of_the_task_and_those_beside():
     dims = ("time", "x")
-    share, gate = Field("share", ("time",)), Field("gate", ("x",))
+    share, gate = Field("share", ("time",)), Field("gate", ("x",), Role.STATIC)
     beside = tasks.Task((share,), (gate,))
     for task in (tasks.simulation, tasks.refinement, tasks.control, tasks.reaching):
         plain = Recipe(("u", "v"), ("f",), window=4, task=task)
@@ -56,26 +56,29 @@ def test_recipes_name_what_their_system_has(name):
     recipe = RECIPES[name]
     system = SYSTEMS[name.split("-")[0]]()
     assert (recipe.state, recipe.control) == (system.state, system.control)
-    assert {q.name: q.dims for q in recipe.beside.targets} == system.accompanying
+    assert {q.name: q.dims for q in recipe.beside.targets} == system.auxiliary
     space = tuple(system.coords)[1:]
-    landscape = {q.name: q.dims for q in recipe.beside.given if q.dims}
-    # where controls may act is no landscape: what they are says it
+    static = [q for q in recipe.beside.given if q.role is Role.STATIC]
+    fields = {q.name: q.dims for q in static if q.dims}
+    # where controls may act is not given: what they are says it
     known = [name for name in system.static if name != "ring"]
-    assert landscape == dict.fromkeys(known, space)
-    numbers = {q.name for q in recipe.beside.given if not q.dims}
+    assert fields == dict.fromkeys(known, space)
+    numbers = {q.name for q in static if not q.dims}
     assert numbers >= set(system.parameters)
     targets, given = recipe.fields(tuple(system.coords))
     names = [q.name for q in (*targets, *given)]
     assert len(set(names)) == len(names)
-    assert {q.name for q in targets if q.held} <= set(system.control)
+    acting = {q.name for q in targets if q.role is Role.PIECEWISE_CONSTANT}
+    assert acting <= set(system.control)
 
 
 def test_smoke_is_steered_to_a_share_in_the_end():
     recipe = RECIPES["smoke-control"]
     targets, given = recipe.fields(("time", "y", "x"))
-    ends = [q for q in given if q.name.removesuffix("T") in {t.name for t in targets}]
-    assert ends == [Field("smokeT", ())]
-    assert {q.name for q in targets if q.held} == {"cx", "cy"}
+    ends = [q for q in given if q.role is Role.FINAL]
+    assert ends == [Field("smokeT", (), Role.FINAL, of="smoke")]
+    acting = {q.name for q in targets if q.role is Role.PIECEWISE_CONSTANT}
+    assert acting == {"cx", "cy"}
 
 
 # Cards

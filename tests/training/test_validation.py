@@ -12,6 +12,7 @@ from oracles import (
     make_fields,
     make_gated_fields,
     make_operator,
+    oracle,
     pass_gate,
     with_beside,
 )
@@ -20,6 +21,7 @@ from wdno import Field
 from wdno.operator import tasks
 from wdno.training.validation import denoising_error, refinement_error, simulation_error
 from wdno.trajectory import to_dataset
+from wdno.wavelets.field import Role
 
 
 def labelled(frames=8, points=8):
@@ -88,7 +90,7 @@ def labelled_beside():
     fields = make_gated_fields(frames=8)
     coords = {"time": 0.25 * np.arange(9), "x": np.arange(8) / 8}
     beside = {quantity.name: quantity.dims for quantity in BESIDE.targets}
-    truth = to_dataset(fields, coords, ("u",), ("f",), accompanying=beside)
+    truth = to_dataset(fields, coords, ("u",), ("f",), auxiliary=beside)
     return truth.assign_coords(gate=(("sample", "x"), np.asarray(fields["gate"])))
 
 
@@ -113,6 +115,7 @@ def test_the_denoising_error_is_that_of_all_generated_fields_behind_the_gate():
         denoising_error(model, truth.drop_vars("gate"))
 
 
+@oracle
 class Steady(Gated):
     """Knows that the control is the same everywhere and always: of the share wished."""
 
@@ -126,7 +129,9 @@ class Steady(Gated):
 
 def wishing(state, control, dims):
     task = with_beside(tasks.control)(state, control, dims)
-    return task._replace(given=(*task.given, Field("shareT", ())))
+    return task._replace(
+        given=(*task.given, Field("shareT", (), Role.FINAL, of="share"))
+    )
 
 
 def test_the_denoising_error_of_a_planner_takes_the_share_at_the_end_of_the_window():

@@ -1,10 +1,10 @@
-"""Quantities of a layout: walls at which they vanish."""
+"""Quantities of a layout: what they must say, and walls at which they vanish."""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from wdno.wavelets.field import Field
+from wdno.wavelets.field import DERIVED, Field, Role
 from wdno.wavelets.layout import WaveletLayout
 
 DIMS = ("time", "y", "x")
@@ -33,9 +33,24 @@ def test_walls_along_an_axis_of_others_are_refused():
         Field("u0", ("x",), walls=("time",))
 
 
+@pytest.mark.parametrize("role", Role)
+def test_derived_fields_and_no_others_name_what_they_are_of(role):
+    of, other = ("u", "") if role in DERIVED else ("", "u")
+    assert Field("v", ("x",), role, of).of == of
+    message = f"'v' is {role.value} and of '{other}'. Correct one of the two"
+    with pytest.raises(ValueError, match=message):
+        Field("v", ("x",), role, other)
+
+
+@pytest.mark.parametrize(("name", "level"), [("", 0), ("u", -1)])
+def test_a_quantity_has_a_name_and_a_level(name, level):
+    with pytest.raises(ValueError, match=f"name '{name}' and level {level}. Correct"):
+        Field(name, ("x",), level=level)
+
+
 @pytest.mark.parametrize("level", [0, 1])
 def test_layouts_are_inverses_between_walls_and_projections_elsewhere(level):
-    bounded = Field("u", ("time", "x"), level, walls=("x",))
+    bounded = Field("u", ("time", "x"), level=level, walls=("x",))
     layout = WaveletLayout(
         (bounded,), ("time", "x"), (8, 16), "bior2.4", ("periodization",) * 2
     )

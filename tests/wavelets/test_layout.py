@@ -69,24 +69,25 @@ def settings_of_layouts(draw):
         tuple(itertools.compress(dims, draw(st.tuples(*[st.booleans()] * len(dims)))))
         for _ in range(draw(st.integers(1, 3)))
     ]
-    fields = [(f"q{i}", s, draw(st.integers(0, 1))) for i, s in enumerate(subsets)]
+    fields = [
+        Field(f"q{i}", s, level=draw(st.integers(0, 1))) for i, s in enumerate(subsets)
+    ]
     modes = (*EVEN, "zero", "symmetric", "periodic", "reflect", "antisymmetric")
     mode = tuple(draw(st.sampled_from(modes)) for _ in dims)
     grid = []
     for dim, name in zip(dims, mode, strict=True):
-        coarse = any(level and dim in own for _, own, level in fields)
+        coarse = any(q.level and dim in q.dims for q in fields)
         multiple = 2**levels if name in EVEN else 2 if coarse else 1
         count = draw(st.integers(2, 3))
         grid.append(multiple * count + (3 if multiple == 1 else 0))
     wavelet = draw(st.sampled_from(["haar", "db2"]))
-    return fields, dims, tuple(grid), wavelet, mode, levels
+    return tuple(fields), dims, tuple(grid), wavelet, mode, levels
 
 
 @given(settings_of_layouts())
 @settings(max_examples=15, deadline=None)
 def test_synthesis_inverts_analysis(arguments):
-    fields, *others = arguments
-    layout = WaveletLayout(tuple(Field(*field) for field in fields), *others)
+    layout = WaveletLayout(*arguments)
     scale = tuple(np.linspace(0.5, 20.0, len(layout.channels)))
     layout = dataclasses.replace(layout, scale=scale)
     wanted = data(layout, batch=2)
@@ -98,7 +99,11 @@ def test_synthesis_inverts_analysis(arguments):
 
 @pytest.mark.parametrize("wavelet", ["bior2.4", "db4", "rbio2.6", "coif2"])
 def test_synthesis_inverts_analysis_in_three_dimensions(wavelet):
-    fields = [Field("u", DIMS), Field("u0", DIMS[1:]), Field("inflow", DIMS[::2], 1)]
+    fields = [
+        Field("u", DIMS),
+        Field("u0", DIMS[1:]),
+        Field("inflow", DIMS[::2], level=1),
+    ]
     mode = ("symmetric", "periodization", "zero")
     layout = WaveletLayout((*fields, NU), DIMS, (6, 8, 10), wavelet, mode, levels=2)
     wanted = data(layout, batch=1)

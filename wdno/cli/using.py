@@ -65,6 +65,7 @@ def refine(
     conditions: Positional[Path],
     output: Positional[Path],
     factor: int = 2,
+    members: int | None = None,
     steps: int = 1,
     eta: float = 0.0,
     seed: int = 0,
@@ -78,6 +79,7 @@ def refine(
             the fine grid.
         output: NetCDF file to write.
         factor: ratio of the resolutions: 2, 4, 8, …
+        members: refinements of each trajectory; one by default, no ensemble.
         steps: denoiser calls per window.
         eta: noise of the sampler, 0 deterministic to 1 ancestral.
         seed: seed of the sampler.
@@ -91,6 +93,7 @@ def refine(
         given[state].isel(time=0, drop=True),
         given[control],
         factor=factor,
+        members=members,
         sampler=ddim(eta),
         steps=steps,
         key=jax.random.key(seed),

@@ -1,6 +1,7 @@
 """Between labelled data and a model: coordinates, attributes, batches, members."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -48,13 +49,9 @@ def batch_keys(key: PRNGKeyArray, batch: Mapping[str, int]) -> RowKeys:
     Row (n, m) of the axes (sample, member) gets ``fold_in(fold_in(key, n), m)``: with
     another number of samples or members the draws of the others stay as they are.
     """
-    keys = row_keys(key, 1)[:0]
-    for depth, extent in enumerate(batch.values()):
-        if depth == 0:
-            keys = row_keys(key, extent)
-        else:
-            inner = jax.vmap(jax.random.fold_in, (None, 0))
-            keys = jax.vmap(inner, (0, None))(keys, jnp.arange(extent)).reshape(-1)
+    keys = key[None]
+    for extent in batch.values():
+        keys = jax.vmap(partial(row_keys, batch=extent))(keys).reshape(-1)
     return keys
 
 

@@ -4,6 +4,7 @@ Which axes it doubles, and how much of a record it refines at once, its layout s
 (`Layout.refinement`, `Layout.span`).
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
@@ -18,6 +19,7 @@ from wdno.inference.batching import (
     batch_keys,
     in_batches,
     record_coords,
+    with_members,
 )
 from wdno.inference.rollout import rollout
 from wdno.operator.model import WDNO
@@ -33,6 +35,8 @@ from wdno.trajectory import (
 )
 
 
+# Labelled data are never traced: within a transform they are computed with at once.
+@jax.ensure_compile_time_eval()
 def super_resolve(
     model: WDNO,
     coarse: Labelled,
@@ -40,6 +44,7 @@ def super_resolve(
     control: Labelled | None = None,
     *,
     factor: int = 2,
+    members: int | None = None,
     sampler: Sampler | None = None,
     steps: int = 1,
     batch_size: int = 256,
@@ -66,6 +71,7 @@ def super_resolve(
         control: controls on the finest grid: ``factor * M`` rows, or one more that
             closes the record and does not act; left out if the model has none.
         factor: ratio of the finest grid to the coarse one along each refined axis.
+        members: refinements of each trajectory; adds the dimension "member".
         sampler: deterministic DDIM by default.
         steps: denoiser calls per window.
         batch_size: trajectories computed at once; bounds the memory and changes
@@ -75,8 +81,8 @@ def super_resolve(
 
     Returns:
         States and controls on the finest grid, with the initial state at the first
-        instant; members of an ensemble are refined one by one. What the model generates
-        beside them has NaN there.
+        instant; members that the coarse states have are refined one by one. What the
+        model generates beside them has NaN there.
 
     Raises:
         ValueError: before any sampling, if the model is no refiner, `factor` is not a
@@ -95,6 +101,7 @@ def super_resolve(
     over_time = control if model.control else coarse
     coords = record_coords(refiners[-1], over_time, extents[0])
     fields, batch = _inputs(coarse, initial, control, model, coords, factor)
+    fields, batch = with_members(fields, batch, members)
     refined = np.argmax(model.targets.refinement)
 
     def run(known: Fields, keys: RowKeys) -> Fields:

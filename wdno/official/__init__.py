@@ -7,6 +7,7 @@ from flax import nnx
 
 from wdno.diffusion.denoiser import Denoiser, freeze
 from wdno.diffusion.preconditioning import DiscreteVariancePreserving
+from wdno.networks import Shape
 from wdno.official.array_layout import TiledConditions, TiledTargets
 from wdno.official.inpainting import Inpainting, InpaintingConfig
 from wdno.official.kinds import KINDS, Kind
@@ -49,9 +50,8 @@ def import_model(kind: Kind, tensors: Mapping[str, np.ndarray] | None = None) ->
     given = TiledConditions(kind.tiling, kind.given)
 
     def fresh() -> Inpainting:
-        shape = InpaintingConfig(kind.network)
-        counts = len(targets.dims), len(targets.channels), len(given.channels)
-        return Inpainting(shape, *counts, rngs=nnx.Rngs(0))
+        shape = Shape(len(targets.dims), len(targets.channels), len(given.channels))
+        return Inpainting(InpaintingConfig(kind.network), shape, rngs=nnx.Rngs(0))
 
     # No parameters are drawn that are replaced at once.
     backbone = freeze(fresh() if tensors is None else nnx.eval_shape(fresh))

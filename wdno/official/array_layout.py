@@ -31,12 +31,13 @@ class _Tiled:
 
     def __post_init__(self) -> None:
         """Check once what every later call relies on."""
-        names = [quantity.name for quantity in self.fields]
-        unknown = [name for name in names if self.tiling.record(name) is None]
-        if unknown or not names:
+        found = [self.tiling.record(quantity.name) for quantity in self.fields]
+        own = [(quantity.name, quantity.dims) for quantity in self.fields]
+        if not own or own != [(r.name, r.dims) for r in found if r is not None]:
             raise ValueError(
-                f"The fields of a tiled layout are records of its array, "
-                f"{list(self.tiling.channels)}, but got {names}. Correct the names."
+                "The fields of a tiled layout are records of its array, "
+                f"{list(self.tiling.channels)}, on the axes of these, but got {own}. "
+                "Correct names and axes."
             )
 
     @property

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from wdno._json import register
+from wdno._ranges import CountOrNone
 from wdno.official.records import Geometry, Record
 from wdno.official.tiling import Known, Packed, Records
 from wdno.wavelets.packing import Packing, subband_keys
@@ -29,7 +30,7 @@ class Subbands:
     """
 
     record: Record
-    ends: tuple[tuple[int, int], ...] = ()
+    ends: tuple[tuple[CountOrNone, CountOrNone], ...] = ()
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -42,7 +43,7 @@ class Subbands:
 
     def check(self, on: Geometry) -> None:
         """The array holds all coefficients."""
-        _require_room(on, on.dims, self._extents(on))
+        _require_room(on, self.record.dims, self._extents(on))
 
     def pack(self, on: Geometry, records: Records, like: Array) -> Packed:
         """Transform and `place`."""
@@ -117,7 +118,7 @@ class Bands:
         """The array holds all coefficients, and its axis a whole number of bands."""
         count = sum(2 ** len(record.dims) for record in self.records)
         extent = on.padded[on.dims.index(self.axis)]
-        if extent % count:
+        if not self.records or extent % count:
             raise ValueError(
                 f"Bands are equal parts of an axis, but {count} bands of "
                 f"{[record.name for record in self.records]} do not divide {extent} "

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from wdno._json import register
+from wdno._ranges import Count, check_counts
 from wdno._typing import Fields
 from wdno.wavelets.packing import Packing
 
@@ -30,6 +31,16 @@ class Geometry:
     padded: tuple[int, ...]
     wavelet: str
     mode: str
+
+    def __post_init__(self) -> None:
+        """Refuse grids that cannot be."""
+        check_counts(extents=self.extents, padded=self.padded)
+        if not len(self.dims) == len(self.extents) == len(self.padded):
+            raise ValueError(
+                "An array has an extent for records and one for itself along each of "
+                f"the axes {self.dims}, but got {self.extents} and {self.padded}. Give "
+                "one each."
+            )
 
     def packing(self, dims: Sequence[str], ratio: Sequence[int] = ()) -> Packing:
         """The transform of a record on some axes, of a grid coarser by a ratio."""
@@ -60,7 +71,17 @@ class Record:
     after: int = 0
     mode: str = "edge"
     fine: str = ""
-    ratio: tuple[int, ...] = ()
+    ratio: tuple[Count, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse more instants than one on either side, and unknown ways of padding."""
+        known = self.mode in ("edge", "constant")
+        if not {self.before, self.after} <= {0, 1} or not known:
+            raise ValueError(
+                "A record has 0 or 1 instants before and after its frames, found by "
+                f"mode 'edge' or 'constant', but {self.name!r} has {self.before} and "
+                f"{self.after} by {self.mode!r}. Correct them."
+            )
 
     def coarser(self, ratio: tuple[int, ...]) -> "Record":
         """The record "<name>_coarse" of every so many samples of this one."""

@@ -3,8 +3,7 @@
 `wdno.super_resolve` runs official refiners as it runs others: coarse states come as
 fields, which any model, solver or measurement may have made. The official inference
 hands coefficients on instead, and lays out two conditions otherwise than its training.
-For its numbers, a `Context` is made here in place of `prepare` of
-`wdno.operator.generation`:
+For its numbers, a `Context` is made here in place of `generation.prepare`:
 
     coarse = written_over(prepare(base, known), z)  # z: sampled
     context = handed_on(refiner, known_finer, base, coarse)

@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float
 
 from wdno._json import register
 from wdno.official.records import Geometry, Record
+from wdno.wavelets.packing import check_scale
 
 Packed = Float[Array, "batch *padded channel"]
 Known = Bool[np.ndarray, "*padded channel"]
@@ -72,13 +73,16 @@ class Tiling:
 
     def __post_init__(self) -> None:
         """Check once what every later call relies on."""
-        if self.scale and len(self.scale) != len(self.channels):
-            raise ValueError(
-                f"A tiling has one scale per channel, {len(self.channels)} here, but "
-                f"got {len(self.scale)}. Was this scale made for another?"
-            )
+        dims = self.geometry.dims
         for slot in self.slots:
+            for record in slot.records:
+                if record.dims != tuple(dim for dim in dims if dim in record.dims):
+                    raise ValueError(
+                        f"A record has axes of the array, {dims}, in that order, but "
+                        f"{record.name!r} has {record.dims}. Rename them."
+                    )
             slot.check(self.geometry)
+        check_scale(self.scale, self.channels)
 
     @cached_property
     def channels(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from wdno.diffusion.schedules import Schedule
 from wdno.operator.domain import Domain
 from wdno.operator.residual import Residual
 from wdno.operator.tasks import keys_of
-from wdno.wavelets.field import Role
+from wdno.wavelets.field import DERIVED, Role
 from wdno.wavelets.protocols import Conditions, Layout
 
 
@@ -37,7 +37,8 @@ class WDNO:
             whole fields are.
 
     Raises:
-        ValueError: the two layouts have different coefficient grids.
+        ValueError: the two layouts have different axes or coefficient grids, the
+            domain has other axes, or a field is of one that is not there.
     """
 
     targets: Layout = field(metadata={"static": True})
@@ -54,6 +55,20 @@ class WDNO:
                 "Targets and given fields share one coefficient grid, but got "
                 f"{self.targets.coefficient_grid} and {self.given.coefficient_grid}. "
                 "Give both layouts the same grid, wavelet, mode and levels."
+            )
+        dims = self.targets.dims
+        if self.given.dims != dims or len(self.domain.spacing) != len(dims):
+            raise ValueError(
+                "Layouts and domain of a model have the same axes, but targets have "
+                f"{dims}, given fields {self.given.dims}, and the domain has "
+                f"{len(self.domain.spacing)} spacings. Correct one of them."
+            )
+        quantities = (*self.targets.fields, *self.given.fields)
+        known = {q.name for q in quantities if q.role not in DERIVED}
+        if lost := [q.name for q in quantities if q.of and q.of not in known]:
+            raise ValueError(
+                "Initial, final and coarse values are `of` a quantity of the model, "
+                f"{sorted(known)}, but {lost} are of others. Correct the names."
             )
 
     @property
@@ -146,7 +161,7 @@ class WDNO:
             self,
             targets=self.targets.on(grid),
             given=self.given.on(grid),
-            domain=self.domain._replace(spacing=spacing),
+            domain=dataclasses.replace(self.domain, spacing=spacing),
         )
 
 

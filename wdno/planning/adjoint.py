@@ -18,6 +18,7 @@ import optax
 from jaxtyping import Float, Int
 from tqdm import tqdm
 
+from wdno._arrays import not_finite
 from wdno._functions import ByValue, by_value
 from wdno._typing import Constraint, Fields, Objective
 from wdno.planning.optimizer import Iterate, Problem, Solve, advance, begin, lbfgs
@@ -158,7 +159,7 @@ def check_solver(solve: Solve, known: Fields, controls: Fields) -> None:
         raise ValueError(
             "Descent needs a solver that JAX can differentiate with respect to the "
             f"controls, but JAX says: {error}. Write it in jax.numpy with loops of "
-            "fixed length, or plan without it (polish=0)."
+            "fixed length, or plan without a polish."
         ) from error
     for name, values in gradient.items():
         if not (jnp.isfinite(values).all() and values.any()):
@@ -180,11 +181,9 @@ def _sensitivity(solve: ByValue[Solve], known: Fields, controls: Fields) -> Fiel
 
 def _require_finite(start: Iterate) -> None:
     leaves = [np.asarray(leaf) for leaf in (start.value, *start.slope.values())]
-    good = np.stack([np.isfinite(x).reshape(len(x), -1).all(axis=1) for x in leaves])
-    good = good.all(axis=0)
-    if not good.all():
+    if (bad := np.any([not_finite(x) for x in leaves], axis=0)).any():
         raise ValueError(
             "A descent starts where objective and gradient are finite, but they are "
-            f"not in {(~good).sum()} of {len(good)} rows. Start from weaker controls, "
+            f"not in {bad.sum()} of {len(bad)} rows. Start from weaker controls, "
             "or check the objective for division by zero and roots at 0."
         )

@@ -3,6 +3,7 @@
 from functools import partial
 from math import inf
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
@@ -23,6 +24,8 @@ from wdno.planning.planner import Planner
 from wdno.trajectory import over_intervals, to_batch, to_dataset
 
 
+# Labelled data are never traced: within a transform they are computed with at once.
+@jax.ensure_compile_time_eval()
 def control_loop(
     planner: Planner,
     system: System,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import jax
 import numpy as np
 import xarray as xr
 from jaxtyping import PRNGKeyArray
@@ -19,6 +20,8 @@ from wdno.planning.planner import Planner
 from wdno.trajectory import static_fields, to_batch, to_dataset
 
 
+# Labelled data are never traced: within a transform they are computed with at once.
+@jax.ensure_compile_time_eval()
 def control(
     planner: Planner,
     initial: Labelled,

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 from tqdm import tqdm
 
+from wdno._arrays import not_finite
 from wdno._typing import Fields
 from wdno.diffusion.keys import row_keys, row_normal
 from wdno.planning.adjoint import System
@@ -69,11 +70,10 @@ def _achieved(
     forces = {name: f + pushes[name] for name, f in acting.items() if name in pushes}
     states = system.solve({**state, **acting, **forces})
     for name in names:
-        good = np.isfinite(states[name]).reshape(len(states[name]), -1).all(axis=1)
-        if not good.all():
+        if (bad := not_finite(np.asarray(states[name]))).any():
             raise ValueError(
                 f"The solution must stay finite, but {name} diverged in row "
-                f"{int(np.argmin(good))} ({int((~good).sum())} in all). Bound the "
+                f"{int(np.argmax(bad))} ({int(bad.sum())} in all). Bound the "
                 "controls by a constraint, or weaken the disturbance."
             )
     return {name: states[name] for name in names}

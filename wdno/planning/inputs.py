@@ -5,10 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
+from wdno._arrays import same_points
 from wdno.inference.batching import Labelled
 from wdno.operator.model import WDNO
 from wdno.planning.adjoint import System
 from wdno.trajectory import at_instant, named, static_fields
+from wdno.wavelets.field import Role
 
 Grid = dict[str, np.ndarray]
 
@@ -71,15 +73,26 @@ def check_same_grid(system: System, coords: Mapping[str, np.ndarray]) -> None:
     """Raise ValueError unless a system has these coordinates, up to the time origin."""
     for name, expected in coords.items():
         came = np.asarray(system.coords[name])
-        same = len(came) == len(expected)
-        if same:
-            shift = came[0] - expected[0] if name == "time" else 0.0
-            spacing = expected[1] - expected[0]
-            same = np.abs(came - shift - expected).max() < 1e-3 * abs(spacing)
-        if not same:
+        shift = came[0] - expected[0] if name == "time" else 0.0
+        if not same_points(came - shift, expected):
             raise ValueError(
                 "A system is controlled on the grid of the model, with its time step, "
                 f"but along {name!r} it has {len(came)} points {came[:3]} … and the "
                 f"model {len(expected)} points {expected[:3]} …. Make a system with "
                 "these."
             )
+
+
+_KNOWN_TO_PLANNERS = (Role.INITIAL, Role.FINAL, Role.STATIC, Role.PAST)
+
+
+def require_planner(model: WDNO) -> None:
+    """Raise ValueError unless a model generates states and controls from their ends."""
+    others = [q.name for q in model.given.fields if q.role not in _KNOWN_TO_PLANNERS]
+    if not model.state or not model.planned or others:
+        raise ValueError(
+            "Planning takes a model of the control task, which generates states and "
+            "controls given initial (and final) states, but this one generates "
+            f"{[q.name for q in model.targets.fields]} given "
+            f"{[q.name for q in model.given.fields]}. Load a planner."
+        )

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, DTypeLike, Float
 
+from wdno._arrays import not_finite
 from wdno._functions import by_value
 from wdno._typing import Constraint, Fields, Guidance, Objective
 from wdno.diffusion.guidance import Strength, check_objective, compose, guide, project
@@ -18,8 +19,12 @@ from wdno.operator.generation import generate, sample_shape
 from wdno.operator.model import WDNO
 from wdno.planning.adjoint import System, check_solver, descend
 from wdno.planning.constraints import check_constraint
-from wdno.planning.inputs import check_same_grid, grid, on_horizon
-from wdno.wavelets.field import Role
+from wdno.planning.inputs import (
+    check_same_grid,
+    grid,
+    on_horizon,
+    require_planner,
+)
 
 
 class Polish(NamedTuple):
@@ -33,6 +38,10 @@ class Polish(NamedTuple):
 
     system: System
     steps: int
+
+    def over(self, frames: int) -> "Polish":
+        """The same descent over so many frames."""
+        return self._replace(system=self.system.over(frames))
 
 
 @jax.tree_util.register_pytree_node_class
@@ -94,7 +103,7 @@ class Planner:
 
     def __post_init__(self) -> None:
         """Refuse at once what needs no data to be seen."""
-        _require_planner(self.model)
+        require_planner(self.model)
         self.model.schedule(self.steps)  # raises for a wrong number of steps
         if self.polish is not None:
             if self.polish.steps < 1:
@@ -102,9 +111,8 @@ class Planner:
                     "Plans are polished by one step or more, but got "
                     f"{self.polish.steps}. Ask for more, or leave the polish out."
                 )
-            check_same_grid(
-                self.polish.system.over(self.model.window), grid(self.model)
-            )
+            polish = self.polish.over(self.model.window)
+            check_same_grid(polish.system, grid(self.model))
 
     def over(self, frames: int) -> "Planner":
         """The same planner for plans of so many frames.
@@ -126,7 +134,9 @@ class Planner:
         """
         plan = _plan(self, known, keys)
         _require_finite(plan)
-        return plan if self.polish is None else self._polished(known, plan)
+        if self.polish is None:
+            return plan
+        return self._polished(self.polish.over(self.model.window), known, plan)
 
     def try_out(self, few: Fields) -> None:
         """Raise ValueError where the planner could not work on rows like these."""
@@ -139,19 +149,16 @@ class Planner:
             controls = {name: fields[name] for name in self.model.planned}
             if self.constraint is not None:
                 check_constraint(self.constraint, controls, self.model.planned)
-            check_solver(self._solver().solve, few, controls)
+            system = self.polish.over(self.model.window).system
+            check_solver(system.solve, few, controls)
 
-    def _solver(self) -> System:
-        """The system of the polish, over the horizon."""
-        return self.polish.system.over(self.model.window)  # pyright: ignore
-
-    def _polished(self, known: Fields, plan: Fields) -> Fields:
+    def _polished(self, polish: Polish, known: Fields, plan: Fields) -> Fields:
         found = descend(
-            self._solver().solve,
+            polish.system.solve,
             known,
             {name: plan[name] for name in self.model.planned},
             self.objective,
-            steps=self.polish.steps,  # pyright: ignore
+            steps=polish.steps,
             constraint=self.constraint,
         )
         solved = (*self.model.state, *self.model.auxiliary)
@@ -231,24 +238,9 @@ def _informed(objective: Objective, known: Fields) -> Objective:
 
 def _require_finite(plan: Fields) -> None:
     for name, values in plan.items():
-        good = np.isfinite(np.asarray(values)).reshape(len(values), -1).all(axis=1)
-        if not good.all():
+        if (bad := not_finite(np.asarray(values))).any():
             raise ValueError(
-                f"Plans must be finite, but {name} has NaN or Inf in {(~good).sum()} "
-                f"of {len(good)} rows. Lower the strength: no step may overshoot the "
+                f"Plans must be finite, but {name} has NaN or Inf in {bad.sum()} "
+                f"of {len(bad)} rows. Lower the strength: no step may overshoot the "
                 "minimum of the objective further than it was away."
             )
-
-
-_KNOWN_TO_PLANNERS = (Role.INITIAL, Role.FINAL, Role.STATIC, Role.PAST)
-
-
-def _require_planner(model: WDNO) -> None:
-    others = [q.name for q in model.given.fields if q.role not in _KNOWN_TO_PLANNERS]
-    if not model.state or not model.planned or others:
-        raise ValueError(
-            "Planning takes a model of the control task, which generates states and "
-            "controls given initial (and final) states, but this one generates "
-            f"{[q.name for q in model.targets.fields]} given "
-            f"{[q.name for q in model.given.fields]}. Load a planner."
-        )

@@ -85,7 +85,7 @@ class WindowBatches:
 
 
 ERROR_LENGTH = 3.0
-"""Length over which errors of `perturb_coarse` states are alike, in cells."""
+"""Length over which errors of `perturb_coarse` are alike, in cells."""
 
 
 def perturb_coarse(
@@ -101,7 +101,7 @@ def perturb_coarse(
     between 0 and 1 for each row.
 
     Args:
-        states: what is perturb_coarse.
+        states: what is perturbed.
         shift: standard deviation of the displacement at a = 1, in cells.
         noise: standard deviation of the rest at a = 1, in units of the states.
         draw: source of the randomness.

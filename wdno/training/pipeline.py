@@ -30,7 +30,7 @@ def train(
     resume: bool = False,
     clock: Callable[[], float] = time.perf_counter,
 ) -> WDNO:
-    """Train the model of a recipe on labelled trajectories; see `wdno.training.fit`.
+    """Train the model of a recipe on labelled trajectories; see `fit`.
 
     Args:
         recipe: model and noise levels.
