@@ -60,6 +60,15 @@ def test_globals_that_are_read_count(monkeypatch):
     assert found[0] == found[1] != found[2]
 
 
+def test_a_function_stays_itself_when_what_it_closes_over_changes():
+    """As for `jax.jit`; a counter of calls must not make it another one."""
+    counted = []
+    function = lambda x: counted.append(x)  # noqa: E731
+    before = by_value(function)
+    function(1)
+    assert by_value(function) == before and hash(by_value(function)) == hash(before)
+
+
 def test_functions_over_tracers_are_equal_to_themselves_alone():
     def traced(x):
         first, second = (by_value(lambda y: x * y) for _ in range(2))

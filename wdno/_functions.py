@@ -18,12 +18,25 @@ import cloudpickle
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ByValue(Generic[T]):
-    """A value with a key that stands for it in comparisons."""
+    """A value with a key that stands for it in comparisons with others."""
 
-    value: T = field(compare=False, repr=False)
+    value: T = field(repr=False)
     key: Hashable
+
+    def __eq__(self, other: object) -> bool:
+        """The same object, whatever has changed around it, or one that does the same.
+
+        The first is what `jax.jit` asks of a function too.
+        """
+        if not isinstance(other, ByValue):
+            return NotImplemented
+        return self.value is other.value or self.key == other.key
+
+    def __hash__(self) -> int:
+        """Of what neither of the two can change: the code of a function, or the type."""
+        return hash(getattr(self.value, "__code__", type(self.value)))
 
 
 def by_value(value: T) -> ByValue[T]:

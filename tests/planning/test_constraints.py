@@ -159,7 +159,7 @@ def test_bad_bounds(low, high):
 
 
 def test_bad_masks():
-    with pytest.raises(ValueError, match="excludes all_of control. Is it inverted"):
+    with pytest.raises(ValueError, match="excludes every control. Is it inverted"):
         region("f", np.zeros(8, bool))
     with pytest.raises(ValueError, match="is boolean, but that of 'f' is float64"):
         region("f", np.ones(8))
@@ -199,7 +199,7 @@ BAD = {
     "not finite": (only(lambda f: jnp.log(f)), "must be finite, but its 'f'"),
     "scales": (only(lambda f: f / 2), "'f' changed"),
     "shifts a state": (lambda s: {**s, "u": s["u"] + 1}, "'u' changed"),
-    "one control": (only(jnp.zeros_like), r"excludes all_of control \['f'\]"),
+    "one control": (only(jnp.zeros_like), r"excludes every control \['f'\]"),
     "nothing left": (all_of(region("f", MASK), region("f", ~MASK)), "excludes every"),
 }
 

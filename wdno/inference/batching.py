@@ -94,8 +94,20 @@ def in_batches(
     }
 
 
+def record_from(model: WDNO, frames: int, start: Labelled) -> dict[str, np.ndarray]:
+    """Coordinates of a record that begins at the time of `start`, the first it has.
+
+    Without a time it begins where the domain of the model does.
+    """
+    coords = model.domain.coords(model.targets.dims, (frames, *model.targets.grid[1:]))
+    if "time" in start.coords:
+        elapsed = coords["time"] - coords["time"][0]
+        coords["time"] = elapsed + float(np.ravel(start["time"])[0])
+    return coords
+
+
 def record_coords(
-    model: WDNO, over_time: Labelled | None, frames: int | None
+    model: WDNO, over_time: Labelled, frames: int | None
 ) -> dict[str, np.ndarray]:
     """Expected coordinates of a record that begins with the first row of `over_time`.
 
@@ -106,7 +118,7 @@ def record_coords(
         frames: of the record. By default every row of the controls but the last acts;
             without controls there is one window.
     """
-    if over_time is not None and model.control:
+    if model.control:
         frames = _acting(over_time, frames)
     elif frames is None:
         frames = model.window
@@ -115,11 +127,7 @@ def record_coords(
             f"A record has at least one frame, but {frames} were asked for. Ask for "
             "more."
         )
-    coords = model.domain.coords(model.targets.dims, (frames, *model.targets.grid[1:]))
-    if over_time is not None and "time" in over_time.coords:
-        elapsed = coords["time"] - coords["time"][0]
-        coords["time"] = elapsed + float(np.ravel(over_time["time"])[0])
-    return coords
+    return record_from(model, frames, over_time)
 
 
 def _acting(control: Labelled, frames: int | None) -> int:

@@ -1,7 +1,5 @@
 """Simulate labelled data: initial states and controls in, trajectories out."""
 
-from collections.abc import Mapping
-
 import jax
 import numpy as np
 import xarray as xr
@@ -16,6 +14,7 @@ from wdno.inference.batching import (
     batch_keys,
     in_batches,
     record_coords,
+    record_from,
     with_members,
 )
 from wdno.inference.rollout import rollout
@@ -46,7 +45,7 @@ def simulate(
             parameter of the equation, is a coordinate of theirs.
         control: controls on (sample, time, *space), ``control[k]`` acting from t_k to
             t_(k+1), for any number of frames; left out if the model has none, or with
-            `frames` if nothing acts.
+            `frames` if nothing acts from the time of the initial states on.
         members: size of the ensemble; adds the dimension "member". A member's draws
             depend on the key and the numbers of sample and member alone.
         frames: length of the record. By default every row of `control` but the last
@@ -71,11 +70,9 @@ def simulate(
         >>> forecast = wdno.simulate(model, truth.u.isel(time=0), truth.f,
         ...                          members=16, key=jax.random.key(1))
     """
+    control = _calm(model, initial, frames) if control is None else control
     coords = record_coords(model, control, frames)
     count = len(coords["time"]) - 1
-    if control is None and frames is not None:
-        control = _calm(model, coords)
-    control = xr.Dataset() if control is None else control
     acting = control.isel(time=slice(count), missing_dims="ignore")
     fields, batch = to_inputs(
         initial, acting, coords, model.initial, model.control, model.static
@@ -100,8 +97,14 @@ def simulate(
     )
 
 
-def _calm(model: WDNO, coords: Mapping[str, np.ndarray]) -> xr.Dataset:
-    """Controls that are zero throughout."""
+def _calm(model: WDNO, initial: Labelled, frames: int | None) -> xr.Dataset:
+    """Controls that are zero throughout, from the time of the initial state on."""
+    if model.control and frames is None:
+        raise ValueError(
+            f"This model is driven by {list(model.control)}, but no control is given. "
+            "Give it, or with `frames` the length of a record in which nothing acts."
+        )
+    coords = record_from(model, max(frames or model.window, 1), initial)
     nothing = np.zeros([len(points) for points in coords.values()], np.float32)
     return xr.Dataset(
         {name: (tuple(coords), nothing) for name in model.control}, dict(coords)

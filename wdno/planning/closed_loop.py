@@ -15,11 +15,12 @@ from wdno.inference.batching import (
     attributes,
     batch_keys,
     in_batches,
+    record_from,
     with_members,
 )
 from wdno.planning.adjoint import System
 from wdno.planning.feedback import ControlInterval, run
-from wdno.planning.inputs import check_same_grid, grid_from, read_states
+from wdno.planning.inputs import check_same_grid, read_states
 from wdno.planning.planner import Planner
 from wdno.trajectory import over_intervals, to_batch, to_dataset
 
@@ -95,7 +96,7 @@ def control_loop(
     _check_noise(observation_noise)
     model = planner.model
     planners = _planners(planner, every)
-    coords = grid_from(model, model.window, initial)
+    coords = record_from(model, model.window, initial)
     check_same_grid(system.over(model.window), coords)
     arrays = read_states(model, initial, target)
     if disturbance is not None:

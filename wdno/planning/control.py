@@ -12,10 +12,11 @@ from wdno.inference.batching import (
     attributes,
     batch_keys,
     in_batches,
+    record_from,
     with_members,
 )
 from wdno.operator.model import WDNO
-from wdno.planning.inputs import grid_from, read_states
+from wdno.planning.inputs import read_states
 from wdno.planning.planner import Planner
 from wdno.trajectory import static_fields, to_batch, to_dataset
 
@@ -71,7 +72,7 @@ def control(
         >>> achieved = wdno.systems.run(system, u0, plan.f)
     """
     model = planner.model
-    coords = grid_from(model, model.window, initial)
+    coords = record_from(model, model.window, initial)
     known, batch = to_batch(read_states(model, initial, target), coords)
     known, batch = with_members(known, batch, members)
     planner.try_out({name: f[: max(batch_size, 1)] for name, f in known.items()})
@@ -112,7 +113,7 @@ def best_plan(plans: xr.Dataset) -> xr.Dataset:
 
 def _static(model: WDNO, initial: Labelled) -> dict[str, xr.Variable]:
     """What the model is given that never changes, checked."""
-    space = {d: x for d, x in grid_from(model, 1, initial).items() if d != "time"}
+    space = {d: x for d, x in record_from(model, 1, initial).items() if d != "time"}
     found = static_fields(initial, model.static, space)
     return {name: array.variable for name, array in found.items()}
 

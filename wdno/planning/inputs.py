@@ -21,15 +21,6 @@ def grid(model: WDNO, frames: int | None = None) -> Grid:
     return model.domain.coords(model.targets.dims, (frames, *model.targets.grid[1:]))
 
 
-def grid_from(model: WDNO, frames: int, initial: Labelled) -> Grid:
-    """Coordinates of a record that begins at the time of the initial state."""
-    coords = grid(model, frames)
-    if "time" in initial.coords and "time" not in initial.dims:
-        elapsed = coords["time"] - coords["time"][0]
-        coords["time"] = elapsed + float(initial["time"])
-    return coords
-
-
 def read_states(
     model: WDNO, initial: Labelled, target: Labelled | None
 ) -> dict[str, xr.DataArray]:
