@@ -22,10 +22,11 @@ test: $(VENV)/.installed-test ## the fast tests
 test-slow: $(VENV)/.installed-test ## the tests that take more than ten seconds each
 	$(PYTEST) -m slow
 
-lint: $(VENV)/.installed-lint ## style, formatting and static types
+lint: $(VENV)/.installed-lint ## style, formatting, static types and layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	$(BIN)/lint-imports
 
 format: $(VENV)/.installed-lint ## rewrite the files in the house format
 	$(BIN)/ruff check --fix .

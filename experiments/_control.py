@@ -70,27 +70,26 @@ def interval(values: Array | np.ndarray) -> list[float]:
 
 def late_plan(
     base: wdno.WDNO,
-    planner: wdno.WDNO,
+    planner: wdno.Planner,
     problems: Problems,
     horizon: int,
     key: PRNGKeyArray,
-    **how: Any,
+    members: int | None = None,
 ) -> Forces:
     """Let the flow run free, as the base model foresees it, then plan for the rest.
 
     Viscosity and walls make the flow forget: what acts before the horizon costs energy
     and hardly changes the end.
     """
+    lead_in = SYSTEM.frames - horizon
+    calm = wdno.simulate(base, problems.initial, frames=lead_in, key=key)
     plan = wdno.control(
-        planner,
-        problems.initial,
-        OBJECTIVE,
+        planner.over(horizon),
+        calm.isel(time=-1),
         target=problems.goal,
-        frames=horizon,
-        wait=SYSTEM.frames - horizon,
-        simulator=base,
+        members=members,
         key=key,
-        **how,
     )
-    plan = wdno.best_plan(plan) if "member" in plan.dims else plan
+    plan = plan if members is None else wdno.best_plan(plan)
+    plan = wdno.trajectory.append(calm, plan)
     return jnp.asarray(plan.f.transpose("sample", "time", "x").values[:, :-1])

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from wdno._typing import Fields
 from wdno.diffusion.keys import RowKeys
-from wdno.inference.batching import in_batches
+from wdno.inference.batching import batch_keys, in_batches
 from wdno.networks.fourier import SpectralConvolution
 from wdno.training.batches import WindowBatches
 from wdno.training.loop import TrainingConfig, Validate, fit
@@ -248,5 +248,5 @@ def forecast(
             for n in model.state
         }
 
-    states = in_batches(run, fields, 256, jax.random.key(0))
+    states = in_batches(run, fields, 256, batch_keys(jax.random.key(0), batch))
     return to_dataset({**fields, **states}, coords, model.state, control, None, batch)

@@ -19,11 +19,6 @@ SYSTEM = Smoke()
 FIELDS = ("density", "vx", "vy", "smoke")
 
 
-def objective(fields: Fields) -> jax.Array:
-    """Share of the smoke that has not come into the target exit at the end."""
-    return leakage(fields["smoke"])
-
-
 class Scenes(NamedTuple):
     """Smoke that no training has seen, and the way-point controls it came with."""
 
@@ -38,8 +33,8 @@ class Scenes(NamedTuple):
         initial = xr.DataArray(
             np.asarray(inputs["density0"]), space, ("sample", "y", "x"), name="density"
         )
-        landscape = {name: (("y", "x"), v) for name, v in SYSTEM.static.items()}
-        return cls(initial.assign_coords(landscape), inputs)
+        static = {name: (("y", "x"), v) for name, v in SYSTEM.static.items()}
+        return cls(initial.assign_coords(static), inputs)
 
     @property
     def still(self) -> Fields:
@@ -60,7 +55,7 @@ class Scenes(NamedTuple):
         """What the solver at 128 x 128 makes of controls from the true initial smoke.
 
         ``J`` is the leakage with smoke counted once; ``J_dwell`` counts it again at
-        all_of step in an exit, as the official evaluation does; ``energy`` is the mean
+        every step in an exit, as the official evaluation does; ``energy`` is the mean
         of c² over both components, time and space; ``outside`` is the largest control
         outside the ring. Means with 95 % bootstrap intervals.
         """
@@ -82,14 +77,13 @@ ALLOWED = all_of(*(region(name, SYSTEM.ring) for name in SYSTEM.control))
 
 
 def sampled(
-    planner: wdno.WDNO,
+    model: wdno.WDNO,
     scenes: Scenes,
     key: PRNGKeyArray,
     *,
-    steps: int = 8,
-    strength: float = 0.0,
     goal: float = 1.2,
-    samples: int | None = None,
+    members: int | None = None,
+    **how: Any,
 ) -> Fields:
     """Controls of sampled plans.
 
@@ -97,18 +91,14 @@ def sampled(
     and a wish pulls only so far (chosen on scenes of another seed).
     """
     plan = wdno.control(
-        planner,
+        wdno.Planner(model, leakage, constraint=ALLOWED, **({"steps": 8} | how)),
         scenes.initial,
-        objective,
         target=xr.Dataset({"smoke": xr.DataArray(np.float32(goal))}),
-        strength=strength,
-        steps=steps,
-        samples=samples,
-        constraint=ALLOWED,
+        members=members,
         batch_size=25,
         key=key,
     )
-    return controls_of(plan if samples is None else wdno.best_plan(plan))
+    return controls_of(plan if members is None else wdno.best_plan(plan))
 
 
 def simulated(

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from wdno.networks import NETWORKS
+from wdno.networks import Shape, register
 from wdno.networks.layers import (
     Condition,
     Embedding,
@@ -21,8 +21,8 @@ from wdno.networks.layers import (
 
 
 @dataclass(frozen=True)
-class UNetConfig:
-    """Shape of a `UNet`.
+class AttentionUNetConfig:
+    """Configuration of an `AttentionUNet`.
 
     Attributes:
         widths: features per resolution, finest first; each step halves the grid.
@@ -62,39 +62,34 @@ class ResidualBlock(nnx.Module):
         return h + (x if self.skip is None else self.skip(x))
 
 
-class UNet(nnx.Module):
-    """U-Net backbone: ``unet(x, c_noise, cond)`` with the shape of x.
+@register(AttentionUNetConfig)
+class AttentionUNet(nnx.Module):
+    """U-Net that attends at its coarsest resolution: ``unet(x, c_noise, cond)``.
 
     Takes any grid: a resolution with an odd extent is halved by rounding up.
     """
 
     def __init__(
-        self,
-        config: UNetConfig,
-        axes: int,
-        channels: int,
-        condition_channels: int,
-        *,
-        rngs: nnx.Rngs,
+        self, config: AttentionUNetConfig, shape: Shape, *, rngs: nnx.Rngs
     ) -> None:
         """Create all layers; see `wdno.networks.build` for the arguments."""
         self.config = config
         widths, embedding = config.widths, 2 * config.widths[0]
-        kernel = (3,) * axes
+        kernel = (3,) * shape.axes
         zeros = nnx.initializers.zeros
 
         def block(inputs: int, width: int) -> ResidualBlock:
-            return ResidualBlock(axes, inputs, width, embedding, rngs=rngs)
+            return ResidualBlock(shape.axes, inputs, width, embedding, rngs=rngs)
 
         self.embedding = NoiseEmbedding(embedding, rngs=rngs)
-        inputs = channels + condition_channels
+        inputs = shape.channels + shape.condition_channels
         self.stem = nnx.Conv(inputs, widths[0], kernel, rngs=rngs)
         self.down = nnx.List(
             nnx.List(block(width, width) for _ in range(config.blocks))
             for width in widths
         )
         self.halve = nnx.List(
-            nnx.Conv(fine, coarse, (2,) * axes, strides=2, rngs=rngs)
+            nnx.Conv(fine, coarse, (2,) * shape.axes, strides=2, rngs=rngs)
             for fine, coarse in itertools.pairwise(widths)
         )
         self.attention = SelfAttention(widths[-1], config.heads, rngs=rngs)
@@ -110,7 +105,9 @@ class UNet(nnx.Module):
             for width in widths
         )
         self.norm = nnx.RMSNorm(widths[0], rngs=rngs)
-        self.head = nnx.Conv(widths[0], channels, kernel, kernel_init=zeros, rngs=rngs)
+        self.head = nnx.Conv(
+            widths[0], shape.channels, kernel, kernel_init=zeros, rngs=rngs
+        )
 
     def __call__(
         self, x: Features, c_noise: Float[Array, " batch"], cond: Condition
@@ -146,7 +143,7 @@ def upsample(
 
 
 @dataclass(frozen=True)
-class MixerConfig:
+class GatedMixerConfig:
     """Dense mixing along time and space of patches on one fixed grid of tokens."""
 
     tokens: tuple[int, ...]
@@ -155,7 +152,7 @@ class MixerConfig:
     depth: int = 6
 
 
-class MixerBlock(nnx.Module):
+class GatedMixerBlock(nnx.Module):
     """A dense matrix over all tokens, then a modulated perceptron over channels."""
 
     def __init__(self, tokens: int, width: int, *, rngs: nnx.Rngs) -> None:
@@ -176,24 +173,27 @@ class MixerBlock(nnx.Module):
         return tokens + self.outer(nnx.gelu(self.inner(h)))
 
 
-class Mixer(nnx.Module):
+@register(GatedMixerConfig)
+class GatedMixer(nnx.Module):
     """Patches, dense token mixing (MLP-Mixer, arXiv 2105.01601, gated), patches."""
 
-    def __init__(self, config, axes, channels, condition_channels, *, rngs):
-        self.patch, width = config.patch, config.width
+    def __init__(
+        self, config: GatedMixerConfig, shape: Shape, *, rngs: nnx.Rngs
+    ) -> None:
+        self.config, self.patch, width = config, config.patch, config.width
         self.embedding = NoiseEmbedding(width, rngs=rngs)
         patching = {"kernel_size": config.patch, "strides": config.patch}
-        inputs = channels + condition_channels
+        inputs = shape.channels + shape.condition_channels
         self.embed = nnx.Conv(inputs, width, padding="VALID", **patching, rngs=rngs)
         count = 1
         for n, patch in zip(config.tokens, config.patch, strict=True):
             count *= -(-n // patch)
         self.position = nnx.Param(0.02 * rngs.normal((count, width)))
         self.blocks = nnx.List(
-            MixerBlock(count, width, rngs=rngs) for _ in range(config.depth)
+            GatedMixerBlock(count, width, rngs=rngs) for _ in range(config.depth)
         )
         self.head = nnx.ConvTranspose(
-            width, channels, padding="VALID", **patching, rngs=rngs
+            width, shape.channels, padding="VALID", **patching, rngs=rngs
         )
 
     def __call__(self, x, c_noise, cond):
@@ -204,6 +204,3 @@ class Mixer(nnx.Module):
         for block in self.blocks:
             tokens = block(tokens, embedding)
         return crop(self.head(tokens.reshape(grid.shape)), x.shape[1:-1])
-
-
-NETWORKS.update({UNetConfig: UNet, MixerConfig: Mixer})

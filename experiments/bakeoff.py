@@ -18,7 +18,7 @@ from pathlib import Path
 
 import jax
 import tyro
-from backbones import MixerConfig, UNetConfig
+from backbones import AttentionUNetConfig, GatedMixerConfig
 
 from wdno import metrics
 from wdno.networks import FourierConfig, TransformerConfig
@@ -32,9 +32,9 @@ BASE = RECIPES["burgers-simulation"]
 PEAKED = replace(BASE, noise=NoiseLevels())
 ARMS: dict[str, Recipe] = {
     "fourier": PEAKED,
-    "unet": replace(PEAKED, network=UNetConfig((96, 128, 192), blocks=1)),
+    "unet": replace(PEAKED, network=AttentionUNetConfig((96, 128, 192), blocks=1)),
     "transformer": replace(PEAKED, network=TransformerConfig((1, 2), 192, 6, 6)),
-    "mixer": replace(PEAKED, network=MixerConfig((4, 30), (1, 1), 192, 6)),
+    "mixer": replace(PEAKED, network=GatedMixerConfig((4, 30), (1, 1), 192, 6)),
     "wide noise": BASE,
     "one level": replace(BASE, levels=1, network=FourierConfig((16, 32), 32, 4)),
     "whole trajectory": replace(

@@ -48,7 +48,7 @@ def main(config: Config) -> None:
             model,
             part.u.isel(time=0),
             part.f,
-            samples=members,
+            members=members,
             sampler=sampler,
             steps=steps,
             key=key,

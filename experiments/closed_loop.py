@@ -18,6 +18,7 @@ from _control import OBJECTIVE, SYSTEM, Problems, late_plan
 from _results import record
 
 import wdno
+from wdno.systems import run
 from wdno.systems.forces import gaussian
 
 
@@ -47,9 +48,13 @@ def main(config: Config) -> None:
     steady = np.repeat(push[:, None], SYSTEM.frames, axis=1)
     coords = {"time": SYSTEM.coords["time"][:-1], "x": SYSTEM.coords["x"]}
     steady = xr.DataArray(steady, coords, ("sample", "time", "x"))
-    planner, base = wdno.load(config.planner), wdno.load(config.base)
-    how = {"strength": 0.0, "steps": config.steps, "key": key}
-    blind = late_plan(base, planner, problems, config.horizon, **how)
+    base = wdno.load(config.base)
+    planner = wdno.Planner(wdno.load(config.planner), OBJECTIVE, steps=config.steps)
+    blind = late_plan(base, planner, problems, config.horizon, key)
+    lead_in = SYSTEM.frames - config.horizon
+    early, late = (
+        steady.isel(time=part) for part in (slice(lead_in), slice(lead_in, None))
+    )
     results = {}
     for strength in config.disturbances:
         for noise in config.noises:
@@ -60,19 +65,19 @@ def main(config: Config) -> None:
             print(strength, noise, row["open loop"])
             for every in config.every:
                 begin = time.perf_counter()
+                free = run(SYSTEM.over(lead_in), problems.initial, strength * early)
+                free["f"] = xr.zeros_like(free.f)  # the disturbance is no control
                 loop = wdno.control_loop(
-                    planner,
+                    planner.over(config.horizon),
                     SYSTEM,
-                    problems.initial,
-                    OBJECTIVE,
+                    free.u.isel(time=-1),
                     every=every,
-                    frames=SYSTEM.frames,
-                    horizon=config.horizon,
                     target=problems.goal,
-                    disturbance=strength * steady,
+                    disturbance=strength * late,
                     observation_noise=noise,
-                    **how,
+                    key=key,
                 )
+                loop = wdno.trajectory.append(free, loop)
                 seconds = time.perf_counter() - begin
                 row[f"every {every}"] = problems.scored(
                     *(jnp.asarray(part.values) for part in (loop.u, loop.f)), seconds

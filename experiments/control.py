@@ -9,6 +9,7 @@ import time
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -47,8 +48,11 @@ def main(config: Config) -> None:
     key = jax.random.key(config.seed + 2)
     results, plans = {}, {}
 
-    def arm(name: str, model: wdno.WDNO, **how) -> None:
-        plan = partial(late_plan, base, model, problems, config.horizon, key, **how)
+    def arm(
+        name: str, model: wdno.WDNO, members: int | None = None, **how: Any
+    ) -> None:
+        planner = wdno.Planner(model, OBJECTIVE, **how)
+        plan = partial(late_plan, base, planner, problems, config.horizon, key, members)
         plan()  # compiles
         begin = time.perf_counter()
         plans[name] = jax.block_until_ready(plan())
@@ -57,15 +61,15 @@ def main(config: Config) -> None:
         print(f"{name:24s}", results[name], flush=True)
 
     planner = wdno.load(config.planner)
-    once = {"strength": 0.0, "steps": 1}
-    often = {"strength": 0.0, "steps": config.steps}
+    once, often = {"steps": 1}, {"steps": config.steps}
     guided = {"strength": config.strength, "steps": config.steps}
     arm("one call", planner, **once)
     arm(f"{config.steps} calls", planner, **often)
     arm("guided", planner, **guided)
-    arm(f"best of {config.samples}", planner, **guided, samples=config.samples)
+    arm(f"best of {config.samples}", planner, **guided, members=config.samples)
     for n in config.polish:
-        arm(f"one call, polish {n}", planner, **once, polish=n, system=SYSTEM)
+        polish = wdno.Polish(SYSTEM, n)
+        arm(f"one call, polish {n}", planner, **once, polish=polish)
     if config.rival.exists():
         rival = wdno.load(config.rival)
         arm("no wavelets, one call", rival, **once)

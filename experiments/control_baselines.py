@@ -19,13 +19,10 @@ import tyro
 from _control import OBJECTIVE, SYSTEM, Problems
 from _pid import pid, tune
 from _results import record
-from flax import nnx
 from scipy.fft import dct
 
 import wdno
 from wdno._typing import Constraint, Fields
-from wdno.diffusion.samplers import ddim
-from wdno.operator.model import generate
 from wdno.planning.adjoint import descend
 
 
@@ -107,18 +104,12 @@ def main(config: Config) -> None:
     steered = jax.block_until_ready(pid(SYSTEM, u0, goal, gains))
     note("pid", steered, time.perf_counter() - begin, gains=gains._asdict())
 
-    graph, parameters = nnx.split(wdno.load(config.surrogate))
-    key = jax.random.key(0)
+    model = wdno.load(config.surrogate)
 
     def forecast(inputs: Fields) -> Fields:
         """The mean of the simulation model, which is one call a window."""
-        model, u0, pieces = nnx.merge(graph, parameters), inputs["u0"], []
-        for n in range(0, SYSTEM.frames, model.window):
-            known = {"u0": u0, "f": inputs["f"][:, n : n + model.window]}
-            fields = generate(model, known, ddim(), model.schedule(1), key)
-            u0 = fields["u"][:, -1]
-            pieces.append(fields["u"])
-        return {"u": jnp.concatenate(pieces, axis=1)}
+        initial, control = {"u0": inputs["u0"]}, {"f": inputs["f"]}
+        return wdno.rollout(model, initial, control, key=jax.random.key(0))
 
     late = SYSTEM.over(config.horizon)
     descent("lbfgs", SYSTEM.solve, config.lbfgs_steps)

@@ -32,7 +32,6 @@ from _era5 import (
 from _era5_picture import draw
 from _era5_scores import scores, statistics
 from _results import record
-from flax import nnx
 
 import wdno
 from wdno.diffusion.samplers import dpmpp_2m
@@ -41,7 +40,6 @@ from wdno.operator import tasks
 from wdno.training.loop import TrainingConfig
 from wdno.training.pipeline import train
 from wdno.training.recipes import RECIPES, Recipe
-from wdno.wavelets.field import Field
 from wdno.weather import ATTRIBUTION
 
 RECIPE = "era5-t2m"
@@ -110,7 +108,7 @@ class Best:
     def __call__(self, model: Any) -> dict[str, float]:
         value = self.error(model)
         if value < self.least:
-            self.least, self.model = value, nnx.clone(model)
+            self.least, self.model = value, jax.tree.map(jnp.asarray, model)
         return {"validation_error": value}
 
 
@@ -122,14 +120,11 @@ def problem_of(config: Config) -> Problem:
 
 def recipe_of(config: Config) -> Recipe:
     """The shipped recipe for windows, past and network of this run."""
-    before = tuple(
-        Field(f"{NAME}_{hours}h_before", ("latitude", "longitude"))
-        for hours in config.past
-    )
+    before = tuple(f"{NAME}_{hours}h_before" for hours in config.past)
     return replace(
         RECIPES[RECIPE],
         window=config.lead,
-        beside=tasks.Task((), before),
+        beside=tasks.Task((), tasks.past(before, ("latitude", "longitude"))),
         network=config.network,
     )
 
@@ -162,7 +157,7 @@ def ensemble(model: wdno.WDNO, members: int, steps: int) -> Forecaster:
         part[[NAME]].isel(time=0),
         part[list(model.control)],
         frames=model.window,
-        samples=members,
+        members=members,
         sampler=dpmpp_2m(),
         steps=steps,
         key=jax.random.fold_in(jax.random.key(1), n),

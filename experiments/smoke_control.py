@@ -19,11 +19,12 @@ import numpy as np
 import tyro
 from _control import interval
 from _results import RESULTS, record
-from _smoke import ALLOWED, SYSTEM, Scenes, objective, sampled
+from _smoke import ALLOWED, SYSTEM, Scenes, sampled
 
 import wdno
 from wdno._typing import Fields
 from wdno.planning.adjoint import descend
+from wdno.planning.objectives import leakage
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def main(config: Config) -> None:
             return
         known = {"density0": scenes.inputs["density0"][:count]}
         start = {part: c[:count] for part, c in start.items()}
-        how = {"objective": objective, "constraint": ALLOWED}
+        how = {"objective": leakage, "constraint": ALLOWED}
         one = jax.tree.map(lambda a: a[:1], (known, start))
         descend(SYSTEM.solve, *one, steps=1, **how)  # compiles
         found = descend(SYSTEM.solve, known, start, steps=steps, **how)
@@ -81,7 +82,7 @@ def main(config: Config) -> None:
     plans = partial(sampled, planner, scenes, key)
     once, often = {"steps": 1, "goal": 1.0}, {"steps": config.steps}
     guided = {**often, "goal": 1.0, "strength": config.strength}
-    many = {**often, "samples": config.samples}
+    many = {**often, "members": config.samples}
     arm("no control", lambda: scenes.still)
     arm("way-points", lambda: scenes.waypoints)
     plan = plans(**often)  # compiles

@@ -83,7 +83,7 @@ def main(config: Config) -> None:
     results = {str(n): one_sample(n) for n in config.steps}
     part = truth.isel(sample=slice(config.ensemble_samples))
     how = {"sampler": ddim(1.0), "steps": config.ensemble_steps}
-    found, seconds = forecast(part, samples=config.members, **how)
+    found, seconds = forecast(part, members=config.members, **how)
     ensemble: dict[str, Any] = {"seconds_per_ensemble": seconds}
     for name in FIELDS[:3]:
         table = metrics.summary(found[name], part[name])

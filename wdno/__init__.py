@@ -9,30 +9,37 @@ ICLR 2025 (arXiv 2412.04833). See `wdno.load`, `wdno.simulate`, `wdno.metrics` a
 import importlib
 from typing import Any
 
-from wdno import metrics, wavelets
+from wdno import metrics, trajectory, wavelets
 from wdno.diffusion import guidance, noise, samplers
 from wdno.inference.rollout import rollout
 from wdno.inference.simulate import simulate
 from wdno.inference.super_resolution import super_resolve
 from wdno.operator import tasks
-from wdno.operator.checkpoint import load, read_card, save, shipped
+from wdno.operator.checkpoint import annotate, load, read_card, save, shipped
 from wdno.operator.domain import Domain
-from wdno.operator.model import WDNO, generate, training_loss
+from wdno.operator.generation import generate
+from wdno.operator.model import WDNO
 from wdno.operator.tasks import Task
 from wdno.planning import adjoint, constraints, objectives
 from wdno.planning.closed_loop import control_loop
 from wdno.planning.control import best_plan, control
+from wdno.planning.planner import Planner, Polish
+from wdno.training.loss import training_loss
 from wdno.trajectory import open_trajectories
-from wdno.wavelets.field import Field
+from wdno.wavelets.field import Field, Role
 from wdno.wavelets.layout import WaveletLayout
 
 __all__ = [
     "WDNO",
     "Domain",
     "Field",
+    "Planner",
+    "Polish",
+    "Role",
     "Task",
     "WaveletLayout",
     "adjoint",
+    "annotate",
     "best_plan",
     "constraints",
     "control",
@@ -54,6 +61,7 @@ __all__ = [
     "super_resolve",
     "tasks",
     "training_loss",
+    "trajectory",
     "wavelets",
 ]
 

@@ -29,7 +29,7 @@ from _results import best, record  # noqa: E402
 from wdno import official  # noqa: E402
 from wdno.diffusion.samplers import ddim  # noqa: E402
 from wdno.official.training import training_loss  # noqa: E402
-from wdno.operator.model import generate  # noqa: E402
+from wdno.operator.generation import generate  # noqa: E402
 
 KNOWN = {
     "burgers: forward pass": 0.40,
@@ -86,17 +86,16 @@ def main(config: Config) -> None:
         )
 
     for system in ("smoke", "burgers"):
-        model = official.assemble(official.KINDS[f"{system}-simulation"])
+        model = official.import_model(official.KINDS[f"{system}-simulation"])
         fields = made_up(model, 1)
         cond = model.given.analysis(fields)
         x = jnp.ones((*cond.shape[:-1], cond.shape[-1] // 2), jnp.float32)
         sigma = jnp.ones(1, jnp.float32)
-        graph, state = nnx.split(model.denoiser)
-        forward = jax.jit(lambda state, *a, graph=graph: nnx.merge(graph, state)(*a))
+        forward = jax.jit(lambda denoiser, *a: denoiser(*a))
         name = f"{system}: forward pass"
-        note(name, partial(forward, state, x, sigma, cond), config.repeats)
+        note(name, partial(forward, model.denoiser, x, sigma, cond), config.repeats)
 
-    run = nnx.jit(generate, static_argnames=("sampler",))
+    run = jax.jit(generate, static_argnames=("sampler",))
     sigmas, key = model.schedule(config.steps), jax.random.key(0)
     known_fields = {q.name: fields[q.name] for q in model.given.fields}
     note(
@@ -105,18 +104,19 @@ def main(config: Config) -> None:
         1,
     )
 
-    loss = training_loss(model.schedule, model.targets.tiling.divisor.tolist())
+    loss = training_loss(model, model.schedule, model.targets.tiling.divisor.tolist())
+    backbone = model.denoiser.backbone.thaw()
     batch = made_up(model, config.batch)
-    optimizer = nnx.Optimizer(model, optax.adam(1e-4), wrt=nnx.Param)
+    optimizer = nnx.Optimizer(backbone, optax.adam(1e-4), wrt=nnx.Param)
 
     @nnx.jit
-    def update(model, optimizer, batch, key):
-        value, gradient = nnx.value_and_grad(loss)(model, batch, key)
-        optimizer.update(model, gradient)
+    def update(backbone, optimizer, batch, key):
+        value, gradient = nnx.value_and_grad(loss)(backbone, batch, key)
+        optimizer.update(backbone, gradient)
         return value
 
     name = f"burgers: update of {config.batch}"
-    note(name, lambda: update(model, optimizer, batch, key), 1)
+    note(name, lambda: update(backbone, optimizer, batch, key), 1)
 
 
 if __name__ == "__main__":

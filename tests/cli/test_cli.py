@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from served import serving
+from torch_archive import saved
 
 import wdno
 from wdno import cli, io
@@ -16,14 +17,13 @@ from wdno.cli import making
 from wdno.cli.fetching import amount
 from wdno.cli.making import duration
 from wdno.diffusion import samplers
-from wdno.io import torch_files
 from wdno.networks import FourierConfig, MultiplierConfig
 from wdno.operator import tasks
 from wdno.systems import Advection, Burgers, CompressibleNavierStokes, Smoke, Waves
 from wdno.training import recipes
 from wdno.training.recipes import Recipe
 from wdno.trajectory import coarsen, save
-from wdno.wavelets.field import Field
+from wdno.wavelets.field import Field, Role
 
 TINY = Recipe(
     ("u",), ("f",), 4, levels=1, network=FourierConfig((2, 2), 4, 1), batch_size=2
@@ -147,7 +147,7 @@ def test_control_plans_by_a_name_or_by_a_file(files, tmp_path, capsys):
     cli.main(f"{plan} --members 2".split())
     named = xr.load_dataset(tmp_path / "plan.nc")
     assert dict(named.f.sizes) == {"sample": 6, "time": 5, "x": 16}
-    cli.main(f"{plan} --wait 4 --frames 4 --simulator {files / 'run/model'}".split())
+    cli.main(f"{plan} --lead-in 4 --frames 4 --simulator {files / 'run/model'}".split())
     late = xr.load_dataset(tmp_path / "plan.nc")
     assert dict(late.f.sizes) == {"sample": 6, "time": 9, "x": 16}
     assert not late.f[:, :4].any() and late.f[:, 4:].any()
@@ -187,7 +187,8 @@ def test_control_steers_to_a_share(files, tmp_path, monkeypatch):
     own = {"cell_methods": "time: point"}
     smoke = grown.where(data.time > 0).astype(np.float32).assign_attrs(own)
     save(data.assign(smoke=smoke), tmp_path / "data.nc")
-    beside = tasks.Task((Field("smoke", ("time",)),), (Field("smokeT", ()),))
+    wish = Field("smokeT", (), Role.FINAL, of="smoke")
+    beside = tasks.Task((Field("smoke", ("time",)),), (wish,))
     trained(tmp_path, tmp_path, replace(TINY, task=tasks.control, beside=beside))
     goals, control = [], wdno.control
 
@@ -322,7 +323,7 @@ def test_public_files_are_listed_without_any_name(capsys):
 
 
 def test_public_files_are_planned_then_fetched(tmp_path, capsys, monkeypatch):
-    pytest.importorskip("pooch")
+    pytest.importorskip("requests")
     content = bytes(range(250)) * 10
     (tmp_path / "a.hdf5").write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
@@ -435,10 +436,10 @@ def imported(shared, hasty, tmp_path_factory):
         tensors = {n[6:]: golden[n] for n in golden.files if n.startswith("param/")}
     stored = {f"model.{name}": tensor for name, tensor in tensors.items()}
     stored["betas"] = np.linspace(0, 1, 1000)
-    torch_files.write(stored, folder / "model-1.pt")
+    saved(folder / "model-1.pt", stored)
     halves = {name: tensor[: -(-len(tensor) // 2)] for name, tensor in tensors.items()}
     halves["extra.bias"] = halves.pop("final_conv.bias")
-    torch_files.write(halves, folder / "other.pt")
+    saved(folder / "other.pt", halves)
     command = f"import-official {folder / 'model-1.pt'} --kind burgers --width 8"
     cli.main(f"{command} --out {folder / 'model'}".split())
     return folder
@@ -448,8 +449,8 @@ def imported(shared, hasty, tmp_path_factory):
 def test_imported_models_simulate_official_data(imported, tmp_path):
     smooth = np.sin(np.pi * np.arange(1, 121) / 121).astype(np.float32)
     u = np.tile(smooth, (2, 81, 1)) * np.array([1, -0.5], np.float32)[:, None, None]
-    torch_files.write({"u": u, "f": 0.1 * u[:, 1:]}, tmp_path / "test")
-    truth = io.open_burgers(tmp_path / "test")
+    path = saved(tmp_path / "test", {"u": u, "f": 0.1 * u[:, 1:]})
+    truth = io.open_burgers(path)
     forecast = wdno.simulate(
         wdno.load(imported / "model"),
         truth.u.isel(time=0),

@@ -13,7 +13,7 @@ from wdno import super_resolve
 from wdno.diffusion.noise import per_row
 from wdno.diffusion.samplers import ddim
 from wdno.operator import tasks
-from wdno.operator.model import generate
+from wdno.operator.generation import generate
 from wdno.operator.residual import Interpolation, residuals
 from wdno.trajectory import coarsen, to_dataset
 

@@ -5,9 +5,9 @@ import sys
 import numpy as np
 import pytest
 import xarray as xr
+from torch_archive import archive, saved, stored
 
 from wdno import cli, io
-from wdno.io import torch_files
 from wdno.io.formats import LAYOUTS
 from wdno.trajectory import open_trajectories, save
 
@@ -17,25 +17,48 @@ def trajectories():
     return xr.Dataset(fields, {"time": [0.0, 1, 2], "x": np.arange(4.0)})
 
 
-def plane(**attrs):
-    fields = {
-        name: (("sample", "time", "y", "x"), np.ones((2, 3, 4, 5), "f4"))
-        for name in ("u", "v")
-    }
-    coords = {"time": [0.0, 1, 2], "y": np.arange(4.0), "x": np.arange(5.0)}
-    return xr.Dataset(fields, coords, attrs)
+def hdf5(path, arrays):
+    """A file of arrays by their path; skips the test where h5py is not installed."""
+    with pytest.importorskip("h5py").File(path, "w") as file:
+        for name, values in arrays.items():
+            file[name] = values
+
+
+LINE = np.arange(4.0)
+FLOW = {f"measured_data/{name}": np.ones((3, 4, 5), "f4") for name in ("u", "v")}
+
+
+def pdebench(path):
+    grid = {"t-coordinate": LINE, "x-coordinate": LINE}
+    hdf5(path, {"tensor": np.ones((2, 3, 4), "f4"), **grid})
+
+
+def pdebench_groups(path):
+    grid = {"0000/grid/t": LINE[:3], "0000/grid/x": LINE}
+    hdf5(path, {"0000/data": np.ones((3, 4, 1), "f4"), **grid})
+
+
+def the_well(path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(path, "w") as file:
+        file.attrs["n_trajectories"] = 2
+        file["t0_fields/u"] = np.ones((2, 3, 4), "f4")
+        flags = {"sample_varying": True, "time_varying": True}
+        file["t0_fields/u"].attrs.update(flags)
+        file["dimensions/time"], file["dimensions/x"] = LINE[:3], LINE
+        file["dimensions"].attrs["spatial_dims"] = ["x"]
+
+
+def simulations(folder):
+    folder.mkdir(exist_ok=True)
+    for n in range(2):
+        hdf5(folder / f"{n:04d}.h5", FLOW)
 
 
 def weather():
-    dims = ("sample", "time", "latitude", "longitude")
     dates = np.datetime64("2020-01-01", "ns") + np.arange(3) * np.timedelta64(6, "h")
-    coords = {
-        "time": 6.0 * np.arange(3),
-        "valid_time": (("sample", "time"), dates[None]),
-        "latitude": [-45.0, 45],
-        "longitude": [0.0, 90, 180, 270],
-    }
-    return xr.Dataset({"t": (dims, np.ones((1, 3, 2, 4), "f4"))}, coords)
+    coords = {"time": dates, "latitude": [-45.0, 45], "longitude": [0.0, 90, 180, 270]}
+    return xr.Dataset({"t": (tuple(coords), np.ones((3, 2, 4), "f4"))}, coords)
 
 
 def smoke(folder):
@@ -47,42 +70,30 @@ def smoke(folder):
     np.save(scene / "Smoke.npy", draws.uniform(size=(3, 8)))
 
 
-def simulations(folder):
-    io.save_realpdebench(plane(), folder)
-
-
 def coefficients(path):
-    """A list is more than `wdno.io.torch_files.write` takes: see tests/test_io.py."""
-    from test_io import Storage, archive, tensor
-
     z = np.ones((2, 2, 4, 3, 5), np.float32)
-    steps = tuple(step // 4 for step in z.strides)
-    part = tensor(Storage("FloatStorage", "s0", z.size), z.shape, steps)
-    archive(path, {"coef": [part]}, s0=z)
+    archive(path, {"coef": [stored("s0", z)]}, s0=z)
 
 
 BURGERS = {"u": np.ones((2, 5, 120), "f4"), "f": np.ones((2, 4, 120), "f4")}
-NEEDS = {"pdebench": "h5py", "the-well": "h5py", "realpdebench": "h5py"}
 MADE = {
     "trajectories": lambda p: save(trajectories(), p),
-    "official-burgers": lambda p: torch_files.write(BURGERS, p),
+    "official-burgers": lambda p: saved(p, BURGERS),
     "official-coefficients": coefficients,
     "official-smoke": smoke,
-    "official-checkpoint": lambda p: torch_files.write(
-        {f"model.{n}.weight": np.ones((2, 3), "f4") for n in range(10)}, p
+    "official-checkpoint": lambda p: saved(
+        p, {f"model.{n}.weight": np.ones((2, 3), "f4") for n in range(10)}
     ),
-    "pdebench": lambda p: io.save_pdebench(trajectories(), p),
-    "the-well": lambda p: io.save_the_well(plane(dataset_name="flow"), p),
+    "pdebench": pdebench,
+    "the-well": the_well,
     "realpdebench": simulations,
-    "weatherbench": lambda p: io.save_weatherbench(weather(), p),
+    "weatherbench": lambda p: weather().to_netcdf(p),
 }
 
 
 @pytest.fixture(params=MADE)
 def made(request, tmp_path):
     """Name of a layout, and a file of it under a suffix that says nothing."""
-    if request.param in NEEDS:
-        pytest.importorskip(NEEDS[request.param])
     MADE[request.param](tmp_path / "file")
     return request.param, tmp_path / "file"
 
@@ -109,13 +120,11 @@ def test_layouts_are_described(made, capsys):
 
 
 def test_pdebench_groups_are_told_too(tmp_path):
-    pytest.importorskip("h5py")
-    io.save_pdebench(trajectories(), tmp_path / "a.h5", groups=True)
+    pdebench_groups(tmp_path / "a.h5")
     assert io.layout_of(tmp_path / "a.h5") == "pdebench"
 
 
 def test_one_simulation_is_told_too(tmp_path):
-    pytest.importorskip("h5py")
     simulations(tmp_path)
     assert io.layout_of(tmp_path / "0001.h5") == "realpdebench"
 
@@ -141,8 +150,8 @@ def test_zarr_folders_are_told(tmp_path):
     pytest.importorskip("zarr")
     trajectories().to_zarr(tmp_path / "a")
     assert io.layout_of(tmp_path / "a") == "trajectories"
-    io.save_weatherbench(weather(), tmp_path / "w.zarr")
-    assert io.layout_of(tmp_path / "w.zarr") == "weatherbench"
+    weather().to_zarr(tmp_path / "w")
+    assert io.layout_of(tmp_path / "w") == "weatherbench"
 
 
 def test_classic_netcdf_is_told(tmp_path):
@@ -153,7 +162,7 @@ def test_classic_netcdf_is_told(tmp_path):
 def test_without_h5py_netcdf_is_told_and_others_are_advised(tmp_path, monkeypatch):
     pytest.importorskip("h5py")
     save(trajectories(), tmp_path / "a")
-    io.save_pdebench(trajectories(), tmp_path / "b")
+    pdebench(tmp_path / "b")
     monkeypatch.setitem(sys.modules, "h5py", None)
     assert io.layout_of(tmp_path / "a") == "trajectories"
     with pytest.raises(ValueError, match=r"pip install 'wdno\[hdf5\]'"):

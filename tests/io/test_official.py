@@ -3,13 +3,23 @@
 import pickle
 import zipfile
 from collections import OrderedDict
-from dataclasses import dataclass
 
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
 import xarray as xr
+from torch_archive import (
+    ORDERED,
+    Call,
+    Named,
+    Storage,
+    archive,
+    encoded,
+    saved,
+    stored,
+    tensor,
+)
 
 from wdno import io
 from wdno.io import torch_files
@@ -20,79 +30,8 @@ def generator(seed=0):
     return np.random.default_rng(seed)
 
 
-# Files as torch.save writes them, made without it -------------------------------------
-
-
-@dataclass
-class Named:
-    """A function or class that the pickle refers to."""
-
-    module: str
-    name: str
-
-
-@dataclass
-class Call:
-    """What a named function returns for these arguments."""
-
-    function: Named
-    arguments: tuple
-
-
-@dataclass
-class Storage:
-    """The numbers kept beside the pickle."""
-
-    kind: str
-    name: str
-    count: int
-
-
-ORDERED = Named("collections", "OrderedDict")
 SYSTEM = Named("os", "system")
 PARAMETER = Named("torch._utils", "_rebuild_parameter")
-
-
-def encoded(value):
-    """Instructions of a pickle that put `value` on the stack."""
-    match value:
-        case Named():
-            return pickle.GLOBAL + f"{value.module}\n{value.name}\n".encode()
-        case Call():
-            return encoded(value.function) + encoded(value.arguments) + pickle.REDUCE
-        case Storage():
-            kind = Named("torch", value.kind)
-            address = ("storage", kind, value.name, "cpu", value.count)
-            return encoded(address) + pickle.BINPERSID
-        case dict():
-            pairs = b"".join(encoded(k) + encoded(v) for k, v in value.items())
-            return pickle.EMPTY_DICT + pickle.MARK + pairs + pickle.SETITEMS
-        case list():
-            items = b"".join(map(encoded, value))
-            return pickle.EMPTY_LIST + pickle.MARK + items + pickle.APPENDS
-        case tuple():
-            return pickle.MARK + b"".join(map(encoded, value)) + pickle.TUPLE
-        case _:
-            return pickle.dumps(value, 2)[2:-1]
-
-
-def tensor(storage, shape, strides, offset=0):
-    """The call that makes a tensor of a storage."""
-    hooks = Call(ORDERED, ())
-    arguments = (storage, offset, shape, strides, False, hooks)
-    return Call(Named("torch._utils", "_rebuild_tensor_v2"), arguments)
-
-
-def archive(path, value, compression=zipfile.ZIP_STORED, **storages):
-    """A file of `value` (or of these instructions), with arrays as its storages."""
-    program = value if isinstance(value, bytes) else b"\x80\2" + encoded(value) + b"."
-    with zipfile.ZipFile(path, "w", compression) as file:
-        file.writestr("any/data.pkl", program)
-        for name, array in storages.items():
-            file.writestr(f"any/data/{name}", array.tobytes())
-    return path
-
-
 SIX = Storage("FloatStorage", "s0", 6)
 NUMBERS = np.arange(6, dtype=np.float32)
 
@@ -116,10 +55,10 @@ each_type = pytest.mark.parametrize("dtype", [*WHOLE, *REAL, BRAIN])
 
 
 @each_type
-def test_written_tensors_are_read_back(tmp_path, dtype):
+def test_tensors_of_every_type_are_read(tmp_path, dtype):
     array = generator().integers(0, 100, (2, 3, 4)).astype(dtype)
-    torch_files.write({"a.weight": array}, tmp_path / "a.pt")
-    (name, back), *others = torch_files.read(tmp_path / "a.pt").items()
+    path = saved(tmp_path / "a.pt", {"a.weight": array})
+    (name, back), *others = torch_files.read(path).items()
     assert name == "a.weight" and not others and back.dtype == dtype
     np.testing.assert_array_equal(back, array)
 
@@ -133,27 +72,15 @@ def test_written_tensors_are_read_back(tmp_path, dtype):
 )
 def test_scalars_and_empty_tensors_keep_their_shape(tmp_path, shape):
     array = np.full(shape, 2.5)
-    torch_files.write({"a": array}, tmp_path / "a.pt")
-    back = torch_files.read(tmp_path / "a.pt")["a"]
+    back = torch_files.read(saved(tmp_path / "a.pt", {"a": array}))["a"]
     assert back.shape == shape
     np.testing.assert_array_equal(back, array)
-
-
-def test_views_are_written_by_their_values(tmp_path):
-    array = np.arange(24.0).reshape(4, 6)
-    views = {"turned": array.T, "stepped": array[::2, ::-3], "column": array[:, 1]}
-    torch_files.write(views, tmp_path / "a.pt")
-    back = torch_files.read(tmp_path / "a.pt")
-    assert list(back) == list(views)
-    for name, view in views.items():
-        np.testing.assert_array_equal(back[name], view)
 
 
 def test_tensors_anywhere_in_a_file_are_memory_maps_that_cannot_be_written(tmp_path):
     arrays = {f"{n}": generator(n).normal(size=2 * n + 1) for n in range(9)}
     arrays |= {"odd": np.ones(3, np.int8), "half": np.ones(5, np.float16)}
-    torch_files.write(arrays, tmp_path / "a.pt")
-    back = torch_files.read(tmp_path / "a.pt")
+    back = torch_files.read(saved(tmp_path / "a.pt", arrays))
     assert any(a.ctypes.data % a.itemsize for a in back.values())  # not aligned
     for name, array in arrays.items():
         np.testing.assert_array_equal(back[name], array)
@@ -161,13 +88,6 @@ def test_tensors_anywhere_in_a_file_are_memory_maps_that_cannot_be_written(tmp_p
         assert mapped(back[name])
         with pytest.raises(ValueError, match="read-only"):
             back[name][0] = 0
-
-
-def test_arrays_that_have_no_storage_are_refused(tmp_path):
-    arrays = {"a": np.ones(2), "z": np.ones(2, complex)}
-    with pytest.raises(ValueError, match=r"\['z'\] are \['complex128'\]. Cast them"):
-        torch_files.write(arrays, tmp_path / "a.pt")
-    assert not list(tmp_path.iterdir())
 
 
 def test_compressed_storages_are_read(tmp_path):
@@ -288,8 +208,7 @@ def test_absent_and_foreign_files_are_told(tmp_path):
 
 @pytest.mark.parametrize("share", [0, 0.3, 0.9, 0.999])
 def test_truncated_files_are_told(tmp_path, share):
-    path = tmp_path / "a.pt"
-    torch_files.write({"a": np.ones(500), "b": np.ones(500)}, path)
+    path = saved(tmp_path / "a.pt", {"a": np.ones(500), "b": np.ones(500)})
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(ValueError, match=r"a\.pt is not .*Is it complete"):
@@ -319,12 +238,11 @@ def test_damaged_archives_are_told(tmp_path, damage):
 
 
 @each_type
-def test_pytorch_reads_what_is_written(tmp_path, dtype):
+def test_pytorch_reads_the_files_made_here(tmp_path, dtype):
     torch = pytest.importorskip("torch")
     digits = generator().integers(0, 9, (2, 3)).astype(dtype)
-    arrays = {"flat": digits, "turned": digits.T, "empty": digits[:0]}
-    torch_files.write(arrays, tmp_path / "a.pt")
-    found = torch.load(tmp_path / "a.pt", weights_only=True)
+    arrays = {"flat": digits, "empty": digits[:0]}
+    found = torch.load(saved(tmp_path / "a.pt", arrays), weights_only=True)
     assert list(found) == list(arrays)
     for name, array in arrays.items():
         assert str(found[name].dtype) == f"torch.{np.dtype(dtype)}"
@@ -434,13 +352,8 @@ def flows():
     return {"u": u, "f": f}
 
 
-def written(path, arrays):
-    torch_files.write(arrays, path)
-    return path
-
-
 def test_burgers_flows_are_opened_on_their_grid(flows, tmp_path):
-    data = io.open_burgers(written(tmp_path / "train", flows))
+    data = io.open_burgers(saved(tmp_path / "train", flows))
     assert set(data) == {"u", "f"}
     assert not any(data[n].variable._in_memory for n in data)
     assert data.u.dims == data.f.dims == ("sample", "time", "x")
@@ -452,18 +365,8 @@ def test_burgers_flows_are_opened_on_their_grid(flows, tmp_path):
     np.testing.assert_array_equal(data.f.isel(sample=2, time=5), flows["f"][2, 5])
 
 
-def test_burgers_flows_are_saved_as_they_were(flows, tmp_path):
-    data = io.open_burgers(written(tmp_path / "train", flows))
-    turned = data.astype(np.float64).transpose("x", "sample", "time")
-    io.save_burgers(turned, tmp_path / "again")
-    again = torch_files.read(tmp_path / "again")
-    assert set(again) == {"u", "f"} and again["u"].dtype == np.float32
-    for name, array in flows.items():
-        np.testing.assert_array_equal(again[name], array)
-
-
 def test_loaded_flows_can_be_changed_without_changing_the_file(flows, tmp_path):
-    path = written(tmp_path / "train", flows)
+    path = saved(tmp_path / "train", flows)
     data = io.open_burgers(path).load()
     data.u[1, 0, 0] = 5.0
     assert data.u[1, 0, 0] == 5.0
@@ -471,7 +374,7 @@ def test_loaded_flows_can_be_changed_without_changing_the_file(flows, tmp_path):
 
 
 def test_one_loaded_flow_can_be_changed(flows, tmp_path):
-    data = io.open_burgers(written(tmp_path / "train", flows)).isel(sample=1).load()
+    data = io.open_burgers(saved(tmp_path / "train", flows)).isel(sample=1).load()
     data.u[0, 0] = 5.0
 
 
@@ -486,14 +389,14 @@ def test_one_loaded_flow_can_be_changed(flows, tmp_path):
 )
 def test_burgers_files_of_other_shapes_are_refused(flows, tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
-        io.open_burgers(written(tmp_path / "train", flows | change))
+        io.open_burgers(saved(tmp_path / "train", flows | change))
 
 
 @pytest.mark.parametrize("name", ["u", "f"])
 def test_burgers_files_without_an_array_are_refused(flows, tmp_path, name):
     del flows[name]
     with pytest.raises(ValueError, match=f"an array '{name}' .* holds .'[uf]'."):
-        io.open_burgers(written(tmp_path / "train", flows))
+        io.open_burgers(saved(tmp_path / "train", flows))
     with pytest.raises(ValueError, match="holds list"):
         io.open_burgers(archive(tmp_path / "list", [1]))
 
@@ -502,32 +405,23 @@ def test_burgers_files_without_an_array_are_refused(flows, tmp_path, name):
 def test_burgers_grids_that_are_no_part_of_the_finest_are_refused(tmp_path, points):
     flows = {"u": np.ones((1, 3, points)), "f": np.ones((1, 2, points))}
     with pytest.raises(ValueError, match=str(points)):
-        io.open_burgers(written(tmp_path / "train", flows))
+        io.open_burgers(saved(tmp_path / "train", flows))
 
 
 def test_burgers_files_without_samples_are_refused_or_opened_empty(tmp_path):
     flows = {"u": np.ones((0, 3, 120)), "f": np.ones((0, 2, 120))}
-    path = written(tmp_path / "train", flows)
+    path = saved(tmp_path / "train", flows)
     try:
         assert io.open_burgers(path).sizes["sample"] == 0
     except ValueError as error:
         assert "train" in str(error)
 
 
-def test_datasets_of_other_variables_are_not_saved(flows, tmp_path):
-    data = io.open_burgers(written(tmp_path / "train", flows))
-    with pytest.raises(ValueError, match=r"writes 'f' on .* got \['u'\]"):
-        io.save_burgers(data.drop_vars("f"), tmp_path / "new")
-    with pytest.raises(ValueError, match=r"writes 'u' on .* got \('time', 'x'\)"):
-        io.save_burgers(data.isel(sample=0), tmp_path / "new")
-    assert not (tmp_path / "new").exists()
-
-
 @pytest.mark.shared
 def test_positions_of_official_flows_are_those_of_the_finest_grid(shared, tmp_path):
     with np.load(shared / "data/burgers/official_solver_n2.npz") as official:
         u, f, start = (official[name] for name in ("u", "f", "u0_full"))
-    data = io.open_burgers(written(tmp_path / "train", {"u": u, "f": f}))
+    data = io.open_burgers(saved(tmp_path / "train", {"u": u, "f": f}))
     inner = np.rint(1921 * data.x.values).astype(int) - 1
     np.testing.assert_array_equal(data.u.isel(time=0), start[:, inner])
     assert data.time[-1] == 8
@@ -536,10 +430,7 @@ def test_positions_of_official_flows_are_those_of_the_finest_grid(shared, tmp_pa
 def test_cached_coefficients_are_opened_by_level(tmp_path):
     fine = generator(0).normal(size=(3, 2, 4, 6, 10)).astype(np.float32)
     coarse = generator(1).normal(size=(3, 2, 4, 3, 5)).astype(np.float32)
-    levels = [
-        tensor(Storage("FloatStorage", f"s{n}", z.size), z.shape, strides(z))
-        for n, z in enumerate((fine, coarse))
-    ]
+    levels = [stored("s0", fine), stored("s1", coarse)]
     path = archive(tmp_path / "coef", {"coef": levels}, s0=fine, s1=coarse)
     for level, z in enumerate((fine, coarse)):
         data = io.open_burgers_coefficients(path, level)
@@ -552,11 +443,7 @@ def test_cached_coefficients_are_opened_by_level(tmp_path):
         with pytest.raises(ValueError, match=f"has 2 levels and level {level} was"):
             io.open_burgers_coefficients(path, level)
     with pytest.raises(ValueError, match="has 0 levels"):
-        io.open_burgers_coefficients(written(tmp_path / "other", {"u": fine}))
-
-
-def strides(array):
-    return tuple(step // array.itemsize for step in array.strides)
+        io.open_burgers_coefficients(saved(tmp_path / "other", {"u": fine}))
 
 
 # Smoke --------------------------------------------------------------------------------
@@ -622,36 +509,6 @@ def test_smoke_counts_become_the_share_of_the_target(scenes):
         np.testing.assert_array_equal(data.buckets.isel(sample=n), counts)
         share = counts[:, 1].astype(float) / counts.astype(float).sum(1)
         np.testing.assert_allclose(data.smoke.isel(sample=n), share, rtol=1e-6)
-
-
-def test_smoke_is_saved_as_it_was(scenes, tmp_path):
-    io.save_smoke(io.open_smoke(scenes[0]).transpose("x", ...), tmp_path / "again")
-    folders = sorted((tmp_path / "again").iterdir())
-    assert [f.name for f in folders] == ["sim_000003", "sim_000012"]
-    for folder, arrays in zip(folders, scenes[1], strict=True):
-        assert {f.stem for f in folder.iterdir()} == arrays.keys()
-        for name, array in arrays.items():
-            again = np.load(folder / f"{name}.npy")
-            assert again.dtype == np.float32
-            np.testing.assert_array_equal(again, array)
-
-
-def test_scenes_without_numbers_are_counted(scenes, tmp_path):
-    io.save_smoke(io.open_smoke(scenes[0]).drop_vars("scene"), tmp_path / "again")
-    names = sorted(f.name for f in (tmp_path / "again").iterdir())
-    assert names == ["sim_000000", "sim_000001"]
-
-
-@pytest.mark.parametrize("name", ["cx", "buckets"])
-def test_smoke_without_a_variable_is_not_saved(scenes, tmp_path, name):
-    with pytest.raises(ValueError, match=f"writes '{name}' on"):
-        io.save_smoke(io.open_smoke(scenes[0]).drop_vars(name), tmp_path / "again")
-    assert not list((tmp_path / "again").rglob("*.npy"))
-
-
-def test_smoke_without_samples_is_not_saved(scenes, tmp_path):
-    with pytest.raises(ValueError, match="'sample'"):
-        io.save_smoke(io.open_smoke(scenes[0]).isel(sample=0), tmp_path / "again")
 
 
 def test_folders_without_scenes_are_told(scenes, tmp_path):

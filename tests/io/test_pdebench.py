@@ -1,11 +1,9 @@
 """Files of PDEBench, written here as its generators write them."""
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-import xarray as xr
 
 from wdno import io
 from wdno.io import hdf5
@@ -124,11 +122,6 @@ def test_darcy_flow_is_steady(tmp_path):
     assert data.nu.dims == ("sample", "x", "y") and not in_memory(data)
     np.testing.assert_array_equal(data.nu, draw(3, 8, 6, seed=1))
     assert "cell_methods" not in data.nu.attrs
-    io.save_pdebench(data, tmp_path / "again.hdf5")
-    with h5py.File(tmp_path / "again.hdf5") as file:
-        assert "t-coordinate" not in file and file["nu"].shape == (3, 8, 6)
-        np.testing.assert_array_equal(file["tensor"], draw(3, 1, 8, 6))
-    xr.testing.assert_equal(io.open_pdebench(tmp_path / "again.hdf5"), data)
 
 
 def test_groups_become_samples(tmp_path):
@@ -202,79 +195,6 @@ def test_every_kind_of_selection_is_that_of_the_values(tmp_path, make, key):
         assert not fresh.variable._in_memory
         np.testing.assert_array_equal(fresh.isel(key).values, expected.values)
         assert field.dtype == fresh.dtype
-
-
-def content(path):
-    found = {}
-    with h5py.File(path) as file:
-        file.visititems(
-            lambda name, item: (
-                found.update({name: item[()]}) if hasattr(item, "shape") else None
-            )
-        )
-        attrs = {name: dict(file[name].attrs) for name in ["/", *file]}
-    return found, attrs
-
-
-@pytest.mark.parametrize(
-    ("make", "points"),
-    [
-        (scalar_file, None),
-        (flow_file, (POINTS,)),
-        (flow_file, (8, 6)),
-        (flow_file, (4, 6, 2)),
-        (group_file, (6, 4)),
-        (group_file, (12,)),
-    ],
-)
-def test_files_are_saved_as_they_were(tmp_path, make, points):
-    path = make(tmp_path / "a.h5", *([points] if points else []))
-    again = tmp_path / "again.h5"
-    data = io.open_pdebench(path).transpose(..., "time")
-    io.save_pdebench(data, again, groups=make is group_file)
-    (ours, our_attrs), (theirs, their_attrs) = content(path), content(again)
-    assert ours.keys() == theirs.keys()
-    for name, array in ours.items():
-        assert theirs[name].dtype == np.float32
-        np.testing.assert_allclose(theirs[name], array, rtol=1e-6, err_msg=name)
-    if make is not group_file:
-        assert our_attrs == their_attrs
-    else:
-        assert their_attrs["0001"]["config"] == "seed: 0\n"  # those of the first
-
-
-def test_an_interrupted_save_leaves_the_old_file(tmp_path):
-    data = io.open_pdebench(scalar_file(tmp_path / "a.hdf5"))
-    target = tmp_path / "b.hdf5"
-    target.write_bytes(b"old")
-    bad = data.assign_attrs(what={"no": "text"})
-    with pytest.raises(ValueError, match="'what' is .*Change or remove"):
-        io.save_pdebench(bad, target)
-    assert target.read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 2
-
-
-def test_datasets_of_other_variables_are_not_saved(tmp_path):
-    data = io.open_pdebench(flow_file(tmp_path / "a.hdf5"))
-    target = tmp_path / "b.hdf5"
-    with pytest.raises(ValueError, match="writes 'Vx' on"):
-        io.save_pdebench(data.drop_vars("Vx"), target)
-    with pytest.raises(ValueError, match=r"writes 'density' on .* got \('time', 'x'\)"):
-        io.save_pdebench(data.isel(sample=0), target)
-    with pytest.raises(ValueError, match=r"\['x'\] are missing"):
-        io.save_pdebench(data.drop_vars("x"), target)
-    with pytest.raises(ValueError, match="writes 'u' on"):
-        io.save_pdebench(xr.Dataset(), target, groups=True)
-    with pytest.raises(FileNotFoundError, match="Create the folder"):
-        io.save_pdebench(data, tmp_path / "no" / "b.hdf5")
-    assert not target.exists()
-
-
-def test_samples_without_groups_are_counted(tmp_path):
-    data = io.open_pdebench(scalar_file(tmp_path / "a.hdf5"))
-    io.save_pdebench(data, tmp_path / "b.h5", groups=True)
-    again = io.open_pdebench(tmp_path / "b.h5")
-    np.testing.assert_array_equal(again.group, [f"{n:04d}" for n in range(SAMPLES)])
-    xr.testing.assert_equal(again.u.drop_vars("group"), data.u)
 
 
 # Bad files ----------------------------------------------------------------------------
@@ -419,8 +339,3 @@ def test_without_h5py_its_installation_is_advised(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'wdno\[hdf5\]'"):
         io.open_pdebench(path)
-    with pytest.raises(ModuleNotFoundError, match="pip install"):
-        io.save_pdebench(
-            xr.Dataset({"u": (("sample", "time"), np.ones((1, 1)))}, {"time": [0.0]}),
-            Path(tmp_path / "b.hdf5"),
-        )

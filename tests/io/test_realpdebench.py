@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import xarray as xr
 
 from wdno import io
 
@@ -107,41 +106,6 @@ def test_combustion_is_observed_or_has_channels(tmp_path):
     np.testing.assert_array_equal(
         parts.numerical_14[0], draw(FRAMES, HEIGHT, WIDTH, 15, seed=2)[..., 14]
     )
-    io.save_realpdebench(io.open_realpdebench(real), tmp_path / "again")
-    xr.testing.assert_identical(
-        io.open_realpdebench(tmp_path / "again" / "r.h5"), io.open_realpdebench(real)
-    )
-
-
-def test_folders_are_saved_as_they_were(folder, tmp_path):
-    data = io.open_realpdebench(folder).transpose("x", ...)
-    io.save_realpdebench(data, tmp_path / "again")
-    for path in folder.glob("*.h5"):
-        with h5py.File(path) as old, h5py.File(tmp_path / "again" / path.name) as new:
-            assert sorted(old) == sorted(new)
-            assert sorted(old["measured_data"]) == sorted(new["measured_data"])
-            for key in ("measured_data/u", "measured_data/p", "x", "y", "t"):
-                np.testing.assert_array_equal(new[key], old[key])
-    assert len(list((tmp_path / "again").iterdir())) == 3
-
-
-def test_moving_grids_and_vorticity_are_saved_too(tmp_path):
-    moving = np.stack([Y + 0.5 * t for t in range(FRAMES)]).astype(np.float32)
-    path = fluid_file(tmp_path / "a.h5", y=moving, vo=draw(FRAMES, HEIGHT, WIDTH))
-    data = io.open_realpdebench(path)
-    io.save_realpdebench(data.drop_vars("simulation"), tmp_path / "again")
-    again = io.open_realpdebench(tmp_path / "again" / "0000.h5")
-    np.testing.assert_array_equal(again.y_position, data.y_position)
-    np.testing.assert_array_equal(again.vo, data.vo)
-
-
-def test_datasets_of_other_variables_are_not_saved(tmp_path):
-    data = io.open_realpdebench(fluid_file(tmp_path / "a.h5"))
-    with pytest.raises(ValueError, match=r"writes 'v' on .* got \['u'\]"):
-        io.save_realpdebench(data.drop_vars("v"), tmp_path / "again")
-    with pytest.raises(ValueError, match="writes 'u' on"):
-        io.save_realpdebench(data.isel(sample=0), tmp_path / "again")
-    assert not (tmp_path / "again").exists()
 
 
 # Bad files ----------------------------------------------------------------------------

@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import xarray as xr
 
 from wdno import io
 
@@ -127,59 +126,6 @@ def test_positions_of_each_sample_are_kept_beside_numbers(tmp_path):
     np.testing.assert_array_equal(data.time_of_sample, times)
     edited(path, lambda file: vary(file, np.tile(times[:1], (SAMPLES, 1))))
     np.testing.assert_array_equal(io.open_the_well(path).time, times[0])
-
-
-def tree(path):
-    arrays, attrs = {}, {}
-
-    def note(name, item):
-        attrs[name] = {k: np.asarray(v).tolist() for k, v in item.attrs.items()}
-        if hasattr(item, "shape"):
-            arrays[name] = item[()]
-
-    with h5py.File(path) as file:
-        note("/", file)
-        file.visititems(note)
-    return arrays, attrs
-
-
-def test_files_are_saved_as_they_were(tmp_path):
-    path = well_file(tmp_path / "a.hdf5")
-    again = tmp_path / "again.hdf5"
-    data = io.open_the_well(path).transpose("y", ...)
-    io.save_the_well(data, again)
-    (ours, our_attrs), (theirs, their_attrs) = map(tree, (path, again))
-    assert ours.keys() == theirs.keys() and our_attrs == their_attrs
-    for name, array in ours.items():
-        assert theirs[name].dtype == array.dtype, name
-        np.testing.assert_array_equal(theirs[name], array, err_msg=name)
-    xr.testing.assert_equal(*map(io.open_the_well, (again, path)))
-
-
-def test_trajectories_of_this_package_are_written_too(tmp_path):
-    fields = {"vx": (("sample", "time", "x"), draw(2, 3, 4))}
-    coords = {"time": [0.0, 1, 2], "x": np.arange(4.0), "scene": ("sample", [7, 9])}
-    data = xr.Dataset(fields, coords)
-    io.save_the_well(data, tmp_path / "own.hdf5")
-    again = io.open_the_well(tmp_path / "own.hdf5")
-    np.testing.assert_array_equal(again.vx, data.vx)
-    np.testing.assert_array_equal(again.scene, [7, 9])
-    assert again.attrs["dataset_name"] == "own" and again.attrs["n_trajectories"] == 2
-
-
-def test_what_has_no_place_in_the_layout_is_not_saved(data, tmp_path):
-    target = tmp_path / "b.hdf5"
-    with pytest.raises(ValueError, match=r"'velocity' has \['y'\]"):
-        io.save_the_well(data.drop_vars("velocity_x"), target)
-    with pytest.raises(ValueError, match=r"without coordinates \['x'\]"):
-        io.save_the_well(data.drop_vars("x"), target)
-    with pytest.raises(ValueError, match="'member': 2"):
-        io.save_the_well(data.expand_dims(member=2), target)
-    with pytest.raises(ValueError, match=r"but \['mean'\] have none.*set_coords"):
-        io.save_the_well(data.assign(mean=1.0), target)
-    with pytest.raises(ValueError, match="expand_dims"):
-        io.save_the_well(data.isel(sample=0), target)
-    assert not target.exists()
 
 
 # Bad files ----------------------------------------------------------------------------

@@ -7,7 +7,6 @@ import xarray as xr
 from wdno import io
 
 TIMES, LEVELS, LONGITUDES, LATITUDES = 9, 3, 8, 4
-PLANE = ("longitude", "latitude")
 HOURS = np.timedelta64(6, "h")
 
 
@@ -107,45 +106,6 @@ def test_selections_are_those_of_the_values(tmp_path, kind):
     for key in (keys, {"sample": 0, "time": [2, 4]}, {"latitude": slice(1, None, 2)}):
         part = io.open_weatherbench(path).temperature.isel(key)
         np.testing.assert_array_equal(part, whole.temperature.isel(key))
-
-
-@each_kind
-@pytest.mark.parametrize("make", [analysis, forecasts])
-def test_weather_is_saved_as_it_was(tmp_path, kind, make):
-    path = stored(make(), tmp_path / f"a.{kind}")
-    again = tmp_path / f"again.{kind}"
-    io.save_weatherbench(io.open_weatherbench(path).transpose("level", ...), again)
-    order = ("time", "number", "prediction_timedelta", "level", *PLANE)
-    engine = "zarr" if kind == "zarr" else None
-    ours, theirs = (
-        xr.open_dataset(p, engine=engine, decode_timedelta=True) for p in (path, again)
-    )
-    for name, field in theirs.data_vars.items():
-        assert field.dims == tuple(dim for dim in order if dim in field.dims)
-        xr.testing.assert_equal(field, ours[name].transpose(*field.dims))
-    assert theirs.attrs == ours.attrs
-    assert theirs.temperature.attrs == ours.temperature.attrs
-    first, second = (io.open_weatherbench(p) for p in (path, again))
-    xr.testing.assert_equal(second, first)
-
-
-def test_zarr_folders_are_not_overwritten(tmp_path):
-    data = io.open_weatherbench(stored(analysis(), tmp_path / "a.zarr"))
-    with pytest.raises(FileExistsError, match=r"a\.zarr exists. Remove"):
-        io.save_weatherbench(data, tmp_path / "a.zarr")
-
-
-def test_what_has_no_place_in_the_layout_is_not_saved(tmp_path):
-    data = io.open_weatherbench(stored(analysis(), tmp_path / "a.nc"))
-    target = tmp_path / "b.nc"
-    with pytest.raises(ValueError, match="'init_time' or 'valid_time', but got"):
-        io.save_weatherbench(data.drop_vars("valid_time"), target)
-    with pytest.raises(ValueError, match="writes .*'latitude'.*Rename"):
-        io.save_weatherbench(data.rename(latitude="y"), target)
-    two = xr.concat([data, data], "sample", data_vars="all")
-    with pytest.raises(ValueError, match="there are 2 samples without 'init_time'"):
-        io.save_weatherbench(two, target)
-    assert not target.exists()
 
 
 # Bad files ----------------------------------------------------------------------------

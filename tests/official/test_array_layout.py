@@ -10,8 +10,9 @@ import pytest
 from wdno.official.array_layout import TiledConditions, TiledTargets
 from wdno.official.channel_groups import Bands, Subbands
 from wdno.official.kinds import burgers_tiling
-from wdno.official.tiling import Geometry, Record, Tiling
-from wdno.wavelets.field import Field
+from wdno.official.records import Geometry, Record
+from wdno.official.tiling import Tiling
+from wdno.wavelets.field import Field, Role
 
 PLANE = ("time", "x")
 U = Record("u", PLANE, before=1)
@@ -22,10 +23,13 @@ TILING = Tiling(
     (Subbands(U), Subbands(F), ENDS),
     (10.0, 3.0, 3.0, 1.0, 21.0, 5.0, 5.0, 1.0, 10.0),
 )
-CONTROL = TiledTargets(TILING, (Field("u", PLANE), Field("f", PLANE, held=True)))
-SIMULATION = TiledTargets(TILING, (Field("u", PLANE),))
-ENDS_GIVEN = TiledConditions(TILING, (Field("u0", ("x",)), Field("uT", ("x",))))
-FORCED = TiledConditions(TILING, (Field("u0", ("x",)), Field("f", PLANE)))
+STATE, FORCE = Field("u", PLANE), Field("f", PLANE, Role.PIECEWISE_CONSTANT)
+INITIAL = Field("u0", ("x",), Role.INITIAL, of="u")
+FINAL = Field("uT", ("x",), Role.FINAL, of="u")
+CONTROL = TiledTargets(TILING, (STATE, FORCE))
+SIMULATION = TiledTargets(TILING, (STATE,))
+ENDS_GIVEN = TiledConditions(TILING, (INITIAL, FINAL))
+FORCED = TiledConditions(TILING, (INITIAL, FORCE))
 
 analysis = jax.jit(lambda layout, fields: layout.analysis(fields), static_argnums=0)
 synthesis = jax.jit(TiledTargets.synthesis, static_argnums=0)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import pywt
 
-from wdno.official.channel_groups import Bands, CoarseSubbands, Subbands
-from wdno.official.tiling import Geometry, Record, Slot
+from wdno.official.channel_groups import Bands, Subbands
+from wdno.official.records import Geometry, Record
+from wdno.official.tiling import Slot
 
 PLANE, SPACE = ("time", "x"), ("time", "y", "x")
 ON_PLANE = Geometry(PLANE, (9, 12), (8, 10), "db2", "periodization")
@@ -22,6 +23,7 @@ ENDS = Bands("time", (Record("u0", ("x",)), Record("uT", ("x",))))
 V0 = Bands("time", (Record("v0", ("y", "x")),))
 SMOKE = Bands("y", (Record("smoke", ("time",)),))
 REPEATED = Subbands(U, ((0, 1), (2, 1)))
+COARSE = Subbands(U.coarser((2, 2)))
 
 BY_COLUMNS = ("aa", "da", "ad", "dd")
 BY_ROWS = ("aaa", "aad", "ada", "add", "daa", "dad", "dda", "ddd")
@@ -30,11 +32,7 @@ SLOTS = [
     (ON_PLANE, Subbands(U), tuple(f"u:{key}" for key in BY_COLUMNS)),
     (ON_PLANE, REPEATED, tuple(f"u:{key}" for key in BY_COLUMNS)),
     (ON_SPACE, Subbands(V), tuple(f"v:{key}" for key in BY_ROWS)),
-    (
-        ON_PLANE,
-        CoarseSubbands(U, (2, 2)),
-        tuple(f"u_coarse:{key}" for key in BY_COLUMNS),
-    ),
+    (ON_PLANE, COARSE, tuple(f"u_coarse:{key}" for key in BY_COLUMNS)),
     (ON_PLANE, ENDS, ("u0+uT",)),
     (ON_SPACE, V0, ("v0",)),
     (ON_SPACE, SMOKE, ("smoke",)),
@@ -48,11 +46,9 @@ def random(*shape, seed=0):
 
 def data(on, slot):
     """Independent normal values for every record of a slot, three rows."""
-    records = getattr(slot, "record", None)
-    records = (records,) if records else slot.records
     return {
-        record.name: random(3, *on.packing(record.dims).extents, seed=seed)
-        for seed, record in enumerate(records)
+        record.name: random(3, *on.packing(record.dims, record.ratio).extents, seed=n)
+        for n, record in enumerate(slot.records)
     }
 
 
@@ -126,7 +122,7 @@ def test_padding_has_no_part_in_what_comes_back(on, slot, names):
 
 @each_slot
 def test_all_of_a_slot_is_known_with_its_records(on, slot, names):
-    others, own = ["w", "u_coarse", "u:aa"], [record.name for record in slot.records]
+    others, own = ["w", "u:aa"], [record.name for record in slot.records]
     assert slot.known(on, own).all()
     np.testing.assert_array_equal(slot.known(on, others), slot.known(on, []))
 
@@ -135,7 +131,7 @@ def test_slots_are_equal_by_what_they_hold():
     same = Bands("time", (Record("u0", ("x",)), Record("uT", ("x",))))
     assert same == ENDS and hash(same) == hash(ENDS)
     slots = [slot for _, slot, _ in SLOTS] + [Subbands(V, ((1, 0), (0, 0), (0, 0)))]
-    assert len({*slots, same, CoarseSubbands(U, (2, 1))}) == len(slots) + 1
+    assert len({*slots, same, Subbands(U.coarser((2, 1)))}) == len(slots) + 1
 
 
 # --- subbands -------------------------------------------------------------------------
@@ -179,31 +175,23 @@ def test_padding_of_subbands_is_known():
 
 
 @pytest.mark.parametrize("ratio", [(2, 2), (1, 2), (2, 1)])
-def test_coarse_subbands_are_those_of_some_samples_repeated(ratio):
-    record = data(ON_PLANE, CoarseSubbands(U, ratio))["u"]
-    z = pack(ON_PLANE, CoarseSubbands(U, ratio), {"u": record})
+def test_subbands_of_a_coarser_record_are_repeated_to_the_grid(ratio):
+    slot = Subbands(U.coarser(ratio))
+    records = data(ON_PLANE, slot)
+    z = pack(ON_PLANE, slot, records)
     time, x = ratio
-    some = record[:, ::time, ::x]
-    for channel, c in enumerate(transform(ON_PLANE, some, BY_COLUMNS)):
+    assert records["u_coarse"].shape == random(3, 9, 12)[:, ::time, ::x].shape
+    for channel, c in enumerate(transform(ON_PLANE, records["u_coarse"], BY_COLUMNS)):
         wanted = with_zeros(ON_PLANE, c.repeat(time, axis=1).repeat(x, axis=2))
         np.testing.assert_allclose(z[..., channel], wanted, 0, 1e-13)
 
 
-def test_a_coarse_record_comes_before_samples_of_the_fine_one():
-    slot, fine = CoarseSubbands(U, (2, 2)), random(3, 9, 12)
-    coarse = random(3, 5, 6, seed=1)
-    z = pack(ON_PLANE, slot, {"u_coarse": coarse})
-    (wanted, *_) = transform(ON_PLANE, coarse, ("aa",))
-    np.testing.assert_allclose(z[:, :6:2, :6:2, 0], wanted, 0, 1e-13)
-    both = pack(ON_PLANE, slot, {"u": fine, "u_coarse": coarse})
-    np.testing.assert_array_equal(both, z)
-    assert abs(pack(ON_PLANE, slot, {"u": fine}) - z).max() > 0.1
-
-
-def test_coarse_subbands_are_given_and_never_generated():
-    slot = CoarseSubbands(U, (2, 2))
-    assert slot.records == () and slot.known(ON_PLANE, []).all()
-    assert slot.unpack(ON_PLANE, random(3, 8, 10, 4)) == {}
+def test_coefficients_are_placed_where_they_are_taken_from():
+    """Whatever they are: those of no record as well."""
+    for slot in (REPEATED, COARSE):
+        free = random(3, *ON_PLANE.packing(PLANE, slot.record.ratio).grids[-1], 4)
+        z = slot.place(ON_PLANE, free)
+        np.testing.assert_array_equal(slot.take(ON_PLANE, z), free)
 
 
 # --- bands ----------------------------------------------------------------------------

@@ -7,13 +7,13 @@ float64 arithmetic in the official sampler, which each run records.
 """
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
-from flax import nnx
 
 import wdno
 from wdno import official
@@ -61,23 +61,21 @@ def make_model(system, task, parameters, schedule=None, tiling=None):
         network=dataclasses.replace(kind.network, width=8),
         schedule=schedule or kind.schedule,
     )
-    return official.assemble(kind, parameters[system])
+    return official.import_model(kind, parameters[system])
 
 
-@nnx.jit
-def run(backbone, x, step, cond):
-    return backbone(x, step, cond)
+run = jax.jit(lambda backbone, x, step, cond: backbone(x, step, cond))
 
 
-class Recorded(nnx.Module):
+def recorded(backbone, first):
     """A backbone whose first answer may come from the record."""
+    answers = iter([first])
 
-    def __init__(self, backbone, first):
-        self.backbone, self.answers = backbone, nnx.data([first])
+    def answered(x, step, cond):
+        answer = next(answers, None)
+        return run(backbone, x, step, cond) if answer is None else answer
 
-    def __call__(self, x, step, cond):
-        answer = self.answers.pop() if self.answers else None
-        return run(self.backbone, x, step, cond) if answer is None else answer
+    return answered
 
 
 def channels_last(array, axis=1):
@@ -97,8 +95,8 @@ def replay(model, cond, guidance, noise, sigmas, eta, monkeypatch, first=None):
     denoiser = official.unbounded(model).denoiser
     draws = iter(noise[1:])
     monkeypatch.setattr(samplers, "row_normal", lambda *_: next(draws, noise[0]))
-    recorded = Recorded(denoiser.backbone, first)
-    denoise = Denoiser(recorded, denoiser.preconditioning).given(cond)
+    backbone = recorded(denoiser.backbone, first)
+    denoise = Denoiser(backbone, denoiser.preconditioning).given(cond)
     estimates = []
 
     def denoised(x, sigma):
@@ -302,7 +300,7 @@ def test_losses_and_their_gradients(shared, parameters, system, task):
         cond = jnp.concatenate([z * known, known], axis=-1)
         return noise_error(model, z, cond, sigma, noise, weight)
 
-    loss, gradients = nnx.jit(nnx.value_and_grad(error))(model)
+    loss, gradients = jax.jit(jax.value_and_grad(error))(model)
     norm = np.sqrt(sum(float(jnp.sum(g**2)) for g in jax.tree.leaves(gradients)))
     np.testing.assert_allclose(loss, golden[f"{run}/loss"][0], rtol=2e-6)
     np.testing.assert_allclose(norm, golden[f"{run}/grad_norm_total"][0], rtol=1e-5)
@@ -311,15 +309,18 @@ def test_losses_and_their_gradients(shared, parameters, system, task):
 def test_the_training_loss_draws_levels_and_noise_by_its_key():
     kind = KINDS["burgers-simulation"]
     tiling, network = burgers_tiling(9, 16, (8, 8)), UNetConfig(8, (1, 2))
-    model = official.assemble(dataclasses.replace(kind, tiling=tiling, network=network))
+    model = official.import_model(
+        dataclasses.replace(kind, tiling=tiling, network=network)
+    )
     draw = np.random.default_rng(0)
     shapes = {"u0": (2, 16), "u": (2, 8, 16), "f": (2, 8, 16)}
     batch = {
         name: jnp.asarray(draw.normal(size=s), jnp.float32)
         for name, s in shapes.items()
     }
-    loss: Loss = nnx.jit(training_loss(model.schedule, tiling.divisor.tolist()))
-    one, same, other = (loss(model, batch, jax.random.key(n)) for n in (0, 0, 1))
+    loss: Loss = training_loss(model, model.schedule, tiling.divisor.tolist())
+    drawn = jax.jit(partial(loss, model.denoiser.backbone))
+    one, same, other = (drawn(batch, jax.random.key(n)) for n in (0, 0, 1))
     assert one == same != other
 
 
@@ -358,7 +359,7 @@ def test_models_of_smoke_run_by_the_ordinary_verbs():
         tiling=smoke_tiling(8, 8, (8, 8, 8)),
         network=VideoUNetConfig(8, (1,)),
     )
-    model = official.assemble(kind)
+    model = official.import_model(kind)
     coords = kind.domain.coords(("time", "y", "x"), (7, 8, 8))
     draw = np.random.default_rng(0)
     dims = ("sample", "time", "y", "x")
@@ -370,10 +371,10 @@ def test_models_of_smoke_run_by_the_ordinary_verbs():
     found = wdno.simulate(
         model, density, control, sampler=ddim(1.0), steps=2, key=jax.random.key(0)
     )
-    assert model.accompanying == ("vx", "vy", "smoke")
+    assert model.auxiliary == ("vx", "vy", "smoke")
     np.testing.assert_array_equal(found.density.isel(time=0), density)
     assert found.vx.dims == dims and found.smoke.dims == ("sample", "time")
-    for name in model.accompanying:
+    for name in model.auxiliary:
         assert np.isnan(found[name].isel(time=0)).all()
         assert np.isfinite(found[name].isel(time=slice(1, None))).all()
 

@@ -9,7 +9,8 @@ import pytest
 
 from wdno.official import kinds
 from wdno.official.channel_groups import Bands, Subbands
-from wdno.official.tiling import Geometry, Record, Tiling
+from wdno.official.records import Geometry, Record
+from wdno.official.tiling import Tiling
 
 PLANE, SPACE = ("time", "x"), ("time", "y", "x")
 U = Record("u", PLANE, before=1)
@@ -127,6 +128,13 @@ def test_frames_and_initial_instant_come_back():
     assert_records_close(came, wanted, 0)
 
 
+def test_a_coarser_record_begins_with_samples_of_the_same_initial_instant():
+    frames, initial = random(2, 3, 2), random(2, 4, seed=1)
+    record = U.coarser((2, 2)).of({"u_coarse": frames, "u0": initial})
+    wanted = np.concatenate([initial[:, None, ::2], frames], axis=1)
+    np.testing.assert_array_equal(record, wanted)
+
+
 # --- grids ----------------------------------------------------------------------------
 
 
@@ -207,6 +215,30 @@ def test_known_is_an_array_of_the_same_channels():
     assert (z[~known] != 0).all()  # what is free holds u and u0
     free = {name for i, name in enumerate(tiling.channels) if not known[..., i].all()}
     assert free == {"u:aa", "u:da", "u:ad", "u:dd", "u0+uT"}
+
+
+def coarsened():
+    """The plane with u on the coarser grid beside it."""
+    slots = (Subbands(U), Subbands(U.coarser((2, 2))))
+    return dataclasses.replace(plane(), slots=slots)
+
+
+def test_a_coarser_record_comes_before_samples_of_the_fine_one():
+    tiling, fine, coarse = coarsened(), random(2, 9, 12), random(2, 5, 6, seed=1)
+    samples = pack(tiling, {"u": fine})
+    both = pack(tiling, {"u": fine, "u_coarse": fine[:, ::2, ::2]})
+    np.testing.assert_array_equal(samples, both)
+    other = pack(tiling, {"u": fine, "u_coarse": coarse})
+    np.testing.assert_array_equal(other[..., :4], both[..., :4])
+    assert abs(other[..., 4:] - both[..., 4:]).max() > 0.1
+
+
+def test_samples_of_what_is_known_are_known():
+    tiling = coarsened()
+    assert tiling.refinement == (2, 2) and space().refinement == (2, 2, 2)
+    np.testing.assert_array_equal(tiling.known(["u"]), tiling.known(["u", "u_coarse"]))
+    known = tiling.known(["u_coarse"])
+    assert known[..., 4:].all() and not known[..., :4].all()
 
 
 @each_tiling
@@ -411,55 +443,20 @@ def test_smoke_conditions_have_the_official_coefficients(smoke, level):
 
 @pytest.mark.shared
 def test_smoke_is_packed_for_refinement_in_space_as_officially(smoke):
-    ends = ((0, 0), (1, 1), (1, 1))
-    tiling = kinds.smoke_refinement_tiling((1, 2, 2), ends)
+    tiling = kinds.smoke_refinement_tiling()
     came = pack(tiling, smoke_records(smoke))[0, 8]
     assert_golden(came, np.moveaxis(smoke["super/space_N0_t8"], 0, -1))
-    tiling = kinds.smoke_refinement_tiling((1, 2, 2), ends, 32, 32, (24, 20, 20))
+    tiling = kinds.smoke_refinement_tiling(kinds.IN_SPACE, 32, 32, (24, 20, 20))
     came = pack(tiling, smoke_records(smoke, (1, 2, 2)))[0]
     assert_golden(came, last(smoke["super/space_N1"]))
 
 
 @pytest.mark.shared
 def test_smoke_is_packed_for_refinement_in_time_as_officially(smoke):
-    ends = ((1, 1), (0, 0), (0, 0))
-    tiling = kinds.smoke_refinement_tiling((2, 1, 1), ends, 16, 64, (12, 40, 40))
+    tiling = kinds.smoke_refinement_tiling(kinds.IN_TIME, 16, 64, (12, 40, 40))
     came = pack(tiling, smoke_records(smoke, (2, 1, 1)))[0]
     channels = smoke["super/time_N1_channels"]
     assert_golden(came[..., channels], last(smoke["super/time_N1"]))
-
-
-@pytest.fixture(scope="module")
-def refined(smoke):
-    """What the refining model is given: fields of 64 x 64 points as coarse ones."""
-    ends = ((0, 0), (1, 1), (1, 1))
-    tiling = kinds.smoke_refinement_tiling((1, 2, 2), ends).on((32, 128, 128))
-    coarse = smoke_records(smoke)
-    names = ("density", "vx", "vy", "cx", "cy")
-    control = np.zeros((1, 32, 128, 128), np.float32)
-    control[0, 5:9, :30] = smoke["sr_call/c1_128_t5_8_rows0_30"]
-    given = {"cx": control, "density0": smoke["sr_call/density0_128"][None]}
-    records = {f"{name}_coarse": coarse[name] for name in names}
-    return np.asarray(pack(tiling, records | jax.tree.map(jnp.asarray, given))[0])
-
-
-@pytest.mark.shared
-def test_smoke_is_refined_from_the_official_arrays(smoke, refined):
-    low = np.moveaxis(smoke["sr_call/low_t9"], 0, -1)
-    assert_golden(refined[9, ..., 40:80], low)
-    control = last(smoke["sr_call/control_t0_8_ch0_8_rows0_24"])
-    assert_golden(refined[:8, :24, :, 24:32], control)
-
-
-@pytest.mark.shared
-def test_smoke_refinement_keeps_the_bands_that_the_official_inference_mixes(
-    smoke, refined
-):
-    """Its model was trained on bands of six slots; its call mixes all four."""
-    mixed, bands = smoke["sr_call/init_t0_8"], refined[:, ..., 80]
-    np.testing.assert_array_equal(bands[:6], bands[:1].repeat(6, axis=0))
-    assert_golden(bands[[0, 6, 12, 18, 0, 6, 12, 18]], mixed)
-    assert abs(bands[:8] - mixed).max() > 0.1
 
 
 @pytest.mark.parametrize(

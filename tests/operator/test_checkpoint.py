@@ -7,45 +7,54 @@ import os
 import shutil
 import sys
 import types
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 import pytest
 from flax import nnx
-from oracles import make_layouts
-from safetensors.flax import load_file, save_file
+from safetensors.numpy import load_file, save_file
+from tiny_networks import filled
 
 import wdno
-from wdno.diffusion.denoiser import Denoiser
+from wdno.diffusion.denoiser import Denoiser, freeze
 from wdno.diffusion.preconditioning import EDMPreconditioning, VariancePreserving
 from wdno.diffusion.schedules import KarrasSchedule
-from wdno.networks import FourierConfig, MixerConfig, TransformerConfig, build
+from wdno.networks import (
+    FourierConfig,
+    MixerConfig,
+    Shape,
+    TransformerConfig,
+    build,
+)
+from wdno.operator import tasks
+from wdno.operator.card_file import sealed
+from wdno.operator.model import with_backbone
 
 FOURIER = FourierConfig((2, 2), width=12, depth=1)
 MIXER = MixerConfig((1, 2), (2, 2), width=8, depth=1)
 TRANSFORMER = TransformerConfig((1, 2), width=8, depth=1, heads=2)
 
 
-def make_model(network=FOURIER, preconditioning=EDMPreconditioning(), seed=0):  # noqa: B008
+def make_model(network=FOURIER, preconditioning=EDMPreconditioning(), scale=0.4):  # noqa: B008
     """An operator whose every parameter is random, zero initial values included."""
-    targets, given = make_layouts(wavelet="bior2.4")
-    channels = len(targets.channels), len(given.channels)
-    backbone = build(network, 2, *channels, rngs=nnx.Rngs(seed))
-    draw = np.random.default_rng(seed)
-    state = nnx.state(backbone, nnx.Param)
-    nnx.update(
-        backbone,
-        jax.tree.map(lambda x: jnp.float32(draw.normal(size=x.shape)), state),
+    dims, mode = ("time", "x"), ("periodization",) * 2
+    targets, given = (
+        wdno.WaveletLayout(fields, dims, (4, 8), "bior2.4", mode)
+        for fields in tasks.simulation(("u",), ("f",), dims)
     )
+    shape = Shape(2, len(targets.channels), len(given.channels))
+    backbone = filled(lambda: build(network, shape, rngs=nnx.Rngs(0)), scale)
     domain = wdno.Domain((1.0, 0.5), (0.25, 0.125))
-    denoiser = Denoiser(backbone, preconditioning)
+    denoiser = Denoiser(freeze(backbone), preconditioning)
     return wdno.WDNO(targets, given, denoiser, domain, KarrasSchedule(0.002, 20.0))
 
 
 def weights(model):
-    """Parameters in the order of their paths."""
-    return [np.asarray(x) for x in jax.tree.leaves(nnx.state(model, nnx.Param))]
+    """Parameters in the order of their names."""
+    return [np.asarray(x) for x in jax.tree.leaves(model)]
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +76,11 @@ def folder(saved, tmp_path):
 
 
 def edit_card(folder, edit):
+    """Change the card and its checksum with it, as another program might."""
     path = folder / "card.json"
     card = json.loads(path.read_text())
     edit(card)
-    path.write_text(json.dumps(card))
+    path.write_text(json.dumps(sealed(card)))
 
 
 def edit_weights(folder, edit):
@@ -100,18 +110,27 @@ def test_a_loaded_model_is_the_saved_one(tmp_path, network, preconditioning):
     assert found.denoiser.backbone.config == network
     for ours, theirs in zip(weights(found), weights(model), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    assert nnx.graphdef(found) == nnx.graphdef(model)
+    assert jax.tree.structure(found) == jax.tree.structure(model)
 
 
-def test_half_precision_rounds_and_halves_the_file(original, saved, tmp_path):
-    wdno.save(original, tmp_path, dtype=jnp.float16)
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_half_precision_rounds_and_halves_the_file(original, saved, tmp_path, dtype):
+    wdno.save(original, tmp_path, dtype=dtype)
     for ours, theirs in zip(
         weights(wdno.load(tmp_path)), weights(original), strict=True
     ):
         assert ours.dtype == np.float32
-        np.testing.assert_array_equal(ours, theirs.astype(np.float16))
+        np.testing.assert_array_equal(ours, theirs.astype(dtype).astype(np.float32))
     sizes = [f.joinpath("model.safetensors").stat().st_size for f in (tmp_path, saved)]
     assert sizes[0] < 0.7 * sizes[1]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.int8])
+def test_a_precision_that_cannot_hold_the_weights_is_refused(original, tmp_path, dtype):
+    large = jax.tree.map(lambda x: 1e6 * x, original)
+    with pytest.raises(ValueError, match=f"as {np.dtype(dtype)} these are not"):
+        wdno.save(large, tmp_path / "model", dtype=dtype)
+    assert not (tmp_path / "model").exists()
 
 
 def test_the_card_says_what_its_maker_noted(original, tmp_path):
@@ -123,7 +142,7 @@ def test_the_card_says_what_its_maker_noted(original, tmp_path):
 
 
 def test_saving_replaces_an_earlier_model(original, folder):
-    wdno.save(make_model(TRANSFORMER, seed=1), folder)
+    wdno.save(make_model(TRANSFORMER, scale=0.8), folder)
     assert wdno.load(folder).denoiser.backbone.config == TRANSFORMER
     assert {p.name for p in folder.iterdir()} == {"card.json", "model.safetensors"}
 
@@ -135,6 +154,102 @@ def test_every_shipped_model_loads_and_states_its_error(name):
     assert all(np.isfinite(x).all() for x in weights(model))
     assert 0 < card["validation_error"] < np.inf
     assert card["name"] == name
+
+
+def test_loading_compiles_nothing(saved):
+    compiled = []
+
+    def count(event, duration, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(duration)
+
+    jax.clear_caches()
+    jax.monitoring.register_event_duration_secs_listener(count)
+    try:
+        wdno.load(saved)
+        assert not compiled
+        jax.jit(lambda x: 3 * x)(1.0)
+        assert compiled
+    finally:
+        jax.monitoring.unregister_event_duration_listener(count)
+
+
+def test_a_model_that_is_loaded_within_a_transform_has_numbers(original, saved):
+    loaded = []
+
+    @jax.jit
+    def energy(scale):
+        loaded.append(wdno.load(saved))
+        return scale * sum(jnp.square(x).sum() for x in jax.tree.leaves(loaded[0]))
+
+    expected = sum(np.square(x).sum() for x in weights(original))
+    np.testing.assert_allclose(energy(2.0), 2 * expected, rtol=1e-5)
+    for ours, theirs in zip(weights(loaded[0]), weights(original), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_tracers_are_not_saved(original, tmp_path):
+    def saving(model):
+        wdno.save(model, tmp_path / "model")
+        return model
+
+    with pytest.raises(ValueError, match="they are tracers. Return the model"):
+        jax.jit(saving)(original)
+    assert not (tmp_path / "model").exists()
+
+
+@dataclass(frozen=True)
+class AffineConfig:
+    gains: tuple[float, ...]
+
+
+class Affine(nnx.Module):
+    """A user's own network: ``sum of gains * (x W + cond V)``."""
+
+    def __init__(self, config, shape, *, rngs):
+        self.config = config
+        self.own = nnx.Linear(shape.channels, shape.channels, rngs=rngs)
+        self.given = nnx.Linear(shape.condition_channels, shape.channels, rngs=rngs)
+
+    def __call__(self, x, c_noise, cond):
+        return sum(self.config.gains) * (self.own(x) + self.given(cond))
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """The registries with a network of the user's in them, for one test."""
+    kinds, networks = wdno._json, wdno.networks.registry
+    monkeypatch.setattr(kinds, "_REGISTERED", dict(kinds._REGISTERED))
+    monkeypatch.setattr(networks, "_KINDS", dict(networks._KINDS))
+    wdno.networks.register(AffineConfig)(Affine)
+
+
+def test_a_network_of_the_users_is_saved_and_loaded(registered, tmp_path):
+    model = make_model(AffineConfig((0.5, 2.0)))
+    wdno.save(model, tmp_path)
+    found = wdno.load(tmp_path)
+    assert found.denoiser.backbone.config == AffineConfig((0.5, 2.0))
+    draw = np.random.default_rng(0)
+    x, cond = (
+        jnp.float32(draw.normal(size=(2, *side.coefficient_grid, len(side.channels))))
+        for side in (model.targets, model.given)
+    )
+    sigma = jnp.ones(2, x.dtype)
+    np.testing.assert_array_equal(
+        found.denoiser(x, sigma, cond), model.denoiser(x, sigma, cond)
+    )
+
+
+def test_a_network_that_nobody_registered_is_refused(original, tmp_path, folder):
+    backbone = Affine(AffineConfig((1.0,)), Shape(2, 4, 3), rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="AffineConfig.*`wdno.networks.register`"):
+        wdno.save(with_backbone(original, freeze(backbone)), tmp_path / "other")
+    with pytest.raises(ValueError, match="has a frozen backbone.*has Affine"):
+        wdno.save(with_backbone(original, backbone), tmp_path / "other")
+    other = {"kind": "AffineConfig", "gains": [1.0]}
+    edit_card(folder, lambda card: card.update(network=other))
+    with pytest.raises(ValueError, match="'AffineConfig' is not. Import the module"):
+        wdno.load(folder)
 
 
 def test_a_model_can_come_from_a_hub(saved, monkeypatch):
@@ -195,10 +310,10 @@ WRONG_WEIGHTS = {
         {"head": tensors.pop("denoiser.backbone.head.bias")}
     ),
     "surplus": lambda tensors: tensors.update(
-        {"denoiser.backbone.head.bias2": jnp.zeros(3)}
+        {"denoiser.backbone.head.bias2": np.zeros(3, np.float32)}
     ),
     "shape": lambda tensors: tensors.update(
-        {"denoiser.backbone.head.bias": jnp.zeros(3)}
+        {"denoiser.backbone.head.bias": np.zeros(3, np.float32)}
     ),
 }
 
@@ -210,56 +325,13 @@ def test_weights_fit_the_network_one_to_one(folder, edit):
         wdno.load(folder)
 
 
-def test_weights_of_another_network_are_refused(folder):
-    edit_card(folder, lambda card: card["network"].update(depth=2))
+def test_weights_of_another_network_are_refused(folder, tmp_path):
+    deeper = dataclasses.replace(FOURIER, depth=2)
+    wdno.save(make_model(deeper), tmp_path / "other")
+    card = wdno.read_card(tmp_path / "other")
+    checksum = wdno.read_card(folder)["weights_sha256"]
+    edit_card(folder, lambda old: old.update(card | {"weights_sha256": checksum}))
     with pytest.raises(ValueError, match="Were they saved for another model"):
-        wdno.load(folder)
-
-
-@pytest.mark.parametrize("text", ["", "{", "weights: none", "\xff\xfe"])
-def test_a_card_is_json(folder, text):
-    (folder / "card.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(ValueError, match="A model card is a JSON file"):
-        wdno.load(folder)
-
-
-@pytest.mark.parametrize("text", ['{"format": 2}', "{}", "[]", "3"])
-def test_a_card_of_another_format_is_refused(folder, text):
-    (folder / "card.json").write_text(text)
-    with pytest.raises(ValueError, match="Model cards of format 1 are known"):
-        wdno.load(folder)
-
-
-@pytest.mark.parametrize(
-    "entry",
-    ["targets", "given", "network", "preconditioning", "domain", "schedule"],
-)
-def test_a_card_is_complete(folder, entry):
-    edit_card(folder, lambda card: card.pop(entry))
-    with pytest.raises(ValueError, match=f"missing or wrong: '{entry}'"):
-        wdno.load(folder)
-
-
-def test_a_card_without_a_checksum_vouches_for_nothing(folder):
-    edit_card(folder, lambda card: card.pop("weights_sha256"))
-    with pytest.raises(ValueError, match="checksum of their card, None"):
-        wdno.load(folder)
-
-
-@pytest.mark.parametrize(
-    "edit",
-    [
-        lambda card: card["network"].update(kind="Perceptron"),
-        lambda card: card["network"].update(blocks=3),
-        lambda card: card["preconditioning"].pop("kind"),
-        lambda card: card["targets"].pop("wavelet"),
-        lambda card: card["targets"].update(fields=["u"]),
-        lambda card: card.update(domain=None),
-    ],
-)
-def test_a_card_describes_known_parts(folder, edit):
-    edit_card(folder, edit)
-    with pytest.raises(ValueError, match="an entry is missing or wrong"):
         wdno.load(folder)
 
 
@@ -272,7 +344,7 @@ def test_a_write_that_fails_at_once_leaves_the_old_model(original, folder, monke
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="no space left"):
-        wdno.save(make_model(seed=1), folder)
+        wdno.save(make_model(scale=0.8), folder)
     for ours, theirs in zip(weights(wdno.load(folder)), weights(original), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert {p.name for p in folder.iterdir()} == {"card.json", "model.safetensors"}
@@ -293,20 +365,13 @@ def test_a_write_that_fails_halfway_leaves_no_folder_that_loads(
 
     monkeypatch.setattr(os, "replace", weights_only)
     with pytest.raises(OSError, match="no space left"):
-        wdno.save(make_model(seed=1), folder)
+        wdno.save(make_model(scale=0.8), folder)
     with pytest.raises((ValueError, FileNotFoundError), match="card"):
         wdno.load(folder)
 
 
-def test_layouts_of_a_card_are_checked_like_any_other(folder):
-    edit_card(folder, lambda card: card["targets"].update(scale=[1.0]))
-    with pytest.raises(ValueError, match="one scale per channel"):
-        wdno.load(folder)
-
-
 def test_scales_survive_to_the_last_bit(folder, original):
-    plain = dataclasses.replace(original.targets, scale=(0.1 + 0.2, 1 / 3, 1e-17, 7.0))
-    original = make_model()
-    original.targets = plain
-    wdno.save(original, folder)
-    assert wdno.load(folder).targets.scale == plain.scale
+    scale = (0.1 + 0.2, 1 / 3, 1e-17, 7.0)
+    targets = dataclasses.replace(original.targets, scale=scale)
+    wdno.save(dataclasses.replace(original, targets=targets), folder)
+    assert wdno.load(folder).targets.scale == scale

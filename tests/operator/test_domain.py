@@ -40,7 +40,7 @@ def test_coordinates_of_a_domain_give_it_back(start, spacing):
 def test_axes_may_be_counted_and_run_downwards():
     domain = Domain.of({"time": np.arange(3), "y": np.array([3.0, 1.0, -1.0])})
     assert domain == Domain((0.0, 3.0), (1.0, -2.0))
-    assert {type(number) for part in domain for number in part} == {float}
+    assert {type(number) for number in (*domain.start, *domain.spacing)} == {float}
     np.testing.assert_array_equal(domain.coords(DIMS[:2], (2, 3))["y"], [3, 1, -1])
 
 
@@ -70,6 +70,22 @@ def test_uneven_axes_are_refused():
 def test_axes_without_a_spacing_are_refused(count):
     with pytest.raises(ValueError, match=rf"'time' has the {count} points.*uniform"):
         Domain.of({"time": np.zeros(count)})
+
+
+@pytest.mark.parametrize(
+    ("start", "spacing"),
+    [
+        ((), ()),
+        ((0.0,), (1.0, 1.0)),
+        ((np.nan, 0.0), (1.0, 1.0)),
+        ((0.0, 0.0), (1.0, np.inf)),
+        ((0.0, 0.0), (1.0, 0.0)),
+        ((0.0, 0.0), (-1.0, 1.0)),
+    ],
+)
+def test_a_domain_has_coordinates_and_time_goes_on(start, spacing):
+    with pytest.raises(ValueError, match="but got"):
+        Domain(start, spacing)
 
 
 def test_coordinates_need_a_name_and_an_extent_for_every_axis():

@@ -1,18 +1,18 @@
 """Control against exact posteriors: Gaussian prior, quadratic objective."""
 
 import dataclasses
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
-from flax import nnx
 from linear_control import Heat, cost
 from oracles import (
     DIMS,
     Gated,
+    Plain,
     make_layouts,
     make_operator,
     pass_gate,
@@ -20,7 +20,7 @@ from oracles import (
 )
 
 import wdno
-from wdno import WDNO, Domain, Field
+from wdno import WDNO, Domain, Field, Polish, Role
 from wdno.diffusion.denoiser import Denoiser
 from wdno.diffusion.guidance import clip, project
 from wdno.diffusion.keys import row_keys
@@ -32,12 +32,13 @@ from wdno.planning.constraints import all_of, bounds, region
 from wdno.planning.objectives import energy, terminal
 
 KEY = jax.random.key(0)
-generate = nnx.jit(wdno.generate, static_argnames=("sampler", "guidance"))
+generate = jax.jit(wdno.generate, static_argnames=("sampler", "guidance"))
 GRID = (4, 8)
 STD, TOLERANCE, PUSH = 0.5, 0.3, 0.4
 
 
-class Gaussian(Denoiser):
+@jax.tree_util.register_static
+class Gaussian:
     """E[z | noisy z] for the coefficients z of fields N(mean(given fields), std²)."""
 
     traces = 0
@@ -99,17 +100,18 @@ def to_goal(state, control, dims):
     return task._replace(given=task.given + tasks.final(state, dims))
 
 
-def make_planner(mean=rest, std=STD, task=tasks.control, scaled=False):
-    """A planner whose answers are Gaussian, in an orthogonal wavelet."""
+@cache
+def make_planner(mean=rest, std=STD, task=tasks.control, scaled=False, step=0.25):
+    """A model that plans, whose answers are Gaussian, in an orthogonal wavelet."""
     targets, given = make_layouts(GRID, task=task)
     if not scaled:
         targets = dataclasses.replace(targets, scale=())
-    denoiser = Gaussian(targets, given, mean, std)
+    denoiser = Denoiser(Gaussian(targets, given, mean, std), Plain())
     return WDNO(
         targets,
         given,
         denoiser,
-        Domain((0.0, 0.0), (0.25, 1 / 8)),
+        Domain((0.0, 0.0), (step, 1 / 8)),
         KarrasSchedule(0.01, 9.0),
     )
 
@@ -121,6 +123,25 @@ def make_states(seed, batch=3):
     return xr.DataArray(values, coords, ("sample", "x"), name="u", attrs=attrs)
 
 
+def plan_with(
+    model,
+    initial,
+    objective,
+    *,
+    key=KEY,
+    target=None,
+    members=None,
+    frames=None,
+    batch_size=256,
+    **parts,
+):
+    """What a planner of these parts plans."""
+    planner = wdno.Planner(model, objective, **parts)
+    planner = planner if frames is None else planner.over(frames)
+    how = {"target": target, "members": members, "batch_size": batch_size}
+    return wdno.control(planner, initial, key=key, **how)
+
+
 def drawn(model, known, steps, sampler):
     """What `generate` draws without guidance, row by row as `control` does."""
     known = {name: jnp.asarray(states.values) for name, states in known.items()}
@@ -130,7 +151,7 @@ def drawn(model, known, steps, sampler):
 
 def test_without_strength_a_plan_is_a_sample():
     model, u0 = make_planner(), make_states(0)
-    plan = wdno.control(model, u0, effort, strength=0.0, steps=3, key=KEY)
+    plan = plan_with(model, u0, effort, strength=0.0, steps=3)
     expected = drawn(model, {"u0": u0}, 3, ddim(1.0))
     np.testing.assert_allclose(plan.u[:, 1:], expected["u"], rtol=1e-9)
     np.testing.assert_allclose(plan.f[:, :-1], expected["f"], rtol=1e-9)
@@ -138,7 +159,7 @@ def test_without_strength_a_plan_is_a_sample():
 
 def test_plans_are_labelled_trajectories():
     u0 = make_states(0)
-    plan = wdno.control(make_planner(), u0, effort, strength=0.1, steps=3, key=KEY)
+    plan = plan_with(make_planner(), u0, effort, strength=0.1, steps=3)
     assert plan.u.dims == plan.f.dims == ("sample", *DIMS)
     np.testing.assert_array_equal(plan.u[:, 0], u0)
     np.testing.assert_array_equal(plan.f[:, -1], 0)
@@ -151,7 +172,7 @@ def test_plans_are_labelled_trajectories():
 def test_exact_strength_plans_from_the_posterior():
     """Guidance turns the denoiser of the prior into that of the posterior."""
     u0, goal = make_states(0), make_states(1)
-    plan = wdno.control(
+    plan = plan_with(
         make_planner(),
         u0,
         misfit,
@@ -159,7 +180,6 @@ def test_exact_strength_plans_from_the_posterior():
         strength=exact,
         sampler=ddim(0.0),
         steps=20,
-        key=KEY,
     )
     bayes = make_planner(posterior, VARIANCE**0.5, to_goal)
     expected = drawn(bayes, {"u0": u0, "uT": goal}, 20, ddim(0.0))
@@ -170,7 +190,7 @@ def test_exact_strength_plans_from_the_posterior():
 @pytest.mark.slow
 def test_plans_have_the_moments_of_the_posterior():
     u0, goal = make_states(0, batch=40), make_states(1, batch=40)
-    plan = wdno.control(
+    plan = plan_with(
         make_planner(), u0, misfit, target=goal, strength=exact, steps=100, key=KEY
     )
     known = {"u0": jnp.asarray(u0.values), "uT": jnp.asarray(goal.values)}
@@ -188,7 +208,7 @@ def test_a_number_as_strength_is_a_step_of_sigma_lambda():
     """J = sum f has one gradient everywhere: along the approximation of f."""
     model, u0 = make_planner(scaled=True), make_states(0)
     strength, sigma = 0.3, model.schedule.sigma_range[1]
-    plan = wdno.control(
+    plan = plan_with(
         model, u0, lambda s: s["f"].sum((1, 2)), strength=strength, steps=1, key=KEY
     )
     free = drawn(model, {"u0": u0}, 1, ddim(1.0))
@@ -202,29 +222,28 @@ def test_a_number_as_strength_is_a_step_of_sigma_lambda():
 def test_the_model_may_be_given_the_final_state():
     u0, goal = make_states(0), make_states(1)
     model = make_planner(posterior, 0.0, to_goal)
-    plan = wdno.control(model, u0, misfit, target=goal, strength=0.0, steps=2, key=KEY)
+    plan = plan_with(model, u0, misfit, target=goal, strength=0.0, steps=2)
     known = {"u0": jnp.asarray(u0.values), "uT": jnp.asarray(goal.values)}
     np.testing.assert_allclose(plan.u[:, 1:], posterior(known)["u"], atol=1e-10)
 
 
 def test_a_plan_does_not_depend_on_the_others():
     u0, goal = make_states(0, batch=4), make_states(1, batch=4)
-    how = {"target": goal, "strength": 0.02, "steps": 3, "key": KEY}
-    whole = wdno.control(make_planner(), u0, misfit, **how)
-    parts = wdno.control(make_planner(), u0, misfit, batch_size=2, **how)
+    how = {"target": goal, "strength": 0.02, "steps": 3}
+    whole = plan_with(make_planner(), u0, misfit, **how)
+    parts = plan_with(make_planner(), u0, misfit, batch_size=2, **how)
     xr.testing.assert_allclose(parts, whole, rtol=1e-12)
 
 
 def test_one_initial_state_serves_an_ensemble_of_goals():
     goals = make_states(1, batch=4).astype(np.float32).rename(sample="member")
-    plan = wdno.control(
+    plan = plan_with(
         make_planner(),
         make_states(0, batch=1).astype(np.float32),
         lambda s: terminal(s["u"], s["uT"]),
         target=goals,
         strength=0.1,
         steps=2,
-        key=KEY,
     )
     assert plan.u.dims == ("sample", "member", *DIMS)
     assert plan.u.dtype == plan.f.dtype == np.float32
@@ -232,28 +251,70 @@ def test_one_initial_state_serves_an_ensemble_of_goals():
 
 
 def test_further_guidance_comes_after_the_objective():
-    plan = wdno.control(
+    plan = plan_with(
         make_planner(),
         make_states(0),
         lambda s: s["f"].sum((1, 2)),
         strength=5.0,
         steps=1,
         guidance=clip(0.1),
-        key=KEY,
     )
     assert abs(plan.f).max() <= 0.4 + 1e-12  # four subbands of magnitude 0.1, halved
     np.testing.assert_allclose(plan.f[:, :-1].mean(("time", "x")), -0.05, atol=0.05)
 
 
-def test_another_strength_or_key_compiles_nothing():
-    model, u0 = make_planner(), make_states(0)
+def test_what_was_compiled_serves_every_planner_that_does_the_same():
+    """Another strength, key or batch, and functions and systems made anew."""
+    price = 0.5
 
-    def traces(strength, seed):
-        key = jax.random.key(seed)
-        wdno.control(model, u0, effort, strength=strength, steps=3, key=key)
+    def traces(strength, seed, rows):
+        plan_with(
+            make_planner(),
+            make_states(0, rows),
+            lambda s: price * energy(s["f"]),
+            strength=strength,
+            guidance=clip(3.0),
+            constraint=all_of(bounds("f", -0.2, 0.3), region("f", LEFT)),
+            steps=3,
+            polish=Polish(Heat().over(4), 1),
+            batch_size=2,
+            key=jax.random.key(seed),
+        )
         return Gaussian.traces
 
-    assert traces(0.1, 0) == traces(0.2, 1)
+    assert traces(0.1, 0, 4) == traces(0.2, 1, 3) > 0
+
+
+def test_other_surroundings_make_another_function():
+    """What a function closes over is part of what it does."""
+    plans = [
+        plan_with(
+            make_planner(),
+            make_states(0),
+            lambda s, price=price: price * energy(s["f"]),
+            strength=0.1,
+            steps=2,
+        )
+        for price in (0.1, 2.0)
+    ]
+    assert abs(plans[0].f - plans[1].f).max() > 0.01
+
+
+def test_no_strength_computes_no_gradient():
+    """Of an objective that has none a plan can be made, and is ranked."""
+    evaluated = []
+
+    def counted(fields):
+        evaluated.append(fields["f"].shape)
+        return effort(fields)
+
+    model, u0 = make_planner(), make_states(0)
+    planner = wdno.Planner(model, counted, steps=3)
+    known = {"u0": jnp.asarray(u0.values)}
+    plan = planner(known, row_keys(KEY, 3))
+    assert len(evaluated) == 1
+    expected = drawn(model, {"u0": u0}, 3, ddim(1.0))
+    np.testing.assert_allclose(plan["f"], expected["f"], rtol=1e-9)
 
 
 BAD_OBJECTIVES = {
@@ -270,7 +331,7 @@ BAD_OBJECTIVES = {
 def test_bad_objectives_are_refused_before_any_sampling(objective, message):
     before = Gaussian.traces
     with pytest.raises(ValueError, match=message):
-        wdno.control(make_planner(), make_states(0), objective, strength=0.1, key=KEY)
+        plan_with(make_planner(), make_states(0), objective, strength=0.1)
     assert Gaussian.traces == before
 
 
@@ -309,19 +370,18 @@ def test_bad_inputs_are_refused_before_any_sampling(changes, message):
         arguments[name] = change(arguments.get(name, make_states(1)))
     before = Gaussian.traces
     with pytest.raises(ValueError, match=message):
-        wdno.control(objective=effort, strength=0.1, **arguments, key=KEY)
+        plan_with(objective=effort, strength=0.1, **arguments)
     assert Gaussian.traces == before
 
 
 def test_a_plan_that_overflows_is_refused():
     with pytest.raises(ValueError, match=r"has NaN or Inf in 3 of 3 rows"):
-        wdno.control(
+        plan_with(
             make_planner(),
             make_states(0),
             lambda s: energy(s["u"]) + energy(s["f"]),
             strength=1e200,
             steps=4,
-            key=KEY,
         )
 
 
@@ -331,7 +391,7 @@ def test_a_plan_that_overflows_is_refused():
 def test_plans_have_the_horizon_asked_for():
     u0, goal = make_states(0), make_states(1)
     bayes = make_planner(posterior, 0.0, to_goal)
-    plan = wdno.control(
+    plan = plan_with(
         bayes, u0, misfit, target=goal, strength=0.0, steps=2, frames=6, key=KEY
     )
     known = {"u0": jnp.asarray(u0.values), "uT": jnp.asarray(goal.values)}
@@ -344,20 +404,25 @@ def test_plans_have_the_horizon_asked_for():
 @pytest.mark.parametrize("frames", [0, -4, 3])
 def test_bad_horizons_are_refused(frames):
     with pytest.raises(ValueError, match=r"at least one frame|Use an extent divisible"):
-        wdno.control(
+        plan_with(
             make_planner(), make_states(0), effort, strength=0.0, frames=frames, key=KEY
         )
 
 
-@pytest.mark.parametrize("samples", [None, 2])
-def test_a_plan_may_begin_after_a_wait(samples):
+def after(simulator, frames, model, initial, objective, **how):
+    """Let the system run free, as a model foresees it, then plan from there."""
+    calm = wdno.simulate(simulator, initial, frames=frames, key=KEY)
+    plan = plan_with(model, calm.isel(time=-1), objective, **how)
+    return wdno.trajectory.append(calm, plan)
+
+
+@pytest.mark.parametrize("members", [None, 2])
+def test_a_plan_may_begin_later(members):
     """Left alone, this system stays where it is; the plan sets in there, later."""
     u0 = make_states(0)
-    how = {"strength": 0.0, "steps": 2, "samples": samples, "key": KEY}
-    late = wdno.control(
-        make_planner(), u0, effort, wait=6, simulator=make_operator(), **how
-    )
-    at_once = wdno.control(make_planner(), u0, effort, **how)
+    how = {"strength": 0.0, "steps": 2, "members": members}
+    late = after(make_operator(), 6, make_planner(), u0, effort, **how)
+    at_once = plan_with(make_planner(), u0, effort, **how)
     np.testing.assert_allclose(late.time, 2.0 + 0.25 * np.arange(11))
     calm, acting = slice(6), slice(6, None)
     moved = late.u.isel(time=calm) - u0.drop_vars("time")
@@ -369,52 +434,27 @@ def test_a_plan_may_begin_after_a_wait(samples):
     np.testing.assert_allclose(late.objective, at_once.objective, rtol=1e-9)
 
 
-def faster():
-    """A simulator of another time step."""
-    model = make_operator()
-    model.domain = Domain((0.0, 0.0), (0.5, 1 / 8))
-    return model
-
-
-@pytest.mark.parametrize(
-    ("simulator", "came"),
-    [(lambda: None, "None"), (make_planner, r"\['u'\]"), (faster, "0.5, 0.125")],
-)
-def test_a_wait_needs_a_simulator_of_the_same_system(simulator, came):
-    with pytest.raises(ValueError, match=f"as simulator .*{came}.* do not wait"):
-        wdno.control(
-            make_planner(),
-            make_states(0),
-            effort,
-            wait=4,
-            simulator=simulator(),
-            strength=0.0,
-            key=KEY,
-        )
-
-
 def test_members_are_further_samples_of_the_same_rows():
     model, u0 = make_planner(), make_states(0)
-    how = {"strength": 0.0, "steps": 3, "key": KEY}
-    plans = wdno.control(model, u0, effort, samples=4, **how)
+    how = {"strength": 0.0, "steps": 3}
+    plans = plan_with(model, u0, effort, members=4, **how)
     assert plans.u.dims == ("sample", "member", *DIMS)
     repeated = u0.isel(sample=np.repeat(np.arange(3), 4))
-    rows = wdno.control(model, repeated, effort, **how)
+    rows = plan_with(model, repeated, effort, **how)
     np.testing.assert_array_equal(plans.f.values.reshape(12, 5, 8), rows.f.values)
     assert len(np.unique(plans.f[:, :, 0, 0])) == 12
 
 
 def test_the_objective_of_each_plan_is_reported():
     u0, goal = make_states(0), make_states(1)
-    plans = wdno.control(
+    plans = plan_with(
         make_planner(),
         u0,
         misfit,
         target=goal,
         strength=0.02,
         steps=3,
-        samples=5,
-        key=KEY,
+        members=5,
     )
     assert plans.objective.dims == ("sample", "member")
     missed = ((plans.u[:, :, 1:] - goal) ** 2).sum(("time", "x"))
@@ -424,14 +464,13 @@ def test_the_objective_of_each_plan_is_reported():
 
 
 def test_the_best_plan_is_that_of_the_smallest_objective():
-    plans = wdno.control(
+    plans = plan_with(
         make_planner(),
         make_states(0),
         effort,
         strength=0.0,
         steps=2,
-        samples=5,
-        key=KEY,
+        members=5,
     )
     best = wdno.best_plan(plans)
     assert best.u.dims == best.f.dims == ("sample", *DIMS)
@@ -452,14 +491,14 @@ ALLOWED = all_of(bounds("f", -0.2, 0.3), region("f", LEFT))
 
 def test_constraints_hold_to_the_last_bit_and_at_every_estimate():
     model, u0 = make_planner(), make_states(0)
-    how = {"strength": 0.05, "steps": 4, "key": KEY}
-    plan = wdno.control(model, u0, effort, constraint=ALLOWED, **how)
+    how = {"strength": 0.05, "steps": 4}
+    plan = plan_with(model, u0, effort, constraint=ALLOWED, **how)
     f = plan.f.values
     assert f.max() == 0.3 and f.min() == -0.2 and not f[..., ~LEFT].any()
     each = project(ALLOWED, model.targets)
-    same = wdno.control(model, u0, effort, guidance=each, **how)
+    same = plan_with(model, u0, effort, guidance=each, **how)
     np.testing.assert_allclose(f, same.f, atol=1e-12)
-    late = ALLOWED({"f": jnp.asarray(wdno.control(model, u0, effort, **how).f.values)})
+    late = ALLOWED({"f": jnp.asarray(plan_with(model, u0, effort, **how).f.values)})
     assert abs(f - late["f"]).max() > 0.01
     np.testing.assert_allclose(plan.objective, (plan.f**2).sum(("time", "x")))
 
@@ -470,7 +509,9 @@ def test_constraints_hold_to_the_last_bit_and_at_every_estimate():
 def wishing(state, control, dims):
     """Control behind a gate, with the share in the end given."""
     task = with_beside(tasks.control)(state, control, dims)
-    return task._replace(given=(*task.given, Field("shareT", ())))
+    return task._replace(
+        given=(*task.given, Field("shareT", (), Role.FINAL, of="share"))
+    )
 
 
 def steadily(known, frames=GRID[0]):
@@ -502,12 +543,12 @@ def unfilled(fields):
     return (fields["share"][:, -1] - fields["shareT"]) ** 2 * fields["gate"].mean(1)
 
 
-GATED = {"target": shares(), "strength": 0.0, "steps": 2, "key": KEY}
+GATED = {"target": shares(), "strength": 0.0, "steps": 2}
 
 
 def test_plans_reach_the_share_that_is_wished_for():
     u0 = make_gated_states().drop_vars("time")
-    plan = wdno.control(make_gated_planner(), u0, unfilled, **GATED)
+    plan = plan_with(make_gated_planner(), u0, unfilled, **GATED)
     known = {"u0": u0, "gate": u0.gate, "shareT": shares()}
     expected = steadily({name: jnp.asarray(v.values) for name, v in known.items()})
     for name in ("u", "share"):
@@ -519,7 +560,7 @@ def test_plans_reach_the_share_that_is_wished_for():
 
 def test_plans_keep_what_never_changes_and_what_comes_beside():
     u0 = make_gated_states().drop_vars("time")
-    plan = wdno.control(make_gated_planner(), u0, unfilled, **GATED)
+    plan = plan_with(make_gated_planner(), u0, unfilled, **GATED)
     assert set(plan.data_vars) == {"u", "f", "share", "objective"}
     assert plan.share.dims == ("sample", "time")
     assert plan.share.attrs == {"cell_methods": "time: point"}
@@ -530,7 +571,7 @@ def test_plans_keep_what_never_changes_and_what_comes_beside():
 def test_initial_states_of_a_record_keep_their_time():
     """As of `truth.u.isel(time=0)`, beside what never changes."""
     u0 = make_gated_states()
-    plan = wdno.control(make_gated_planner(), u0, unfilled, **GATED)
+    plan = plan_with(make_gated_planner(), u0, unfilled, **GATED)
     np.testing.assert_array_equal(plan.time, 2.0 + 0.25 * np.arange(5))
     np.testing.assert_array_equal(plan.gate, u0.gate)
 
@@ -538,7 +579,7 @@ def test_initial_states_of_a_record_keep_their_time():
 def test_one_share_serves_all_samples_and_members():
     u0 = make_gated_states().drop_vars("time")
     how = GATED | {"target": xr.DataArray(0.5)}
-    plan = wdno.control(make_gated_planner(), u0, unfilled, samples=2, **how)
+    plan = plan_with(make_gated_planner(), u0, unfilled, members=2, **how)
     assert plan.share.dims == ("sample", "member", "time")
     assert plan.gate.dims == ("sample", "x")
     np.testing.assert_allclose(plan.share[:, :, -1], 0.5, atol=1e-10)
@@ -548,8 +589,8 @@ def test_targets_come_as_a_dataset_of_which_the_given_ends_are_read():
     u0 = make_gated_states().drop_vars("time")
     goal = xr.Dataset({"share": shares(), "u": make_states(1).isel(x=slice(5))})
     how = GATED | {"target": goal}
-    plan = wdno.control(make_gated_planner(), u0, unfilled, **how)
-    expected = wdno.control(make_gated_planner(), u0, unfilled, **GATED)
+    plan = plan_with(make_gated_planner(), u0, unfilled, **how)
+    expected = plan_with(make_gated_planner(), u0, unfilled, **GATED)
     xr.testing.assert_identical(plan, expected)
 
 
@@ -567,41 +608,41 @@ def test_the_objective_sees_what_never_changes():
 
     model = make_gated_planner(still, task=with_beside(tasks.control))
     sigma, strength = model.schedule.sigma_range[1], 0.1
-    how = {"strength": strength, "steps": 1, "sampler": ddim(0.0), "key": KEY}
-    plan = wdno.control(model, u0, blocked, **how)
+    how = {"strength": strength, "steps": 1, "sampler": ddim(0.0)}
+    plan = plan_with(model, u0, blocked, **how)
     expected = u0 - sigma * strength * u0.gate
     np.testing.assert_allclose(
         plan.u[:, 1:], over_time(jnp.asarray(expected.values)), atol=1e-9
     )
 
 
-@pytest.mark.parametrize("samples", [None, 2])
-def test_a_plan_after_a_wait_keeps_its_gate_and_shares(samples):
+@pytest.mark.parametrize("members", [None, 2])
+def test_a_later_plan_keeps_its_gate_and_shares(members):
     """Left alone, the state stays where it is, and the share that of the state."""
     u0 = make_gated_states()
     simulator = make_operator(Gated, task=with_beside(tasks.simulation))
-    how = GATED | {"samples": samples}
-    late = wdno.control(
-        make_gated_planner(), u0, unfilled, wait=6, simulator=simulator, **how
-    )
-    at_once = wdno.control(make_gated_planner(), u0, unfilled, **how)
+    how = GATED | {"members": members}
+    late = after(simulator, 6, make_gated_planner(), u0, unfilled, **how)
+    at_once = plan_with(make_gated_planner(), u0, unfilled, **how)
     calm, acting, later = slice(1, 7), slice(7, None), slice(1, None)
     assert late.share.dims == at_once.share.dims
     before = late.share.isel(time=calm) - u0.mean("x").drop_vars("time")
     np.testing.assert_allclose(before, 0, atol=1e-9)
     for name in ("u", "share"):
-        after, alone = late[name].isel(time=acting), at_once[name].isel(time=later)
-        np.testing.assert_allclose(after, alone, atol=1e-9)
+        acted, alone = late[name].isel(time=acting), at_once[name].isel(time=later)
+        np.testing.assert_allclose(acted, alone, atol=1e-9)
     assert late.gate.dims == ("sample", "x")
     np.testing.assert_array_equal(late.gate, u0.gate)
 
 
-def test_a_plan_keeps_its_gate_and_shares_after_a_wait_that_knows_neither():
+def test_a_later_plan_may_have_more_than_what_came_before():
+    """The simulation knows neither gate nor share."""
     u0 = make_gated_states()
-    late = wdno.control(
-        make_gated_planner(), u0, unfilled, wait=6, simulator=make_operator(), **GATED
-    )
-    at_once = wdno.control(make_gated_planner(), u0, unfilled, **GATED)
+    calm = wdno.simulate(make_operator(), u0, frames=6, key=KEY)
+    start = calm.isel(time=-1).assign_coords(gate=u0.gate.variable)
+    plan = plan_with(make_gated_planner(), start, unfilled, **GATED)
+    late = wdno.trajectory.append(calm, plan)
+    at_once = plan_with(make_gated_planner(), u0, unfilled, **GATED)
     xr.testing.assert_identical(late.gate.variable, at_once.gate.variable)
     assert late.share.dims == at_once.share.dims
     assert late.share.attrs == at_once.share.attrs
@@ -609,21 +650,6 @@ def test_a_plan_keeps_its_gate_and_shares_after_a_wait_that_knows_neither():
     planned = late.share.isel(time=slice(7, None))
     expected = at_once.share.isel(time=slice(1, None))
     np.testing.assert_allclose(planned, expected, atol=1e-9)
-
-
-def test_a_wait_begins_with_a_landscape_too():
-    """Also where only the planner is given one."""
-    before = Gaussian.traces
-    with pytest.raises(ValueError, match="'gate' is missing"):
-        wdno.control(
-            make_gated_planner(),
-            make_gated_states().drop_vars("gate"),
-            unfilled,
-            wait=4,
-            simulator=make_operator(),
-            **GATED,
-        )
-    assert Gaussian.traces == before
 
 
 BAD_GATED = {
@@ -650,14 +676,16 @@ def test_bad_landscapes_and_shares_are_refused_before_any_sampling(change, messa
     arguments = {"initial": make_gated_states(), **GATED, **change}
     before = Gaussian.traces
     with pytest.raises(ValueError, match=message):
-        wdno.control(make_gated_planner(), objective=unfilled, **arguments)
+        plan_with(make_gated_planner(), objective=unfilled, **arguments)
     assert Gaussian.traces == before
 
 
 def forced(state, control, dims):
     """A planner that is given a second control over all of the window."""
     task = wishing(state, control, dims)
-    return task._replace(given=(*task.given, *tasks.held(("wind",), dims)))
+    return task._replace(
+        given=(*task.given, *tasks.piecewise_constant(("wind",), dims))
+    )
 
 
 def refining(state, control, dims):
@@ -669,20 +697,18 @@ def refining(state, control, dims):
 @pytest.mark.parametrize(("task", "name"), [(forced, "wind"), (refining, "u_coarse")])
 def test_planners_are_given_states_their_ends_and_landscapes_alone(task, name):
     with pytest.raises(ValueError, match=rf"given .*'{name}'.*Load a planner"):
-        wdno.control(
-            make_gated_planner(task=task), make_gated_states(), unfilled, **GATED
-        )
+        plan_with(make_gated_planner(task=task), make_gated_states(), unfilled, **GATED)
 
 
 # ------------------------------------------------------------------------ polishing
 
 HEAT, COST = Heat(), cost(0.01)
-GOAL = {"target": make_states(1), "strength": 0.0, "steps": 2, "key": KEY}
+GOAL = {"target": make_states(1), "strength": 0.0, "steps": 2}
 
 
 def test_polished_plans_are_optimal_for_the_solver():
     u0 = make_states(0)
-    plan = wdno.control(make_planner(), u0, COST, polish=20, system=HEAT, **GOAL)
+    plan = plan_with(make_planner(), u0, COST, polish=Polish(HEAT, 20), **GOAL)
     exact = HEAT.optimum(u0, GOAL["target"], 0.01)
     np.testing.assert_allclose(plan.f[:, :-1], exact, atol=1e-4)
     inputs = {"u0": jnp.asarray(u0.values), "f": jnp.asarray(plan.f.values[:, :-1])}
@@ -693,15 +719,14 @@ def test_polished_plans_are_optimal_for_the_solver():
 
 
 def test_polished_plans_satisfy_constraints_on_any_horizon():
-    plan = wdno.control(
+    plan = plan_with(
         make_planner(),
         make_states(0),
         COST,
         constraint=ALLOWED,
         frames=2,
-        samples=2,
-        polish=3,
-        system=HEAT,
+        members=2,
+        polish=Polish(HEAT, 3),
         **GOAL,
     )
     assert plan.sizes == {"sample": 3, "member": 2, "time": 3, "x": 8}
@@ -731,8 +756,8 @@ def test_polished_plans_have_what_comes_beside_from_the_solver():
     def priced(fields):
         return unfilled(fields) + 1e-3 * energy(fields["f"])
 
-    how = GATED | {"polish": 15, "system": Channel()}
-    plan = wdno.control(make_gated_planner(wrong), u0, priced, **how)
+    how = GATED | {"polish": Polish(Channel(), 15)}
+    plan = plan_with(make_gated_planner(wrong), u0, priced, **how)
     inputs = {"u0": u0, "f": plan.f[:, :-1], "gate": u0.gate}
     solved = pass_gate(*(jnp.asarray(v.values) for v in inputs.values()))
     for name in ("u", "share"):
@@ -751,13 +776,13 @@ def test_polished_plans_have_what_comes_beside_from_the_solver():
 
 
 def test_polished_plans_leave_out_what_the_solver_does_not_know():
-    how = GATED | {"polish": 1, "system": Channel(silent=True)}
+    how = GATED | {"polish": Polish(Channel(silent=True), 1)}
 
     def fast(fields):
         return terminal(fields["u"], jnp.zeros(8)) + energy(fields["f"])
 
     u0 = make_gated_states().drop_vars("time")
-    plan = wdno.control(make_gated_planner(), u0, fast, **how)
+    plan = plan_with(make_gated_planner(), u0, fast, **how)
     assert set(plan.data_vars) == {"u", "f", "objective"}
     np.testing.assert_array_equal(plan.gate, u0.gate)
 
@@ -770,43 +795,41 @@ class Frozen(Heat):
 
 
 BAD_PLANS = {
-    "no system": ({"polish": 2}, "polish=2 and system=None"),
-    "negative": ({"polish": -1, "system": HEAT}, "polish=-1"),
-    "other points": ({"polish": 1, "system": Heat(points=9)}, "along 'x' it has 9"),
-    "stopped": ({"polish": 1, "system": Frozen()}, "gradient for 'f' is zero"),
+    "no step": ({"polish": Polish(HEAT, 0)}, "by one step or more, but got 0"),
+    "other points": ({"polish": Polish(Heat(points=9), 1)}, "along 'x' it has 9"),
+    "stopped": ({"polish": Polish(Frozen(), 1)}, "gradient for 'f' is zero"),
     "states": (
-        {"polish": 1, "system": HEAT, "constraint": bounds("u", -1.0, 1.0)},
+        {"polish": Polish(HEAT, 1), "constraint": bounds("u", -1.0, 1.0)},
         "acts on 'u', but .* only controls can be constrained",
     ),
     "no choice": (
         {"constraint": all_of(region("f", LEFT), region("f", ~LEFT))},
-        "excludes all_of control",
+        "excludes every control",
     ),
     "no projection": (
         {"constraint": lambda s: {**s, "f": s["f"] / 2}},
         "changes nothing when applied again",
     ),
-    "no members": ({"samples": 0}, "counted from 1 .* samples=0"),
+    "no members": ({"members": 0}, "counted from 1 .*members=0"),
 }
 
 
 @pytest.mark.parametrize(("how", "message"), BAD_PLANS.values(), ids=BAD_PLANS)
 def test_bad_plans_are_refused_before_any_sampling(how, message):
     before = Gaussian.traces
-    plan = partial(wdno.control, make_planner(), make_states(0), COST)
+    plan = partial(plan_with, make_planner(), make_states(0), COST)
     with pytest.raises(ValueError, match=message):
         plan(**GOAL, **how)
     assert Gaussian.traces == before
 
 
 def test_a_system_of_another_time_step_is_refused():
-    slow = make_planner()
-    slow.domain = Domain((0.0, 0.0), (0.5, 1 / 8))
+    slow = make_planner(step=0.5)
     with pytest.raises(ValueError, match="along 'time' it has 5 points"):
-        wdno.control(slow, make_states(0), COST, polish=1, system=HEAT, **GOAL)
+        wdno.Planner(slow, COST, polish=Polish(HEAT, 1))
 
 
 def test_members_of_members_are_refused():
     u0 = make_states(0).rename(sample="member")
     with pytest.raises(ValueError, match="rename the dimension"):
-        wdno.control(make_planner(), u0, effort, strength=0.0, samples=2, key=KEY)
+        plan_with(make_planner(), u0, effort, strength=0.0, members=2)

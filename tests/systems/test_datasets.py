@@ -30,7 +30,7 @@ class Basin(LabelledSystem):
 
     state: ClassVar[tuple[str, ...]] = ("y",)
     control: ClassVar[tuple[str, ...]] = ("v",)
-    accompanying: ClassVar[dict[str, tuple[str, ...]]] = {"depth": ("time",)}
+    auxiliary: ClassVar[dict[str, tuple[str, ...]]] = {"depth": ("time",)}
     attributes: ClassVar[dict[str, dict[str, str]]] = {"bed": {"units": "m"}}
     slope: float = 2.0
 
@@ -130,7 +130,7 @@ def test_each_sample_is_a_compressed_chunk(basin):
             assert file[name].chunking() == "contiguous"
 
 
-def test_a_landscape_is_part_of_the_checksum_and_of_the_recipe(basin, tmp_path):
+def test_a_static_field_is_part_of_the_checksum_and_of_the_recipe(basin, tmp_path):
     path = tmp_path / "changed.nc"
     path.write_bytes(basin.read_bytes())
     assert verify(path) == verify(basin)

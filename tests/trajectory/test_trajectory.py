@@ -14,9 +14,9 @@ from wdno.trajectory import (
     check_grid,
     coarsen,
     join_trajectories,
-    landscape,
     open_trajectories,
     save,
+    static_fields,
     static_rows,
     to_arrays,
     to_dataset,
@@ -147,9 +147,9 @@ def beside(fields):
     }
 
 
-def join(fields, accompanying=BESIDE, **how):
+def join(fields, auxiliary=BESIDE, **how):
     coords = make_coords()
-    return to_dataset(fields, coords, *NAMES, accompanying=accompanying, **how)
+    return to_dataset(fields, coords, *NAMES, auxiliary=auxiliary, **how)
 
 
 def test_what_comes_beside_is_known_from_the_second_instant_on(beside):
@@ -162,7 +162,7 @@ def test_what_comes_beside_is_known_from_the_second_instant_on(beside):
     for name in BESIDE:
         assert data[name][:, 0].isnull().all()
         np.testing.assert_array_equal(data[name][:, 1:], beside[name])
-    xr.testing.assert_identical(data[["u", "f"]], join(beside, accompanying=None))
+    xr.testing.assert_identical(data[["u", "f"]], join(beside, auxiliary=None))
 
 
 def test_round_trip_with_what_comes_beside(beside):
@@ -291,33 +291,33 @@ def gated(given):
     return given.assign_coords(gate=("x", GATE), depth=4.0)
 
 
-def test_a_landscape_is_a_coordinate_of_an_array(dataset):
-    found = landscape(gated(dataset.u.isel(time=0)), STATIC, SPACE)
+def test_a_static_field_is_a_coordinate_of_an_array(dataset):
+    found = static_fields(gated(dataset.u.isel(time=0)), STATIC, SPACE)
     assert list(found) == ["gate", "depth"]
     np.testing.assert_array_equal(found["gate"], GATE)
     assert found["depth"].dims == () and found["depth"] == 4.0
 
 
-def test_a_landscape_is_a_coordinate_or_a_variable_of_a_dataset(dataset):
+def test_a_static_field_is_a_coordinate_or_a_variable_of_a_dataset(dataset):
     given = gated(dataset.isel(time=0))
     for held in (given, given.reset_coords(["gate", "depth"])):
-        found = landscape(held, STATIC, SPACE)
+        found = static_fields(held, STATIC, SPACE)
         np.testing.assert_array_equal(found["gate"], GATE)
         assert found["depth"] == 4.0
 
 
-def test_a_landscape_has_the_order_of_the_axes_of_space():
+def test_a_static_field_has_the_order_of_the_axes_of_space():
     grid = {"y": np.arange(4.0), "x": np.arange(5.0)}
     bed = xr.DataArray(np.arange(20).reshape(5, 4), grid, dims=("x", "y"))
     state = xr.DataArray(np.zeros((3, 4, 5)), grid, ("sample", "y", "x"))
     given = state.assign_coords(bed=bed, ridge=("y", np.arange(4)))
-    found = landscape(given, {"bed": ("y", "x"), "ridge": ("y",)}, grid)
+    found = static_fields(given, {"bed": ("y", "x"), "ridge": ("y",)}, grid)
     assert found["bed"].dims == ("y", "x")
     np.testing.assert_array_equal(found["bed"], bed.values.T)
     np.testing.assert_array_equal(found["ridge"], np.arange(4))
 
 
-def test_a_landscape_may_differ_from_sample_to_sample(dataset):
+def test_a_static_field_may_differ_from_sample_to_sample(dataset):
     own = xr.DataArray(GATE + 100 * np.arange(3)[:, None], dims=("sample", "x"))
     given = dataset.u.isel(time=0).assign_coords(gate=own)
     inputs, batch = to_inputs(given, dataset.f, make_coords(), *NAMES, {"gate": ("x",)})
@@ -325,7 +325,7 @@ def test_a_landscape_may_differ_from_sample_to_sample(dataset):
     np.testing.assert_array_equal(inputs["gate"], own)
 
 
-def test_one_landscape_serves_all_samples(dataset):
+def test_one_static_field_serves_all_samples(dataset):
     given = gated(dataset.u.isel(time=0))
     inputs, batch = to_inputs(given, dataset.f, make_coords(), *NAMES, STATIC)
     assert batch == {"sample": 3}
@@ -333,16 +333,16 @@ def test_one_landscape_serves_all_samples(dataset):
     np.testing.assert_array_equal(inputs["depth"], [4.0] * 3)
 
 
-def test_a_landscape_must_be_there_and_lie_on_the_grid(dataset):
+def test_a_static_field_must_be_there_and_lie_on_the_grid(dataset):
     given = dataset.u.isel(time=0)
     with pytest.raises(ValueError, match=r"'gate' is missing.*assign_coords\(gate="):
-        landscape(given, STATIC, SPACE)
+        static_fields(given, STATIC, SPACE)
     with pytest.raises(ValueError, match=r"'gate' is missing from .*'u', 'x'"):
-        landscape(dataset.isel(time=0), STATIC, SPACE)
+        static_fields(dataset.isel(time=0), STATIC, SPACE)
     with pytest.raises(ValueError, match="must be given at x"):
-        landscape(gated(given).assign_coords(x=2 * given.x), STATIC, SPACE)
+        static_fields(gated(given).assign_coords(x=2 * given.x), STATIC, SPACE)
     with pytest.raises(ValueError, match=r"dimensions \['x'\], but has \[\]"):
-        landscape(given.assign_coords(gate=1.0), STATIC, SPACE)
+        static_fields(given.assign_coords(gate=1.0), STATIC, SPACE)
     unknown = given.assign_coords(gate=("x", np.where(GATE > 3, np.nan, GATE)))
     with pytest.raises(ValueError, match="gate has NaN or Inf"):
         to_inputs(unknown, dataset.f, make_coords(), *NAMES, {"gate": ("x",)})
@@ -503,11 +503,14 @@ def test_coarsening_bad_input(dataset):
 # Windows ------------------------------------------------------------------------------
 
 
+INITIAL = {"u": "u0"}
+
+
 @pytest.mark.parametrize("convert", [np.asarray, jnp.asarray])
 def test_windows_are_stretches_of_the_record(fields, convert):
     starts = np.array([0, 3, 5])
     given = {name: convert(values) for name, values in fields.items()}
-    cut = windows(given, 3, convert(starts))
+    cut = windows(given, 3, convert(starts), initial=INITIAL)
     whole = np.concatenate([fields["u0"][:, None], fields["u"]], axis=1)
     for row, start in enumerate(starts):
         np.testing.assert_array_equal(cut["u0"][row], whole[row, start])
@@ -520,7 +523,7 @@ def test_windows_are_stretches_of_the_record(fields, convert):
 
 
 def test_a_window_as_long_as_the_record_is_the_record(fields):
-    cut = windows(fields, 8, np.zeros(3, int))
+    cut = windows(fields, 8, np.zeros(3, int), initial=INITIAL)
     for name, values in fields.items():
         np.testing.assert_array_equal(cut[name], values)
 
@@ -528,7 +531,10 @@ def test_a_window_as_long_as_the_record_is_the_record(fields):
 def test_windows_of_chosen_rows(fields):
     rows, starts = np.array([2, 2, 0, 1]), np.array([0, 4, 1, 0])
     chosen = {name: values[rows] for name, values in fields.items()}
-    one, other = windows(fields, 4, starts, rows), windows(chosen, 4, starts)
+    one, other = (
+        windows(fields, 4, starts, rows, initial=INITIAL),
+        windows(chosen, 4, starts, initial=INITIAL),
+    )
     for name in fields:
         np.testing.assert_array_equal(one[name], other[name])
 
@@ -538,15 +544,17 @@ def test_windows_read_only_themselves_from_a_memory_map(fields, tmp_path):
     for name, values in fields.items():
         np.save(tmp_path / f"{name}.npy", values)
         mapped[name] = np.load(tmp_path / f"{name}.npy", mmap_mode="r")
-    cut = windows(mapped, 2, np.array([1]), np.array([2]))
+    cut = windows(mapped, 2, np.array([1]), np.array([2]), initial=INITIAL)
     np.testing.assert_array_equal(cut["u"][0], fields["u"][2, 1:3])
     np.testing.assert_array_equal(cut["u0"][0], fields["u"][2, 0])
 
 
 def test_windows_under_jit(fields):
     given = {name: jnp.asarray(values) for name, values in fields.items()}
-    cut = jax.jit(lambda starts: windows(given, 3, starts))(jnp.array([0, 1, 5]))
-    eager = windows(given, 3, jnp.array([0, 1, 5]))
+    cut = jax.jit(lambda starts: windows(given, 3, starts, initial=INITIAL))(
+        jnp.array([0, 1, 5])
+    )
+    eager = windows(given, 3, jnp.array([0, 1, 5]), initial=INITIAL)
     for name in fields:
         np.testing.assert_array_equal(cut[name], eager[name])
 
@@ -554,4 +562,4 @@ def test_windows_under_jit(fields):
 @pytest.mark.parametrize(("length", "start"), [(9, 0), (3, 6), (3, -1), (0, 0)])
 def test_windows_outside_the_record_are_refused(fields, length, start):
     with pytest.raises(ValueError, match="must lie within the 8 frames"):
-        windows(fields, length, np.full(3, start))
+        windows(fields, length, np.full(3, start), initial=INITIAL)

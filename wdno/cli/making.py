@@ -131,7 +131,7 @@ def import_official(
     checkpoint: Positional[Path],
     kind: Literal["burgers", "smoke"],
     out: Path,
-    task: Literal["simulation", "control"] = "simulation",
+    task: Literal["simulation", "refinement", "control"] = "simulation",
     width: int | None = None,
     groups: int | None = None,
     weights: Literal["model", "ema"] = "model",

@@ -7,6 +7,7 @@ from typing import cast
 import jax
 import numpy as np
 import xarray as xr
+from jaxtyping import PRNGKeyArray
 from tyro.conf import Positional
 
 import wdno
@@ -15,7 +16,7 @@ from wdno.diffusion.samplers import ddim
 from wdno.operator import checkpoint
 from wdno.planning.constraints import all_of, region
 from wdno.planning.objectives import leakage, reach
-from wdno.trajectory import open_trajectories, save
+from wdno.trajectory import append, open_trajectories, save
 
 
 def simulate(
@@ -64,6 +65,7 @@ def refine(
     conditions: Positional[Path],
     output: Positional[Path],
     factor: int = 2,
+    members: int | None = None,
     steps: int = 1,
     eta: float = 0.0,
     seed: int = 0,
@@ -77,6 +79,7 @@ def refine(
             the fine grid.
         output: NetCDF file to write.
         factor: ratio of the resolutions: 2, 4, 8, …
+        members: refinements of each trajectory; one by default, no ensemble.
         steps: denoiser calls per window.
         eta: noise of the sampler, 0 deterministic to 1 ancestral.
         seed: seed of the sampler.
@@ -90,6 +93,7 @@ def refine(
         given[state].isel(time=0, drop=True),
         given[control],
         factor=factor,
+        members=members,
         sampler=ddim(eta),
         steps=steps,
         key=jax.random.key(seed),
@@ -105,11 +109,11 @@ def control(
     target: float | Path | None = None,
     objective: str = "reach",
     energy_weight: float = 2e-5,
-    strength: float = 0.1,
+    strength: float | None = 0.1,
     members: int | None = None,
     steps: int = 50,
     frames: int | None = None,
-    wait: int = 0,
+    lead_in: int = 0,
     simulator: str | None = None,
     within: str | None = None,
     seed: int = 0,
@@ -127,46 +131,59 @@ def control(
             that has not come into the exit), or a Python file that defines
             objective(fields), one number a row, small is good.
         energy_weight: weight of the control in reach.
-        strength: of the guidance by the objective.
+        strength: of the guidance by the objective; None for no guidance.
         members: plans per initial state, of which the best by the model is kept.
         steps: denoiser calls.
         frames: length of the plan; the window of the model by default.
-        wait: frames before the plan in which nothing acts.
+        lead_in: frames before the plan in which nothing acts.
         simulator: shipped name or folder of a model that foresees them.
         within: variable or coordinate of the input file that is not 0 where controls
             may act, such as ring; everywhere by default.
         seed: seed of the sampler.
     """
-    planner = checkpoint.load(model)
-    state = list(planner.state)
+    operator = checkpoint.load(model)
+    state = list(operator.state)
     goal = None
     if isinstance(target, float):
         wish = xr.DataArray(np.float32(target))  # the precision of data and models
-        goal = xr.Dataset(dict.fromkeys(planner.final, wish))
+        goal = xr.Dataset(dict.fromkeys(operator.final, wish))
     elif target is not None:
         goal = open_trajectories(target, state)[state].isel(time=-1, drop=True)
     given = open_trajectories(input, state)
     constraint = None
     if within is not None:
         allowed = _mask(given, within)
-        constraint = all_of(*(region(name, allowed) for name in planner.planned))
-    plan = wdno.control(
-        planner,
-        given[state].isel(time=0, drop=True),
-        _objective(objective, planner, energy_weight),
-        target=goal,
+        constraint = all_of(*(region(name, allowed) for name in operator.planned))
+    planner = wdno.Planner(
+        operator,
+        _objective(objective, operator, energy_weight),
         strength=strength,
-        samples=members,
-        steps=steps,
-        frames=frames,
-        wait=wait,
-        simulator=None if simulator is None else checkpoint.load(simulator),
         constraint=constraint,
-        key=jax.random.key(seed),
+        steps=steps,
     )
+    planner = planner if frames is None else planner.over(frames)
+    initial, key = given[state].isel(time=0, drop=True), jax.random.key(seed)
+    calm = _calm(simulator, initial, lead_in, key)
+    start = initial if calm is None else calm.isel(time=-1)
+    plan = wdno.control(planner, start, target=goal, members=members, key=key)
     plan = plan if members is None else wdno.best_plan(plan)
+    plan = plan if calm is None else append(calm, plan)
     save(plan, output)
     print(f"Wrote {output}: {dict(plan.sizes)}")
+
+
+def _calm(
+    simulator: str | None, initial: xr.Dataset, frames: int, key: PRNGKeyArray
+) -> xr.Dataset | None:
+    """What a model says of the frames in which nothing acts, if there are any."""
+    if not frames:
+        return None
+    if simulator is None:
+        raise ValueError(
+            f"A model foresees the {frames} frames before the plan, but none is named. "
+            "Name one by --simulator, or plan from the beginning."
+        )
+    return wdno.simulate(checkpoint.load(simulator), initial, frames=frames, key=key)
 
 
 def _mask(given: xr.Dataset, name: str) -> np.ndarray:
@@ -183,7 +200,7 @@ def _objective(name: str, model: wdno.WDNO, energy_weight: float) -> Objective:
     """The named objective, or the one that a Python file defines."""
     known = {
         "reach": reach(model.state, model.planned, energy_weight),
-        "leakage": lambda fields: leakage(fields["smoke"]),
+        "leakage": leakage,
     }
     if name in known:
         return known[name]

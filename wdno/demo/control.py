@@ -8,8 +8,11 @@ import xarray as xr
 
 from wdno import plotting, trajectory
 from wdno.demo.report import Picture, Section, Table
+from wdno.inference.simulate import simulate
 from wdno.operator.checkpoint import load
+from wdno.planning.control import control as plan_controls
 from wdno.planning.objectives import energy, reach, terminal
+from wdno.planning.planner import Planner
 from wdno.systems import Burgers
 
 ENERGY_WEIGHT = 2e-5
@@ -25,23 +28,18 @@ def control(folder: Path, key: jax.Array, samples: int = 16) -> Section:
         key: chooses the flows.
         samples: number of problems.
     """
-    system, planner = Burgers(), load("burgers-control")
+    system, model = Burgers(), load("burgers-control")
+    lead_in = system.frames - HORIZON
     print(f"Planning forces for {samples} goals, judged by the reference solver")
     truth = system.trajectories(key, samples)
     initial = truth.u.isel(time=0, drop=True)
     goal = truth.u.isel(time=-1, drop=True)
-    plan = control.control(
-        planner,
-        initial,
-        reach(("u",), ("f",), ENERGY_WEIGHT),
-        target=goal,
-        strength=0.0,
-        steps=1,
-        frames=HORIZON,
-        wait=system.frames - HORIZON,
-        simulator=load("burgers-simulation"),
-        key=key,
+    planner = Planner(model, reach(("u",), ("f",), ENERGY_WEIGHT), steps=1)
+    calm = simulate(load("burgers-simulation"), initial, frames=lead_in, key=key)
+    late = plan_controls(
+        planner.over(HORIZON), calm.isel(time=-1), target=goal, key=key
     )
+    plan = trajectory.append(calm, late)
     free = system.run(initial, xr.zeros_like(truth.f))
     achieved = system.run(initial, plan.f)
     rows = [

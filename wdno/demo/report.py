@@ -10,8 +10,10 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
+from importlib.resources import files
 from numbers import Integral, Real
 from pathlib import Path
+from string import Template
 
 import xarray as xr
 from matplotlib.figure import Figure
@@ -123,7 +125,8 @@ def write_report(
     body = [f"<h1>{name}</h1>"]
     body += [f'<p class="lead">{escape(lead)}</p>'] if lead else []
     body += [_section(section) for section in sections]
-    page = _PAGE.format(title=name, style=_STYLE, body="\n".join(body))
+    template = Template(files(__package__).joinpath("report.html").read_text("utf-8"))
+    page = template.substitute(title=name, body="\n".join(body))
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path
@@ -203,48 +206,3 @@ def _number(value: Real) -> str:
     if isinstance(value, Integral):
         return str(int(value))
     return f"{value:.4g}".replace("inf", "∞").replace("nan", "–")
-
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8"/>
-<meta name="viewport" content="width=device-width, initial-scale=1"/>
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<main>
-{body}
-</main>
-</body>
-</html>
-"""
-
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1f2328; --quiet: #59636e; --paper: #fdfdfc;
-  --rule: #d8dce1; --band: #f3f4f6; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e8eb; --quiet: #9aa4af; --paper: #16181c; --rule: #363b42;
-    --band: #1f2329; } }
-body { margin: 0; background: var(--paper); color: var(--ink);
-  font: 16px/1.55 system-ui, "Segoe UI", "Helvetica Neue", sans-serif; }
-main { max-width: 62rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
-h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .5rem; }
-h2 { font-size: 1.25rem; margin: 2.5rem 0 .75rem; padding-bottom: .3rem;
-  border-bottom: 1px solid var(--rule); }
-p { max-width: 44rem; margin: .6rem 0; white-space: pre-line; }
-.lead, caption, figcaption { color: var(--quiet); }
-.lead { font-size: 1.1rem; } .wide { overflow-x: auto; margin: 1rem 0; }
-table { border-collapse: collapse; font-size: .92rem; }
-caption { caption-side: bottom; text-align: left; padding-top: .5rem; }
-caption, figcaption { font-size: .88rem; }
-th, td { text-align: left; padding: .35rem .9rem; vertical-align: top; }
-th, td { border-bottom: 1px solid var(--rule); } th { border-bottom-width: 2px; }
-tbody tr:nth-child(even) { background: var(--band); }
-.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-figure { margin: 1.25rem 0; }
-img { max-width: 100%; box-sizing: border-box; padding: .5rem; background: white;
-  border: 1px solid var(--rule); border-radius: 6px; }
-@media print { main { max-width: none; } figure, tr { break-inside: avoid; } }
-"""

@@ -15,7 +15,9 @@ from wdno.inference.simulate import simulate
 from wdno.operator.checkpoint import load
 from wdno.planning.adjoint import descend
 from wdno.planning.constraints import all_of, region
+from wdno.planning.control import control
 from wdno.planning.objectives import leakage
+from wdno.planning.planner import Planner
 from wdno.plotting import Landmark
 from wdno.plotting.maps import GOAL
 from wdno.systems import Smoke
@@ -61,27 +63,16 @@ def smoke(out: str | Path, *, samples: int = 8, polish: int = 3, seed: int = 0) 
     return page
 
 
-def _objective(fields: dict[str, jax.Array]) -> jax.Array:
-    """Share of the smoke that does not leave through the target."""
-    return leakage(fields["smoke"])
-
-
 def _control(
     folder: Path, system: Smoke, truth: xr.Dataset, key: jax.Array, polish: int
 ) -> Section:
     """Plans with and without polish beside no control and the data's own controls."""
     initial = truth.density.isel(time=0, drop=True)
     inside = all_of(*(region(name, system.ring) for name in system.control))
-    how = {
-        "target": xr.Dataset({"smoke": xr.DataArray(np.float32(GOAL_SHARE))}),
-        "strength": 0.0,
-        "steps": 8,
-        "constraint": inside,
-        "key": key,
-    }
-    model = load("smoke-control")
+    planner = Planner(load("smoke-control"), leakage, constraint=inside, steps=8)
+    goal = xr.Dataset({"smoke": xr.DataArray(np.float32(GOAL_SHARE))})
     print(f"Planning controls for {_count(truth)} scenes")
-    plan = control(model, initial, _objective, **how)
+    plan = control(planner, initial, target=goal, key=key)
     print(f"Polishing them by {polish} steps through the solver")
     polished = _polished(system, initial, plan[["cx", "cy"]], inside, polish)
     none = xr.zeros_like(truth[["cx", "cy"]])
@@ -140,7 +131,7 @@ def _polished(
         system.solve,
         {"density0": jnp.asarray(initial.values)},
         {name: jnp.asarray(acting[name].values) for name in system.control},
-        _objective,
+        leakage,
         steps=steps,
         constraint=inside,
     )

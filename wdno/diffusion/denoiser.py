@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from wdno._typing import Denoise
 from wdno.diffusion.noise import NoiseDistribution, per_row
@@ -29,6 +29,53 @@ class Backbone(Protocol):
         self, x: Coefficients, c_noise: Sigma, cond: Condition
     ) -> Coefficients:
         """Map scaled noisy coefficients to an array of the same shape."""
+        ...
+
+
+@runtime_checkable
+class TokenBackbone(Protocol):
+    """A backbone that may be evaluated in some patches of the grid, at their cost.
+
+    Patches are equal and lie side by side from the first grid point on; the last along
+    an axis may reach beyond the grid. Of a `Network`, ask the module: ``thaw()``.
+
+    Example:
+        The denoiser of the kept patches, c_skip x in the others:
+
+        >>> some = lambda *inputs: denoiser.backbone(*inputs, tokens)
+        >>> part = dataclasses.replace(denoiser, backbone=some)
+    """
+
+    @property
+    def patch(self) -> tuple[int, ...]:
+        """Grid points of a patch along each axis."""
+        ...
+
+    def token_grid(self, grid: tuple[int, ...]) -> tuple[int, ...]:
+        """Number of patches along each axis of a grid."""
+        ...
+
+    def __call__(
+        self,
+        x: Coefficients,
+        c_noise: Sigma,
+        cond: Condition,
+        tokens: Int[Array, "batch kept"] | None = None,
+    ) -> Coefficients:
+        """Map as `Backbone` does, or some patches of each row and nothing else.
+
+        Args:
+            x: scaled noisy coefficients.
+            c_noise: noise level of each row.
+            cond: condition on the grid of x.
+            tokens: places in `token_grid`, the last axis fastest, distinct in a row, in
+                any order; without it all. Inside a compiled function nobody can check
+                whether they are places of the grid.
+
+        Returns:
+            An array of the shape of x, zero in the patches that were left out, so that
+            it adds to an estimate of these, and a denoiser takes it like any other.
+        """
         ...
 
 
@@ -51,11 +98,12 @@ class Network:
 
     Attributes:
         definition: of the module.
-        parameters: arrays by name, such as "blocks.0.inner.kernel".
+        parameters: arrays by name, such as "blocks.0.inner.kernel"; of a network that
+            is only described, their shapes.
     """
 
     definition: _Definition = field(metadata={"static": True}, repr=False)
-    parameters: dict[str, Array] = field(repr=False)
+    parameters: dict[str, Array | jax.ShapeDtypeStruct] = field(repr=False)
 
     def thaw(self) -> nnx.Module:
         """A module with these arrays, which can be trained."""
@@ -88,7 +136,7 @@ def _name(path: PyTree) -> str:
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Denoiser:
     """A backbone with preconditioning: ``denoiser(x, sigma, cond)`` ≈ E[x0 | x, cond].
 

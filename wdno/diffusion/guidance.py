@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float
 
+from wdno._functions import ByValue, by_value
 from wdno._typing import Constraint, Denoise, Fields, Guidance, Objective
 from wdno.diffusion.noise import per_row
 
@@ -80,7 +81,9 @@ def guide(
     return guidance
 
 
-def check_objective(objective: Objective, layout: Synthesis, z: Sample) -> None:
+def check_objective(
+    objective: Objective, layout: Synthesis, z: Sample, known: Fields | None = None
+) -> None:
     """Try an objective once, so that mistakes show before a long run.
 
     It must be finite with a finite gradient near the zero fields (near, not at them:
@@ -90,12 +93,13 @@ def check_objective(objective: Objective, layout: Synthesis, z: Sample) -> None:
         objective: one number a row from physical fields.
         layout: gives the physical fields by ``layout.synthesis(z)``.
         z: coefficients of the size of data, such as standard normal ones.
+        known: what else the objective reads, of as many rows.
 
     Raises:
         ValueError: if the objective does not return one floating-point number a row, is
             not finite, or has gradient zero.
     """
-    evaluate = jax.jit(partial(_value_and_gradient, objective, layout))
+    evaluate = partial(_tried, by_value(objective), layout, known or {})
     values, near = evaluate(z / 100)
     _require_finite("value", values)
     _require_finite("gradient", near)
@@ -105,6 +109,15 @@ def check_objective(objective: Objective, layout: Synthesis, z: Sample) -> None:
             f"{sorted(layout.synthesis(z))}, but its gradient is zero. Does it round, "
             "compare or stop gradients?"
         )
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _tried(
+    objective: ByValue[Objective], layout: Synthesis, known: Fields, z: Sample
+) -> tuple[Rows, Sample]:
+    return _value_and_gradient(
+        lambda fields: objective.value({**known, **fields}), layout, z
+    )
 
 
 def clip(bound: float) -> Guidance:

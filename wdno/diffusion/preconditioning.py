@@ -1,5 +1,6 @@
 """Preconditioning: four functions of σ that put a network into a denoiser."""
 
+import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -30,9 +31,21 @@ class EDMPreconditioning:
     c_skip = σ_d²/(σ²+σ_d²), c_out = σ σ_d/√(σ²+σ_d²), c_in = 1/√(σ²+σ_d²),
     c_noise = ln(σ)/4, with σ_d the standard deviation of the data
     (Karras et al. 2022, arXiv 2206.00364, table 1 and eq. 7).
+
+    Raises:
+        ValueError: σ_d is not positive and finite.
     """
 
     sigma_data: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what is no standard deviation of data."""
+        if not 0 < self.sigma_data < math.inf:
+            raise ValueError(
+                "The standard deviation of the data is positive and finite, but "
+                f"`sigma_data` is {self.sigma_data}. Correct it, or take 1 for data "
+                "that a layout scales."
+            )
 
     def __call__(self, sigma: Sigma) -> tuple[Sigma, Sigma, Sigma, Sigma]:
         """Return c_skip, c_out, c_in and c_noise."""

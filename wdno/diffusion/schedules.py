@@ -4,6 +4,7 @@ A schedule belongs to a model and stands on its card. The discrete ones also tel
 step of the table that a noise level belongs to, which some networks are given.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from wdno._json import register
+from wdno._ranges import check_counts
 from wdno.diffusion.noise import cosine, cosine_table, karras, sigmoid, sigmoid_table
 
 Levels = Float[Array, " levels"]
@@ -37,10 +39,22 @@ class Schedule(Protocol):
 @register
 @dataclass(frozen=True)
 class KarrasSchedule:
-    """Levels of `noise.karras`; one step is the estimate from pure noise."""
+    """Levels of `noise.karras`; one step is the estimate from pure noise.
+
+    Raises:
+        ValueError: the levels are not positive, finite and in this order.
+    """
 
     sigma_min: float
     sigma_max: float
+
+    def __post_init__(self) -> None:
+        """Refuse levels that no run can visit."""
+        if not 0 < self.sigma_min < self.sigma_max < math.inf:
+            raise ValueError(
+                "Noise levels lie between a smallest, above 0, and a largest, but got "
+                f"{self.sigma_min} and {self.sigma_max}. Correct or swap them."
+            )
 
     @property
     def sigma_range(self) -> tuple[float, float]:
@@ -57,6 +71,10 @@ class DiscreteSchedule(ABC):
     """A table of noise levels, of which a run visits some."""
 
     timesteps: int = 1000
+
+    def __post_init__(self) -> None:
+        """Refuse tables that cannot be."""
+        check_counts(timesteps=self.timesteps)
 
     @abstractmethod
     def __call__(self, steps: int) -> Levels:

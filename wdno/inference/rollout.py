@@ -9,7 +9,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from wdno._typing import Fields
 from wdno.diffusion.keys import RowKeys, row_keys, step_keys
 from wdno.diffusion.samplers import Sampler, ddim
-from wdno.operator.model import WDNO, generate
+from wdno.operator.generation import generate
+from wdno.operator.model import WDNO
 
 
 def rollout(
@@ -33,7 +34,8 @@ def rollout(
         initial: initial states, e.g. ``{"u0": (batch, x)}``, and what else is given
             that does not change.
         control: what is given over the record: controls, ``{"f": (batch, frames, x)}``,
-            and for a refiner coarse states, ``{"u_coarse": (batch, frames/2, x/2)}``.
+            and for a refiner coarse states, ``{"u_coarse": (batch, frames/2, x/2)}``
+            (`Layout.refinement`).
         windows: how many are chained, repeating the last row or cutting what is given
             over time; by default as many as that covers, and one where nothing is.
         sampler: deterministic DDIM by default.
@@ -52,7 +54,9 @@ def rollout(
         >>> gradient = jax.grad(lambda f: (end(f) ** 2).sum())(f)
     """
     control = control or {}
-    strides = dict.fromkeys(model.control, 1) | dict.fromkeys(model.coarse.values(), 2)
+    apart = model.targets.refinement[0]
+    strides = dict.fromkeys(model.control, 1)
+    strides |= dict.fromkeys(model.coarse.values(), apart)
     for wanted, came, when in (
         (model.initial.values(), initial, "at the beginning"),
         (strides, control, "over time"),

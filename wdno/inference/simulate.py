@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import jax
 import numpy as np
 import xarray as xr
 from jaxtyping import PRNGKeyArray
@@ -22,6 +23,8 @@ from wdno.operator.model import WDNO
 from wdno.trajectory import to_dataset, to_inputs
 
 
+# Labelled data are never traced: within a transform they are computed with at once.
+@jax.ensure_compile_time_eval()
 def simulate(
     model: WDNO,
     initial: Labelled,

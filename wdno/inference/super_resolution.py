@@ -1,5 +1,10 @@
-"""Super-resolution: one refiner, applied again and again, doubles a grid each time."""
+"""Super-resolution: one refiner, applied again and again, doubles a grid each time.
 
+Which axes it doubles, and how much of a record it refines at once, its layout says
+(`Layout.refinement`, `Layout.span`).
+"""
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
@@ -14,6 +19,7 @@ from wdno.inference.batching import (
     batch_keys,
     in_batches,
     record_coords,
+    with_members,
 )
 from wdno.inference.rollout import rollout
 from wdno.operator.model import WDNO
@@ -29,6 +35,8 @@ from wdno.trajectory import (
 )
 
 
+# Labelled data are never traced: within a transform they are computed with at once.
+@jax.ensure_compile_time_eval()
 def super_resolve(
     model: WDNO,
     coarse: Labelled,
@@ -36,6 +44,7 @@ def super_resolve(
     control: Labelled | None = None,
     *,
     factor: int = 2,
+    members: int | None = None,
     sampler: Sampler | None = None,
     steps: int = 1,
     batch_size: int = 256,
@@ -49,17 +58,20 @@ def super_resolve(
     ``u_2N ~ p(u_2N | u_N, u0_2N, f_2N)``, ``u_4N ~ p(u_4N | u_2N, u0_4N, f_4N)``, …
 
     where u0 and f on the grids between are those given, coarsened
-    (`wdno.trajectory.coarsen`). Each doubling is a `rollout` of windows.
+    (`wdno.trajectory.coarsen`). Each doubling is a `rollout` of windows; axes that the
+    model does not refine stay as they are.
 
     Args:
         model: a model of the refinement task; its parameters serve every grid.
         coarse: states at t_0 … t_M on (sample[, member], time, *space), from another
-            model, a solver or a measurement; an array if there is one state.
+            model, a solver or a measurement; an array if there is one state. Of what
+            has no initial state that is given, the first instant is not read.
         initial: initial states on the finest grid. What never changes and the model is
             given, such as a parameter of the equation, is a coordinate of theirs.
         control: controls on the finest grid: ``factor * M`` rows, or one more that
             closes the record and does not act; left out if the model has none.
-        factor: ratio of the finest grid to the coarse one along every axis.
+        factor: ratio of the finest grid to the coarse one along each refined axis.
+        members: refinements of each trajectory; adds the dimension "member".
         sampler: deterministic DDIM by default.
         steps: denoiser calls per window.
         batch_size: trajectories computed at once; bounds the memory and changes
@@ -69,7 +81,8 @@ def super_resolve(
 
     Returns:
         States and controls on the finest grid, with the initial state at the first
-        instant; members of an ensemble are refined one by one.
+        instant; members that the coarse states have are refined one by one. What the
+        model generates beside them has NaN there.
 
     Raises:
         ValueError: before any sampling, if the model is no refiner, `factor` is not a
@@ -83,23 +96,22 @@ def super_resolve(
     ratios = _ratios_to_finest(factor)
     _require_refiner(model)
     control = xr.Dataset() if control is None else control
-    frames, *points = _finest_extents(coarse, initial, control, model, factor)
-    refiners = [
-        (ratio, model.on((model.window, *(n // ratio for n in points))))
-        for ratio in ratios
-    ]
+    extents = _finest_extents(coarse, initial, control, model, factor)
+    refiners = [_refiner(model, extents, ratio) for ratio in ratios]
     over_time = control if model.control else coarse
-    coords = record_coords(refiners[-1][1], over_time, frames)
+    coords = record_coords(refiners[-1], over_time, extents[0])
     fields, batch = _inputs(coarse, initial, control, model, coords, factor)
+    fields, batch = with_members(fields, batch, members)
+    refined = np.argmax(model.targets.refinement)
 
     def run(known: Fields, keys: RowKeys) -> Fields:
         states = {name: known.pop(key) for name, key in model.coarse.items()}
-        for ratio, refiner in refiners:
+        for ratio, refiner in zip(ratios, refiners, strict=True):
             start = _on_coarser_grid(known, model, coords, ratio)
             over_time = {name: start.pop(name) for name in model.control}
-            over_time |= {model.coarse[name]: u for name, u in states.items()}
-            # by the number of frames: a doubling draws the same on its own or in a row
-            draws = step_keys(keys, jnp.full(len(keys), frames // ratio))
+            over_time |= {key: states[name] for name, key in model.coarse.items()}
+            # by extent, usually frames: a doubling draws the same alone or in a row
+            draws = step_keys(keys, jnp.full(len(keys), extents[refined] // ratio))
             states = rollout(
                 refiner, start, over_time, sampler=sampler, steps=steps, key=draws
             )
@@ -107,8 +119,9 @@ def super_resolve(
 
     states = in_batches(run, fields, batch_size, batch_keys(key, batch))
     attrs = attributes(initial, model.state) | attributes(control, model.control)
+    beside = {q.name: q.dims for q in model.targets.fields if q.name in model.auxiliary}
     fine = to_dataset(
-        {**fields, **states}, coords, model.initial, model.control, attrs, batch
+        {**fields, **states}, coords, model.initial, model.control, attrs, batch, beside
     )
     return fine.assign_coords({name: initial[name].variable for name in model.static})
 
@@ -123,8 +136,22 @@ def _ratios_to_finest(factor: int) -> list[int]:
     return [2**k for k in reversed(range(factor.bit_length() - 1))]
 
 
+def _strides(model: WDNO, ratio: int) -> dict[str, int]:
+    """The ratio along each axis that the model refines, 1 along others."""
+    axes = zip(model.targets.dims, model.targets.refinement, strict=True)
+    return {dim: ratio if refined > 1 else 1 for dim, refined in axes}
+
+
+def _refiner(model: WDNO, extents: tuple[int, ...], ratio: int) -> WDNO:
+    """The model on the grid coarser by `ratio` than frames and points of the finest."""
+    strides = _strides(model, ratio).values()
+    frames, *points = (n // r for n, r in zip(extents, strides, strict=True))
+    return model.on((model.targets.span(frames), *points))
+
+
 def _require_refiner(model: WDNO) -> None:
-    if not model.state or {*model.coarse} != {*model.state}:
+    coarse, state = {*model.coarse}, {*model.state}
+    if not (state and state <= coarse <= state | {*model.auxiliary}):
         raise ValueError(
             "Super-resolution takes a model of the refinement task, which is given "
             f"coarse states, but this one generates {list(model.state)} given "
@@ -142,8 +169,9 @@ def _finest_extents(
             f"Coarse states have the dimensions {list(dims)}, but {missing} are missing"
             f" from {list(coarse.dims)}. Rename or add them."
         )
-    frames, *points = (factor * coarse.sizes[dim] for dim in dims)
-    frames -= factor  # the initial state is an instant, but no frame
+    times = _strides(model, factor)
+    frames, *points = (times[dim] * coarse.sizes[dim] for dim in dims)
+    frames -= times[dims[0]]  # the initial state is an instant, but no frame
     allowed = dict(
         zip(dims, ((frames, frames + 1), *((n,) for n in points)), strict=True)
     )
@@ -151,8 +179,8 @@ def _finest_extents(
         for dim, extents in allowed.items():
             if dim in given.dims and given.sizes[dim] not in extents:
                 raise ValueError(
-                    f"The fine conditions have {factor} times the extents of the coarse"
-                    f" states, {' or '.join(map(str, extents))} along {dim!r}, but the "
+                    f"The fine conditions have {times[dim]} times the extent of coarse "
+                    f"states, {' or '.join(map(str, extents))} along {dim!r}, but the "
                     f"{what} has {given.sizes[dim]}. Give it on that grid, or choose "
                     "another factor."
                 )
@@ -169,9 +197,10 @@ def _inputs(
 ) -> tuple[Fields, dict[str, int]]:
     """Conditions on the finest grid, coarse states on theirs, as one batch."""
     space = {dim: coords[dim] for dim in model.targets.dims[1:]}
-    nested = {dim: points[::factor] for dim, points in coords.items()}
+    strides = _strides(model, factor)
+    nested = {dim: points[:: strides[dim]] for dim, points in coords.items()}
     initials = at_instant(initial, model.state, space)
-    states = on_grid(coarse, model.state, nested)
+    states = on_grid(coarse, tuple(model.coarse), nested)
     arrays = {model.initial[name]: u for name, u in initials.items()}
     arrays |= static_fields(initial, model.static, space)
     arrays |= over_intervals(control, model.control, coords)
@@ -184,13 +213,14 @@ def _on_coarser_grid(
     known: Fields, model: WDNO, coords: dict[str, np.ndarray], ratio: int
 ) -> Fields:
     """What is known on the grid coarser by `ratio` than `coords`."""
+    strides = _strides(model, ratio)
     axes = dict.fromkeys(model.initial.values(), model.targets.dims[1:])
     axes |= model.static
-    thin = {
-        name: known[name][(slice(None), *(slice(None, None, ratio),) * len(dims))]
-        for name, dims in axes.items()
-    }
+    thin = {}
+    for name, dims in axes.items():
+        places = (slice(None, None, strides[dim]) for dim in dims)
+        thin[name] = known[name][(slice(None), *places)]
     if model.control:
         acting = to_dataset(known, coords, (), model.control)
-        thin |= to_fields(coarsen(acting, ratio), (), model.control)
+        thin |= to_fields(coarsen(acting, strides), (), model.control)
     return thin

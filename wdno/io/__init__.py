@@ -1,10 +1,9 @@
 """Files in the layouts of others, opened lazily as datasets of this package.
 
 Each function opens one layout as an ``xarray.Dataset`` on (sample, time, *space), reads
-what a selection asks for and no more, and checks the layout, not the values; its
-counterpart writes the layout. `layout_of` tells them apart by their content. HDF5 files
-need h5py (the extra "hdf5"), Zarr folders zarr (the extra "zarr"). `download` fetches
-public files.
+what a selection asks for and no more, and checks the layout, not the values.
+`layout_of` tells them apart by their content. HDF5 files need h5py (the extra "hdf5"),
+Zarr folders zarr (the extra "zarr"). `download` fetches public files.
 """
 
 from wdno.io import download
@@ -13,14 +12,12 @@ from wdno.io.official import (
     open_burgers,
     open_burgers_coefficients,
     open_smoke,
-    save_burgers,
-    save_smoke,
 )
 from wdno.io.official_checkpoint import read_state_dict
-from wdno.io.pdebench import open_pdebench, save_pdebench
-from wdno.io.realpdebench import open_realpdebench, save_realpdebench
-from wdno.io.the_well import open_the_well, save_the_well
-from wdno.io.weatherbench import open_weatherbench, save_weatherbench
+from wdno.io.pdebench import open_pdebench
+from wdno.io.realpdebench import open_realpdebench
+from wdno.io.the_well import open_the_well
+from wdno.io.weatherbench import open_weatherbench
 
 __all__ = [
     "LAYOUTS",
@@ -36,10 +33,4 @@ __all__ = [
     "open_the_well",
     "open_weatherbench",
     "read_state_dict",
-    "save_burgers",
-    "save_pdebench",
-    "save_realpdebench",
-    "save_smoke",
-    "save_the_well",
-    "save_weatherbench",
 ]

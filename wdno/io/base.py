@@ -8,7 +8,7 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-__all__ = ["Labelled", "Reader", "lazy", "lazy_whole", "on"]
+__all__ = ["Labelled", "Reader", "lazy", "lazy_whole"]
 
 
 @runtime_checkable
@@ -111,17 +111,3 @@ def lazy(
 def lazy_whole(reader: Reader, dims: tuple[str, ...]) -> xr.Variable:
     """A variable on `dims` of which no more is read than is asked for."""
     return xr.Variable(dims, indexing.LazilyIndexedArray(_Whole(reader)))
-
-
-def on(dataset: xr.Dataset, name: str, dims: tuple[str, ...]) -> xr.DataArray:
-    """A variable with its axes in this order, for writing.
-
-    Raises:
-        ValueError: the variable is missing or has other axes.
-    """
-    if name not in dataset or set(dataset[name].dims) != set(dims):
-        found = dataset[name].dims if name in dataset else sorted(dataset.data_vars)
-        raise ValueError(
-            f"This layout writes {name!r} on {dims}, but got {found}. Rename or add it."
-        )
-    return dataset[name].transpose(*dims)

@@ -1,6 +1,6 @@
-"""HDF5 files of others: opened for a moment, read in parts, written whole."""
+"""HDF5 files of others: opened for a moment, read in parts."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -8,17 +8,7 @@ from typing import Any
 import numpy as np
 from xarray.core import indexing
 
-from wdno._files import replacing
-
-__all__ = [
-    "Stored",
-    "attributes",
-    "created",
-    "opened",
-    "vector",
-    "write",
-    "write_attributes",
-]
+__all__ = ["Stored", "attributes", "opened", "vector"]
 
 
 def _h5py() -> Any:
@@ -26,8 +16,8 @@ def _h5py() -> Any:
         import h5py  # pyright: ignore
     except ImportError as error:
         raise ModuleNotFoundError(
-            "HDF5 files of others are read and written by h5py, which is not "
-            "installed. Install it: pip install 'wdno[hdf5]'."
+            "HDF5 files of others are read by h5py, which is not installed. Install "
+            "it: pip install 'wdno[hdf5]'."
         ) from error
     return h5py
 
@@ -55,14 +45,6 @@ def opened(path: str | Path) -> Iterator[Any]:
             f"({error}). Is it of this layout? If so, copy it again."
         ) from error
     with file:
-        yield file
-
-
-@contextmanager
-def created(path: str | Path) -> Iterator[Any]:
-    """An ``h5py.File`` for writing that comes to be at `path` once it is complete."""
-    h5py = _h5py()
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         yield file
 
 
@@ -111,36 +93,6 @@ def vector(file: Any, name: str) -> np.ndarray:
 def attributes(owner: Any) -> dict[str, Any]:
     """Attributes of a file, group or dataset as numbers, text and lists of these."""
     return {name: _plain(value) for name, value in owner.attrs.items()}
-
-
-def write_attributes(owner: Any, given: Mapping[str, Any]) -> None:
-    """Write attributes of a file, group or dataset.
-
-    Raises:
-        ValueError: HDF5 cannot hold one of them.
-    """
-    for name, value in given.items():
-        try:
-            owner.attrs[name] = value
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                "Attributes are numbers, text or lists of these, but "
-                f"{name!r} is {value!r}. Change or remove it."
-            ) from error
-
-
-def write(
-    file: Any, name: str, samples: Iterable[np.ndarray], shape: tuple[int, ...]
-) -> Any:
-    """Write a dataset of single precision, one entry of its first axis after another.
-
-    Returns:
-        The dataset, for attributes.
-    """
-    stored = file.create_dataset(name, shape, np.float32)
-    for n, values in enumerate(samples):
-        stored[n] = values
-    return stored
 
 
 def _dataset(file: Any, name: str) -> Any:

@@ -13,16 +13,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from wdno._files import replacing
-from wdno.io.base import lazy, on
-from wdno.io.torch_files import read, write
+from wdno.io.base import lazy
+from wdno.io.torch_files import read
 
 __all__ = [
     "open_burgers",
     "open_burgers_coefficients",
     "open_smoke",
-    "save_burgers",
-    "save_smoke",
 ]
 
 DURATION = 8.0
@@ -79,16 +76,6 @@ def open_burgers(path: str | Path) -> xr.Dataset:
         "f": lazy(force, samples, ("time", "x")),
     }
     return xr.Dataset(variables, coords, {"source": str(Path(path).name)})
-
-
-def save_burgers(dataset: xr.Dataset, path: str | Path) -> None:
-    """Write "u" and "f" as the official code reads them; see `open_burgers`.
-
-    Raises:
-        ValueError: a variable is missing, or has other axes.
-    """
-    u, f = (on(dataset, n, ("sample", "time", "x")).values for n in ("u", "f"))
-    write({"u": u.astype(np.float32), "f": f[:, :-1].astype(np.float32)}, path)
 
 
 def open_burgers_coefficients(path: str | Path, level: int = 0) -> xr.Dataset:
@@ -164,32 +151,6 @@ def open_smoke(folder: str | Path) -> xr.Dataset:
     }
     coords["scene"] = ("sample", [int(scene.name[4:]) for scene in scenes])
     return xr.Dataset(variables, coords)
-
-
-def save_smoke(dataset: xr.Dataset, folder: str | Path) -> None:
-    """Write scenes as the official code reads them; see `open_smoke`.
-
-    An interrupted run leaves whole files only, and a second run replaces them.
-
-    Raises:
-        ValueError: a variable is missing, or has other axes.
-    """
-    dims = ("sample", "time", "y", "x")
-    on(dataset, "density", dims)
-    numbers = dataset.get("scene", xr.DataArray(np.arange(dataset.sizes["sample"])))
-    for row, number in enumerate(numbers.values):
-        scene = dataset.isel(sample=slice(row, row + 1))
-        target = Path(folder) / f"sim_{int(number):06d}"
-        target.mkdir(parents=True, exist_ok=True)
-        arrays = {
-            file: np.stack([on(scene, n, dims).values[0] for n in names], axis=1)
-            for file, names in _SMOKE_FILES.items()
-        }
-        arrays = {file: a.transpose(2, 3, 1, 0) for file, a in arrays.items()}
-        arrays["Smoke"] = on(scene, "buckets", ("sample", "time", "bucket")).values[0]
-        for file, array in arrays.items():
-            with replacing(target / f"{file}.npy") as temporary:
-                np.save(temporary, array.astype(np.float32))
 
 
 def _array(content: Any, name: str, axes: int, path: str | Path) -> np.ndarray:

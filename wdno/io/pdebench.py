@@ -10,25 +10,17 @@ and "grid/t", "grid/x" ….
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from wdno.io.base import lazy, lazy_whole, on
-from wdno.io.hdf5 import (
-    Stored,
-    attributes,
-    created,
-    opened,
-    vector,
-    write,
-    write_attributes,
-)
+from wdno.io.base import lazy, lazy_whole
+from wdno.io.hdf5 import Stored, attributes, opened, vector
 
-__all__ = ["matches_pdebench", "open_pdebench", "save_pdebench"]
+__all__ = ["matches_pdebench", "open_pdebench"]
 
 _FLOW = ("density", "pressure", "Vx", "Vy", "Vz")
 _GROUP = re.compile(r"\d{4,}")
@@ -76,49 +68,6 @@ def open_pdebench(
                 "layout?"
             )
         return _from_whole(path, file)
-
-
-def save_pdebench(dataset: xr.Dataset, path: str | Path, groups: bool = False) -> None:
-    """Write trajectories as PDEBench reads them; see `open_pdebench`.
-
-    Args:
-        dataset: "u", or "density", "pressure", "Vx" …, on (sample, time, x, y, z) in
-            any order, with coordinates; with `groups`, any variables.
-        path: the file to write.
-        groups: write one group a sample, named by the coordinate "group" if there is
-            one, with the variables as components.
-
-    Raises:
-        FileNotFoundError: the folder of `path` does not exist.
-        ValueError: a variable or coordinate is missing, or has other axes.
-    """
-    held = [str(n) for n, v in dataset.data_vars.items() if "time" in v.dims]
-    flow = "density" in held
-    axes = [d for d in "xyz" if any(d in dataset[name].dims for name in held)]
-    names = held if groups else list(_FLOW[: 2 + len(axes)]) if flow else ["u"]
-    dims = ("sample", "time", *axes)
-    fields = [on(dataset, name, dims) for name in names or ["u"]]
-    if missing := [dim for dim in dims[1:] if dim not in dataset.coords]:
-        raise ValueError(
-            f"This layout writes the coordinates {list(dims[1:])}, but {missing} are "
-            "missing. Add them by `.assign_coords`."
-        )
-    notes = {n: v for n, v in dataset.attrs.items() if n != "source"}
-    with created(path) as file:
-        if groups:
-            _write_groups(file, fields, notes)
-            return
-        for name, field in zip(names, fields, strict=True):
-            key = name if flow else "tensor"
-            write(file, key, _samples(field), field.shape)
-        for dim in axes:
-            file[f"{dim}-coordinate"] = dataset[dim].values.astype(np.float32)
-        if "nu" in dataset.data_vars and not flow:
-            nu = on(dataset, "nu", ("sample", *axes))
-            write(file, "nu", _samples(nu), nu.shape)
-        else:
-            file["t-coordinate"] = _one_longer(dataset["time"].values)
-        write_attributes(file, notes)
 
 
 def _groups(file: Any) -> list[str]:
@@ -213,26 +162,3 @@ def _grid(file: Any, group: str) -> dict[str, np.ndarray]:
     axes = [axis for axis in "xyz" if f"{group}/grid/{axis}" in file]
     places = {"time": "t"} | {axis: axis for axis in axes}
     return {dim: vector(file, f"{group}/grid/{key}") for dim, key in places.items()}
-
-
-def _write_groups(file: Any, fields: list[xr.DataArray], notes: dict[str, Any]) -> None:
-    first = fields[0]
-    _, *dims = first.dims
-    names = [f"{n:04d}" for n in range(first.sizes["sample"])]
-    own = [str(n) for n in first["group"].values] if "group" in first.coords else names
-    for n, name in enumerate(own if all(map(_GROUP.fullmatch, own)) else names):
-        data = np.stack([field.isel(sample=n).values for field in fields], axis=-1)
-        file[f"{name}/data"] = data.astype(np.float32)
-        for dim in dims:
-            key = "t" if dim == "time" else dim
-            file[f"{name}/grid/{key}"] = first[dim].values.astype(np.float32)
-        write_attributes(file[name], notes)
-
-
-def _samples(field: xr.DataArray) -> Iterable[np.ndarray]:
-    return (field.isel(sample=n).values for n in range(field.sizes["sample"]))
-
-
-def _one_longer(time: np.ndarray) -> np.ndarray:
-    step = time[-1] - time[-2] if len(time) > 1 else 1
-    return np.append(time, time[-1] + step).astype(np.float32)

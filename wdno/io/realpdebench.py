@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from wdno.io.base import lazy, on
-from wdno.io.hdf5 import Stored, created, opened, vector
+from wdno.io.base import lazy
+from wdno.io.hdf5 import Stored, opened, vector
 
-__all__ = ["matches_realpdebench", "open_realpdebench", "save_realpdebench"]
+__all__ = ["matches_realpdebench", "open_realpdebench"]
 
 _FLUID = ("u", "v", "p")
 _POINT = {"cell_methods": "time: point"}
@@ -75,45 +75,6 @@ def open_realpdebench(path: str | Path) -> xr.Dataset:
                 )
     coords = {**lines, "simulation": ("sample", [p.stem for p in paths])}
     return xr.Dataset(variables, coords, {"source": Path(path).name})
-
-
-def save_realpdebench(dataset: xr.Dataset, folder: str | Path) -> None:
-    """Write one file a sample as RealPDEBench reads them; see `open_realpdebench`.
-
-    An interrupted run leaves whole files only, and a second run replaces them.
-
-    Args:
-        dataset: "u" and "v", at will "p" and "vo", or "observed", on (sample, time, y,
-            x) in any order; coordinates are written if there are any.
-        folder: the folder to write into; files are named by the coordinate "simulation"
-            if there is one.
-
-    Raises:
-        ValueError: a variable is missing or has other axes.
-    """
-    dims = ("sample", *_DIMS)
-    fluid = "observed" not in dataset
-    names = ["u", "v", *(["p"] if "p" in dataset else [])] if fluid else ["observed"]
-    keys = [f"measured_data/{name}" for name in names] if fluid else ["trajectory"]
-    if "vo" in dataset:
-        names, keys = [*names, "vo"], [*keys, "vo"]
-    fields = dict(zip(keys, (on(dataset, name, dims) for name in names), strict=True))
-    for dim in "yx":
-        if f"{dim}_position" in dataset:
-            places = dataset[f"{dim}_position"]
-            fields[dim] = places.transpose("sample", "time", ..., missing_dims="ignore")
-    lines = {"t": dataset["time"].values} if "time" in dataset.coords else {}
-    if "y" in dataset.coords and "x" in dataset.coords:
-        y, x = np.meshgrid(dataset["y"].values, dataset["x"].values, indexing="ij")
-        lines |= {"y": y, "x": x}
-    counted = [f"{n:04d}" for n in range(dataset.sizes["sample"])]
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    for n, own in enumerate(dataset.coords.get("simulation", xr.DataArray(counted))):
-        with created(Path(folder) / f"{own.item()}.h5") as file:
-            for key, field in fields.items():
-                file[key] = field.isel(sample=n).values.astype(np.float32)
-            for key, line in lines.items():
-                file[key] = line
 
 
 def _files(path: Path) -> list[Path]:

@@ -9,14 +9,11 @@ import pickle
 import struct
 import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
-
-from wdno._files import replacing
 
 _STORAGES: dict[str, Any] = {
     "FloatStorage": np.float32,
@@ -73,33 +70,6 @@ def read(path: str | Path) -> Any:
                 f"A file of torch.save holds a pickle and its storages, but {path} "
                 f"cannot be read ({error!r}). The file is damaged: copy it again."
             ) from error
-
-
-def write(tensors: Mapping[str, np.ndarray], path: str | Path) -> None:
-    """A dictionary of arrays as ``torch.load`` reads it, also with ``weights_only``.
-
-    Raises:
-        ValueError: an array is of a type that PyTorch has no storage for.
-    """
-    names = {np.dtype(dtype): name for name, dtype in _STORAGES.items()}
-    arrays = {key: np.asarray(array, order="C") for key, array in tensors.items()}
-    if unknown := [key for key, array in arrays.items() if array.dtype not in names]:
-        raise ValueError(
-            f"Tensors are of the types {sorted(map(str, names))}, but {unknown} are "
-            f"{[str(arrays[key].dtype) for key in unknown]}. Cast them."
-        )
-    entries = b"".join(
-        _text(key) + _tensor(str(n), names[array.dtype], array)
-        for n, (key, array) in enumerate(arrays.items())
-    )
-    program = pickle.PROTO + b"\2" + pickle.EMPTY_DICT + pickle.MARK + entries
-    program += pickle.SETITEMS + pickle.STOP
-    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        archive.writestr("archive/data.pkl", program)
-        for n, array in enumerate(arrays.values()):
-            with archive.open(f"archive/data/{n}", "w", force_zip64=True) as file:
-                file.write(array.reshape(-1).view(np.uint8).data)
-        archive.writestr("archive/version", "3\n")
 
 
 class _Unpickler(pickle.Unpickler):
@@ -171,32 +141,3 @@ class _Unpickler(pickle.Unpickler):
             [s * storage.itemsize for s in strides],
             writeable=False,
         )
-
-
-def _text(text: str) -> bytes:
-    data = text.encode()
-    return pickle.BINUNICODE + struct.pack("<I", len(data)) + data
-
-
-def _integers(*numbers: int) -> bytes:
-    items = (pickle.LONG1 + b"\x08" + struct.pack("<q", n) for n in numbers)
-    return pickle.MARK + b"".join(items) + pickle.TUPLE
-
-
-def _called(name: str, arguments: bytes) -> bytes:
-    return pickle.GLOBAL + name.encode() + arguments + pickle.REDUCE
-
-
-def _tensor(name: str, storage: str, array: np.ndarray) -> bytes:
-    """The instructions that rebuild a tensor from the numbers under `name`."""
-    count = _integers(array.size)[1:-1]
-    kind = pickle.GLOBAL + f"torch\n{storage}\n".encode()
-    address = _text("storage") + kind + _text(name) + _text("cpu") + count
-    numbers = pickle.MARK + address + pickle.TUPLE + pickle.BINPERSID
-    strides = _integers(*(step // array.itemsize for step in array.strides))
-    hooks = _called("collections\nOrderedDict\n", pickle.EMPTY_TUPLE)
-    arguments = numbers + _integers(0)[1:-1] + _integers(*array.shape) + strides
-    arguments += pickle.NEWFALSE + hooks
-    return _called(
-        "torch._utils\n_rebuild_tensor_v2\n", pickle.MARK + arguments + pickle.TUPLE
-    )

@@ -11,15 +11,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from wdno._files import replacing
 from wdno.io.base import Labelled, lazy, lazy_whole
 
-__all__ = ["matches_weatherbench", "open_weatherbench", "save_weatherbench"]
+__all__ = ["matches_weatherbench", "open_weatherbench"]
 
 _LEAD = "prediction_timedelta"
 _MEMBER = ("number", "realization")
 _SPACE = ("level", "latitude", "longitude")
-_WRITTEN = ("time", "number", _LEAD, "level", "longitude", "latitude")
 _HOUR = np.timedelta64(1, "h")
 
 
@@ -96,67 +94,6 @@ def open_weatherbench(path: str | Path) -> xr.Dataset:
         coords["valid_time"] = (("sample", "time"), dates[None])
     coords["time"] = ("time", leads / _HOUR, hours)
     return xr.Dataset(variables, coords, {**dataset.attrs, "source": Path(path).name})
-
-
-def save_weatherbench(dataset: xr.Dataset, path: str | Path) -> None:
-    """Write weather as WeatherBench 2 reads it; see `open_weatherbench`.
-
-    Args:
-        dataset: variables on (sample, time, level, latitude, longitude) and at will
-            member, in any order, with the coordinate "init_time" if they are forecasts,
-            else of one sample with the coordinate "valid_time".
-        path: NetCDF file, or a new folder named ``*.zarr``.
-
-    Raises:
-        FileNotFoundError: the folder of `path` does not exist.
-        FileExistsError: there is a Zarr folder already.
-        ValueError: there are other dimensions, or no dates.
-    """
-    forecasts = "init_time" in dataset.coords
-    wanted = {"sample", "time", "latitude", "longitude"}
-    dated = forecasts or "valid_time" in dataset.coords
-    if not wanted <= set(dataset.dims) or not dated or "time" not in dataset.coords:
-        raise ValueError(
-            f"This layout writes {sorted(wanted)} with hours as 'time' and dates as "
-            f"'init_time' or 'valid_time', but got {dict(dataset.sizes)} with "
-            f"{sorted(map(str, dataset.coords))}. Rename or add them."
-        )
-    if not forecasts and dataset.sizes["sample"] != 1:
-        raise ValueError(
-            "An analysis is one record, but there are "
-            f"{dataset.sizes['sample']} samples without 'init_time'. Select one, or "
-            "add the first instant of each by `.assign_coords`."
-        )
-    if forecasts:
-        lead = (dataset["time"].values * 3600).round().astype("timedelta64[s]")
-        dates = {"time": dataset["init_time"].values, _LEAD: lead.astype("m8[ns]")}
-        plain = dataset.drop_vars(["time", "init_time", "valid_time"], errors="ignore")
-        plain = plain.rename(sample="time", **{"time": _LEAD})
-    else:
-        dates = {"time": dataset["valid_time"].values[0]}
-        plain = dataset.drop_vars(["time", "valid_time"]).isel(sample=0, drop=True)
-    plain = plain.rename({"member": "number"} if "member" in plain.dims else {})
-    plain = plain.assign_coords(dates).transpose(*_WRITTEN, missing_dims="ignore")
-    plain.attrs.pop("source", None)
-    for variable in plain.variables.values():
-        variable.encoding = {}
-        variable.attrs.pop("cell_methods", None)
-    _write(plain, Path(path))
-
-
-def _write(dataset: xr.Dataset, path: Path) -> None:
-    if path.suffix != ".zarr":
-        with replacing(path) as temporary:
-            dataset.to_netcdf(temporary, engine="netcdf4")
-        return
-    if path.exists():
-        raise FileExistsError(
-            f"A Zarr folder is written to a new place, but {path} exists. Remove it "
-            "or choose another path."
-        )
-    temporary = path.with_name(f".{path.name}")
-    dataset.to_zarr(temporary, mode="w")
-    temporary.rename(path)
 
 
 def _opened(path: Path) -> xr.Dataset:

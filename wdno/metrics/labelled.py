@@ -5,6 +5,8 @@ import re
 import numpy as np
 import xarray as xr
 
+from wdno._arrays import same_points
+
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -146,13 +148,7 @@ def same_grid(
     if dim not in forecast.coords or dim not in truth.coords:
         return
     ours, theirs = forecast[dim].values, truth[dim].values
-    if ours.dtype.kind in "fiu" and theirs.dtype.kind in "fiu":
-        # A thousandth of a cell: forgives single precision, not another grid.
-        steps = abs(np.diff(theirs)) if theirs.size > 1 else abs(theirs)
-        same = bool((abs(ours - theirs) <= 1e-3 * steps.min()).all())
-    else:
-        same = np.array_equal(ours, theirs)
-    if not same:
+    if not same_points(ours, theirs):
         raise ValueError(
             f"{role} and truth must have the same grid; their coordinates `{dim}` "
             f"differ ({_ends(ours)} against {_ends(theirs)}). Interpolate one to the "

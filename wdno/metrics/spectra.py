@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import xarray as xr
 
+from wdno._arrays import evenly_spaced
 from wdno.metrics.labelled import finite, matched, named, space_dims, units
 
 
@@ -113,7 +114,7 @@ def side_lengths(field: xr.DataArray, space: Sequence[str]) -> np.ndarray:
             return np.array([field.sizes[dim] for dim in space], float)
         steps = np.diff(field[dim].values.astype(float))
         step = steps.mean() if steps.size else 1.0
-        if steps.size and abs(steps - step).max() > 1e-3 * abs(step):
+        if not evenly_spaced(field[dim].values):
             at = int(abs(steps - step).argmax())
             raise ValueError(
                 f"A spectrum needs evenly spaced points, but `{dim}` moves by "

@@ -4,7 +4,7 @@ from wdno.networks.fourier import Fourier, FourierConfig
 from wdno.networks.local import Local, LocalConfig
 from wdno.networks.mixer import Mixer, MixerConfig
 from wdno.networks.multiplier import Multiplier, MultiplierConfig
-from wdno.networks.registry import build, register
+from wdno.networks.registry import Shape, build, register
 from wdno.networks.transformer import Transformer, TransformerConfig
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "MixerConfig",
     "Multiplier",
     "MultiplierConfig",
+    "Shape",
     "Transformer",
     "TransformerConfig",
     "build",

@@ -7,14 +7,15 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Complex, Float, Int
 
+from wdno._ranges import MOST_BLOCKS, check_counts
 from wdno.networks.kernel_operator import KernelOperator
 from wdno.networks.layers import Condition, Features
-from wdno.networks.registry import register
+from wdno.networks.registry import Shape, register
 
 
 @dataclass(frozen=True)
 class FourierConfig:
-    """Shape of a `Fourier` operator.
+    """Configuration of a `Fourier` operator.
 
     Attributes:
         modes: Fourier modes with a multiplier along each axis of the grid, counted on
@@ -26,6 +27,11 @@ class FourierConfig:
     modes: tuple[int, ...] = (8, 16)
     width: int = 64
     depth: int = 4
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that cannot be."""
+        check_counts(modes=self.modes, width=self.width)
+        check_counts(MOST_BLOCKS, depth=self.depth)
 
 
 class SpectralConvolution(nnx.Module):
@@ -54,8 +60,10 @@ class SpectralConvolution(nnx.Module):
         kept[-1] = np.arange(min(self.modes[-1], grid[-1] + 1))
         z = x[None]
         for k, n in zip(reversed(kept), reversed(grid), strict=True):
+            # x is real: the first time there are no imaginary parts to transform.
             waves = jnp.asarray(_pairs(_waves(k, n))[:, : len(z)], x.dtype)
             z = jnp.tensordot(waves, z, axes=((1, 3), (0, z.ndim - 2)))
+        # Negative frequencies have the last matrices, counted from the end.
         places = np.ix_(*(k % m for k, m in zip(kept, self.modes, strict=True)))
         (a, b), (c, d) = z, self.weight[...][:, *places].astype(x.dtype)
         z = jnp.stack([a @ c - b @ d, a @ d + b @ c])
@@ -96,30 +104,21 @@ class Fourier(KernelOperator):
 
     Kernels are spectral convolutions, and every grid point knows its position. Takes
     any grid.
+
+    Raises:
+        ValueError: the modes have another number of axes than the grid.
     """
 
-    def __init__(
-        self,
-        config: FourierConfig,
-        axes: int,
-        channels: int,
-        condition_channels: int,
-        *,
-        rngs: nnx.Rngs,
-    ) -> None:
+    def __init__(self, config: FourierConfig, shape: Shape, *, rngs: nnx.Rngs) -> None:
         """Create all layers; see `wdno.networks.build` for the arguments."""
         self.config = config
-        if len(config.modes) != axes:
-            raise ValueError(
-                f"Modes are counted along each grid axis, {axes} here, but got "
-                f"{config.modes}. Give {axes} numbers."
-            )
+        shape.check_numbers_per_axis(modes=config.modes)
         super().__init__(
             lambda: SpectralConvolution(config.modes, config.width, rngs=rngs),
             config.depth,
             config.width,
-            channels,
-            condition_channels + axes,
+            shape.channels,
+            shape.condition_channels + shape.axes,
             rngs=rngs,
         )
 

@@ -27,6 +27,7 @@ class NoiseEmbedding(nnx.Module):
 
     def __call__(self, c_noise: Float[Array, " batch"]) -> Embedding:
         """Map one number per row to a vector per row."""
+        # c_noise spans about three units: from less than a turn to many.
         octaves = jnp.linspace(-2.0, 5.0, self.FREQUENCIES, dtype=c_noise.dtype)
         phase = c_noise[:, None] * jnp.exp2(octaves)[None]
         waves = jnp.concatenate([jnp.sin(phase), jnp.cos(phase)], axis=-1)

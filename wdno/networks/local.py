@@ -4,14 +4,15 @@ from dataclasses import dataclass
 
 from flax import nnx
 
+from wdno._ranges import MOST_BLOCKS, check_counts
 from wdno.networks.kernel_operator import KernelOperator
 from wdno.networks.layers import Features
-from wdno.networks.registry import register
+from wdno.networks.registry import Shape, register
 
 
 @dataclass(frozen=True)
 class LocalConfig:
-    """Shape of a `Local` operator.
+    """Configuration of a `Local` operator.
 
     Attributes:
         reach: grid points that a kernel spans along each axis, odd numbers.
@@ -23,9 +24,17 @@ class LocalConfig:
     width: int = 48
     depth: int = 6
 
+    def __post_init__(self) -> None:
+        """Refuse shapes that cannot be."""
+        check_counts(reach=self.reach, width=self.width)
+        check_counts(MOST_BLOCKS, depth=self.depth)
+
 
 class SeparableConvolution(nnx.Module):
-    """A convolution along each axis in turn, with zeros beyond the ends."""
+    """A convolution along each axis in turn, with zeros beyond the ends.
+
+    It costs the sum of the reaches where one over all axes costs their product.
+    """
 
     def __init__(self, reach: tuple[int, ...], width: int, *, rngs: nnx.Rngs) -> None:
         """Create one convolution an axis."""
@@ -53,29 +62,25 @@ class Local(KernelOperator):
     It sees neighbours but neither positions nor the extent of the grid, so that what it
     has learned on one grid holds on a finer one wherever the fields look alike in units
     of the spacing. Takes any grid.
+
+    Raises:
+        ValueError: the reach has another number of axes than the grid, or no centre.
     """
 
-    def __init__(
-        self,
-        config: LocalConfig,
-        axes: int,
-        channels: int,
-        condition_channels: int,
-        *,
-        rngs: nnx.Rngs,
-    ) -> None:
+    def __init__(self, config: LocalConfig, shape: Shape, *, rngs: nnx.Rngs) -> None:
         """Create all layers; see `wdno.networks.build` for the arguments."""
         self.config = config
-        if len(config.reach) != axes or any(span % 2 == 0 for span in config.reach):
+        shape.check_numbers_per_axis(reach=config.reach)
+        if any(span % 2 == 0 for span in config.reach):
             raise ValueError(
-                f"The reach is an odd number of points along each grid axis, {axes} "
-                f"here, but got {config.reach}. Give {axes} odd numbers."
+                "The reach is an odd number of points, so that it has a centre, but "
+                f"got {config.reach}. Give odd numbers."
             )
         super().__init__(
             lambda: SeparableConvolution(config.reach, config.width, rngs=rngs),
             config.depth,
             config.width,
-            channels,
-            condition_channels,
+            shape.channels,
+            shape.condition_channels,
             rngs=rngs,
         )

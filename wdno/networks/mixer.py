@@ -7,15 +7,16 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from wdno._ranges import MOST_BLOCKS, check_counts
 from wdno.networks.kernel_operator import KernelOperator
 from wdno.networks.layers import Condition, Features
 from wdno.networks.patches import from_patches, to_patches
-from wdno.networks.registry import register
+from wdno.networks.registry import Shape, register
 
 
 @dataclass(frozen=True)
 class MixerConfig:
-    """Shape of a `Mixer`.
+    """Configuration of a `Mixer`.
 
     Attributes:
         patch: grid points per token along each axis.
@@ -28,6 +29,11 @@ class MixerConfig:
     tokens: tuple[int, ...] = (8, 8, 8)
     width: int = 256
     depth: int = 6
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that cannot be."""
+        check_counts(patch=self.patch, tokens=self.tokens, width=self.width)
+        check_counts(MOST_BLOCKS, depth=self.depth)
 
 
 class TokenMixing(nnx.Module):
@@ -42,6 +48,7 @@ class TokenMixing(nnx.Module):
         """Mix the tokens of every row."""
         tokens = x.reshape(len(x), -1, x.shape[-1])
         weight = self.weight[...].astype(x.dtype)
+        # With tokens last it is one product for all rows and features.
         mixed = tokens.swapaxes(1, 2) @ weight
         return mixed.swapaxes(1, 2).reshape(x.shape)
 
@@ -59,29 +66,17 @@ class Mixer(KernelOperator):
             grid is not that of the configuration.
     """
 
-    def __init__(
-        self,
-        config: MixerConfig,
-        axes: int,
-        channels: int,
-        condition_channels: int,
-        *,
-        rngs: nnx.Rngs,
-    ) -> None:
+    def __init__(self, config: MixerConfig, shape: Shape, *, rngs: nnx.Rngs) -> None:
         """Create all layers; see `wdno.networks.build` for the arguments."""
         self.config = config
-        if not len(config.patch) == len(config.tokens) == axes:
-            raise ValueError(
-                f"Patches and tokens are counted along each grid axis, {axes} here, "
-                f"but got {config.patch} and {config.tokens}. Give {axes} numbers each."
-            )
+        shape.check_numbers_per_axis(patch=config.patch, tokens=config.tokens)
         volume = math.prod(config.patch)
         super().__init__(
             lambda: TokenMixing(math.prod(config.tokens), rngs=rngs),
             config.depth,
             config.width,
-            volume * channels,
-            volume * condition_channels,
+            volume * shape.channels,
+            volume * shape.condition_channels,
             rngs=rngs,
         )
 

@@ -14,6 +14,7 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
+from wdno._ranges import MOST_BLOCKS, check_counts
 from wdno.networks.layers import (
     Condition,
     Embedding,
@@ -22,12 +23,12 @@ from wdno.networks.layers import (
     NoiseEmbedding,
 )
 from wdno.networks.patches import from_patches, to_patches
-from wdno.networks.registry import register
+from wdno.networks.registry import Shape, register
 
 
 @dataclass(frozen=True)
 class MultiplierConfig:
-    """Shape of a `Multiplier`.
+    """Configuration of a `Multiplier`.
 
     Attributes:
         instants: grid points along the first axis, which are features here.
@@ -45,6 +46,17 @@ class MultiplierConfig:
     modes: int = 33
     width: int = 64
     depth: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that cannot be."""
+        check_counts(
+            instants=self.instants,
+            numbers=self.numbers,
+            frequencies=self.frequencies,
+            modes=self.modes,
+            width=self.width,
+        )
+        check_counts(MOST_BLOCKS, depth=self.depth)
 
 
 class RingConvolution(nnx.Module):
@@ -64,12 +76,13 @@ class RingConvolution(nnx.Module):
         real, imaginary = self.weight[...].astype(x.dtype)
         a, b = jnp.real(waves).swapaxes(0, 1), jnp.imag(waves).swapaxes(0, 1)
         real, imaginary = real[: len(a)], imaginary[: len(a)]
+        # Wavenumbers lead, a matrix each; real products, as in `SpectralConvolution`.
         turned = lax.complex(a @ real - b @ imaginary, a @ imaginary + b @ real)
         return jnp.fft.irfft(turned.swapaxes(0, 1), x.shape[1], axis=1)
 
 
 class MultiplierBlock(nnx.Module):
-    """x + B diag(1 + scale) A x with convolutions A, B; zero at first."""
+    """x + B diag(1 + scale) A x with convolutions A, B; at first nearly x."""
 
     def __init__(self, config: MultiplierConfig, *, rngs: nnx.Rngs) -> None:
         """Create the layers."""
@@ -99,24 +112,19 @@ class Multiplier(nnx.Module):
     """
 
     def __init__(
-        self,
-        config: MultiplierConfig,
-        axes: int,
-        channels: int,
-        condition_channels: int,
-        *,
-        rngs: nnx.Rngs,
+        self, config: MultiplierConfig, shape: Shape, *, rngs: nnx.Rngs
     ) -> None:
         """Create all layers; see `wdno.networks.build` for the arguments."""
         self.config = config
-        if axes != 2 or condition_channels <= config.numbers:
+        fields = shape.condition_channels - config.numbers
+        if shape.axes != 2 or fields <= 0:
             raise ValueError(
                 "A multiplier works on time and a ring, given fields and then "
-                f"{config.numbers} numbers, but got {axes} axes and "
-                f"{condition_channels} channels. Use another backbone."
+                f"{config.numbers} numbers, but got {shape.axes} axes and "
+                f"{shape.condition_channels} channels. Use another backbone."
             )
         width = config.width
-        given = config.instants * (channels + condition_channels - config.numbers)
+        given = config.instants * (shape.channels + fields)
         self.noise = NoiseEmbedding(width, rngs=rngs)
         self.lift = nnx.Linear(given, width, use_bias=False, rngs=rngs)
         self.blocks = nnx.List(
@@ -125,7 +133,7 @@ class Multiplier(nnx.Module):
         self.modulation = Modulation(width, width, rngs=rngs)
         self.head = nnx.Linear(
             width,
-            config.instants * channels,
+            config.instants * shape.channels,
             use_bias=False,
             kernel_init=nnx.initializers.zeros,
             rngs=rngs,
@@ -142,7 +150,7 @@ class Multiplier(nnx.Module):
             )
         fields = cond.shape[-1] - self.config.numbers
         noise = self.noise(c_noise)
-        numbers = cond[:, 0, 0, fields:, None]
+        numbers = cond[:, 0, 0, fields:, None]  # the same at every point
         tones = jnp.arange(1, 1 + self.config.frequencies, dtype=x.dtype)
         phase = numbers * tones[None, None]
         waves = jnp.concatenate([jnp.sin(phase), jnp.cos(phase)], axis=-1)

@@ -1,18 +1,47 @@
 """Backbones by the configuration that makes them, those of users included."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from flax import nnx
 
 from wdno import _json
 
-Network = TypeVar("Network", bound=Callable[..., nnx.Module])
+Kind = TypeVar("Kind", bound=Callable[..., nnx.Module])
 
-_NETWORKS: dict[type, Callable[..., nnx.Module]] = {}
+_KINDS: dict[type, Callable[..., nnx.Module]] = {}
 
 
-def register(config: type) -> Callable[[Network], Network]:
+@dataclass(frozen=True)
+class Shape:
+    """What a backbone is given and returns, whatever its kind.
+
+    Attributes:
+        axes: number of grid axes (2 for time and x).
+        channels: channels of input and output.
+        condition_channels: channels of the condition.
+    """
+
+    axes: int
+    channels: int
+    condition_channels: int
+
+    def check_numbers_per_axis(self, **settings: tuple[int, ...]) -> None:
+        """Settings of a configuration, by name, have one number per grid axis.
+
+        Raises:
+            ValueError: one has more or fewer.
+        """
+        for name, numbers in settings.items():
+            if len(numbers) != self.axes:
+                raise ValueError(
+                    f"`{name}` has one number per grid axis, {self.axes} here, but got "
+                    f"{numbers}. Give {self.axes}."
+                )
+
+
+def register(config: type) -> Callable[[Kind], Kind]:
     """Class decorator: the backbone that a frozen dataclass configures.
 
     From then on a model with that backbone can be saved, and loaded wherever the module
@@ -28,44 +57,33 @@ def register(config: type) -> Callable[[Network], Network]:
     Example:
         >>> @wdno.networks.register(MyConfig)
         ... class MyNetwork(nnx.Module):
-        ...     def __init__(self, config, axes, channels, condition_channels, *, rngs):
+        ...     def __init__(self, config, shape, *, rngs):
         ...         ...
     """
     _json.register(config)
 
-    def enter(network: Network) -> Network:
-        _NETWORKS[config] = network
-        return network
+    def enter(kind: Kind) -> Kind:
+        _KINDS[config] = kind
+        return kind
 
     return enter
 
 
-def build(
-    config: Any,
-    axes: int,
-    channels: int,
-    condition_channels: int,
-    *,
-    rngs: nnx.Rngs,
-) -> nnx.Module:
+def build(config: Any, shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
     """Make the backbone of a configuration, with fresh parameters.
 
     Args:
-        config: shape of the backbone; its class chooses the kind.
-        axes: number of grid axes (2 for time and x).
-        channels: channels of input and output.
-        condition_channels: channels of the condition.
+        config: of a registered class, which chooses the kind.
+        shape: of what the backbone is given and returns.
         rngs: source of the initial parameters.
 
     Raises:
         ValueError: no backbone is registered for this configuration.
     """
-    if type(config) not in _NETWORKS:
-        known = sorted(kind.__name__ for kind in _NETWORKS)
+    if type(config) not in _KINDS:
+        known = sorted(known.__name__ for known in _KINDS)
         raise ValueError(
             f"A backbone is made by a configuration that is registered, {known}, but "
             f"got {config!r}. Decorate its class with `wdno.networks.register`."
         )
-    return _NETWORKS[type(config)](
-        config, axes, channels, condition_channels, rngs=rngs
-    )
+    return _KINDS[type(config)](config, shape, rngs=rngs)

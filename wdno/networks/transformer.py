@@ -1,11 +1,13 @@
 """Transformer on patches of wavelet coefficients (after DiT, arXiv 2212.09748)."""
 
+import math
 from dataclasses import dataclass
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
+from wdno._ranges import MOST_BLOCKS, check_counts
 from wdno.networks.layers import (
     Condition,
     Embedding,
@@ -16,12 +18,20 @@ from wdno.networks.layers import (
     crop,
     pad_to_multiple,
 )
-from wdno.networks.registry import register
+from wdno.networks.patches import (
+    PatchEmbedding,
+    PatchHead,
+    from_patches,
+    place,
+    take,
+    to_patches,
+)
+from wdno.networks.registry import Shape, register
 
 
 @dataclass(frozen=True)
 class TransformerConfig:
-    """Shape of a `Transformer`.
+    """Configuration of a `Transformer`.
 
     Attributes:
         patch: coefficients per token along each axis.
@@ -34,6 +44,16 @@ class TransformerConfig:
     width: int = 256
     depth: int = 6
     heads: int = 8
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that cannot be."""
+        check_counts(patch=self.patch, width=self.width, heads=self.heads)
+        check_counts(MOST_BLOCKS, depth=self.depth)
+        if self.width % self.heads:
+            raise ValueError(
+                f"Heads share the features of a token evenly, but {self.heads} heads "
+                f"do not divide a width of {self.width}. Change one of the two."
+            )
 
 
 class TransformerBlock(nnx.Module):
@@ -63,56 +83,67 @@ class Transformer(nnx.Module):
     """Transformer backbone: ``transformer(x, c_noise, cond)`` with the shape of x.
 
     Takes any grid: it is padded to whole patches and cropped at the end. Positions
-    enter as sines and cosines of the patch index, so no table fixes the grid.
+    enter as sines and cosines of the patch index, so no table fixes the grid. Some
+    patches may pass alone (`wdno.diffusion.denoiser.TokenBackbone`).
+
+    Raises:
+        ValueError: a patch has another number of axes than the grid.
     """
 
     def __init__(
-        self,
-        config: TransformerConfig,
-        axes: int,
-        channels: int,
-        condition_channels: int,
-        *,
-        rngs: nnx.Rngs,
+        self, config: TransformerConfig, shape: Shape, *, rngs: nnx.Rngs
     ) -> None:
         """Create all layers; see `wdno.networks.build` for the arguments."""
         self.config = config
-        if len(config.patch) != axes:
-            raise ValueError(
-                f"A patch has one extent per grid axis, {axes} here, but got "
-                f"{config.patch}. Give {axes} numbers."
-            )
+        shape.check_numbers_per_axis(patch=config.patch)
         width = config.width
         self.embedding = NoiseEmbedding(width, rngs=rngs)
-        inputs = channels + condition_channels
-        patching = {"kernel_size": config.patch, "strides": config.patch}
-        self.embed = nnx.Conv(inputs, width, padding="VALID", **patching, rngs=rngs)
+        inputs = shape.channels + shape.condition_channels
+        self.embed = PatchEmbedding(config.patch, inputs, width, rngs=rngs)
         self.blocks = nnx.List(
             TransformerBlock(width, config.heads, width, rngs=rngs)
             for _ in range(config.depth)
         )
         self.norm = nnx.RMSNorm(width, rngs=rngs)
-        self.head = nnx.ConvTranspose(
-            width,
-            channels,
-            padding="VALID",
-            **patching,
-            kernel_init=nnx.initializers.zeros,
-            rngs=rngs,
-        )
+        self.head = PatchHead(config.patch, width, shape.channels, rngs=rngs)
+
+    @property
+    def patch(self) -> tuple[int, ...]:
+        """Grid points of a patch along each axis."""
+        return self.config.patch
+
+    def token_grid(self, grid: tuple[int, ...]) -> tuple[int, ...]:
+        """Patches along each axis, the last ones padded if the grid ends within."""
+        return tuple(-(-n // p) for n, p in zip(grid, self.patch, strict=True))
 
     def __call__(
-        self, x: Features, c_noise: Float[Array, " batch"], cond: Condition
+        self,
+        x: Features,
+        c_noise: Float[Array, " batch"],
+        cond: Condition,
+        tokens: Int[Array, "batch kept"] | None = None,
     ) -> Features:
-        """Cut into patches, attend, put the patches back."""
-        embedding = self.embedding(c_noise)
-        both = jnp.concatenate([x, cond], axis=-1)
-        both = pad_to_multiple(both, self.config.patch)
-        tokens = self.embed(both)
-        tokens = tokens + position_encoding(tokens.shape[1:], tokens.dtype)[None]
+        """Cut into patches, attend, put the patches back.
+
+        `tokens` are those of `TokenBackbone`: they attend to each other alone, each at
+        its own position. A place beyond the grid makes all estimates of its row NaN.
+        """
+        grid = self.token_grid(x.shape[1:-1])
+        both = pad_to_multiple(jnp.concatenate([x, cond], axis=-1), self.patch)
+        patches = to_patches(both, self.patch).reshape(len(x), math.prod(grid), -1)
+        code = position_encoding((*grid, self.config.width), x.dtype)[None]
+        code = jnp.broadcast_to(code, (len(x), *code.shape[1:]))
+        code = code.reshape(*patches.shape[:2], -1)
+        if tokens is not None:
+            patches, code = take(patches, tokens), take(code, tokens)
+        h, embedding = self.embed(patches) + code, self.embedding(c_noise)
         for block in self.blocks:
-            tokens = block(tokens, embedding)
-        return crop(self.head(self.norm(tokens)), x.shape[1:-1])
+            h = block(h, embedding)
+        estimates = self.head(self.norm(h))
+        if tokens is not None:
+            estimates = place(estimates, tokens, math.prod(grid))
+        whole = from_patches(estimates.reshape(len(x), *grid, -1), self.patch)
+        return crop(whole, x.shape[1:-1])
 
 
 def position_encoding(

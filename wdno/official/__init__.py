@@ -7,9 +7,16 @@ from flax import nnx
 
 from wdno.diffusion.denoiser import Denoiser, freeze
 from wdno.diffusion.preconditioning import DiscreteVariancePreserving
+from wdno.networks import Shape
 from wdno.official.array_layout import TiledConditions, TiledTargets
 from wdno.official.inpainting import Inpainting, InpaintingConfig
 from wdno.official.kinds import KINDS, Kind
+from wdno.official.refinement import (
+    closed_by_zeros,
+    density_interleaved,
+    handed_on,
+    written_over,
+)
 from wdno.official.sampling import BOUND, burgers_guidance, smoke_guidance, unbounded
 from wdno.official.weights import convert
 from wdno.operator.model import WDNO
@@ -17,11 +24,15 @@ from wdno.operator.model import WDNO
 __all__ = [
     "KINDS",
     "Kind",
-    "import_model",
     "burgers_guidance",
+    "closed_by_zeros",
     "convert",
+    "density_interleaved",
+    "handed_on",
+    "import_model",
     "smoke_guidance",
     "unbounded",
+    "written_over",
 ]
 
 
@@ -39,9 +50,8 @@ def import_model(kind: Kind, tensors: Mapping[str, np.ndarray] | None = None) ->
     given = TiledConditions(kind.tiling, kind.given)
 
     def fresh() -> Inpainting:
-        shape = InpaintingConfig(kind.network)
-        counts = len(targets.dims), len(targets.channels), len(given.channels)
-        return Inpainting(shape, *counts, rngs=nnx.Rngs(0))
+        shape = Shape(len(targets.dims), len(targets.channels), len(given.channels))
+        return Inpainting(InpaintingConfig(kind.network), shape, rngs=nnx.Rngs(0))
 
     # No parameters are drawn that are replaced at once.
     backbone = freeze(fresh() if tensors is None else nnx.eval_shape(fresh))

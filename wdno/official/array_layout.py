@@ -1,8 +1,9 @@
 """Layouts that keep what is generated and what is given in one array.
 
 `TiledTargets` and `TiledConditions` stand where a `WDNO` has two `WaveletLayout`s. The
-condition is the whole array with a mask of what is known in it; a backbone of kind
-`wdno.networks.Inpainting` writes the one over the noisy array wherever the other says.
+condition is the whole array with a mask of what is known in it; the backbone
+`wdno.official.inpainting.Inpainting` writes the one over the noisy array wherever the
+other says.
 """
 
 import dataclasses
@@ -31,12 +32,13 @@ class _Tiled:
 
     def __post_init__(self) -> None:
         """Check once what every later call relies on."""
-        names = [quantity.name for quantity in self.fields]
-        unknown = [name for name in names if self.tiling.record(name) is None]
-        if unknown or not names:
+        found = [self.tiling.record(quantity.name) for quantity in self.fields]
+        own = [(quantity.name, quantity.dims) for quantity in self.fields]
+        if not own or own != [(r.name, r.dims) for r in found if r is not None]:
             raise ValueError(
-                f"The fields of a tiled layout are records of its array, "
-                f"{list(self.tiling.channels)}, but got {names}. Correct the names."
+                "The fields of a tiled layout are records of its array, "
+                f"{list(self.tiling.channels)}, on the axes of these, but got {own}. "
+                "Correct names and axes."
             )
 
     @property
@@ -48,6 +50,11 @@ class _Tiled:
     def coefficient_grid(self) -> tuple[int, ...]:
         """Extents of the array."""
         return self.tiling.geometry.padded
+
+    @property
+    def refinement(self) -> tuple[int, ...]:
+        """Ratio of the grid to that of coarser records."""
+        return self.tiling.refinement
 
     def on(self: AnyTiled, grid: Sequence[int]) -> AnyTiled:
         """The same fields on another grid."""
@@ -75,6 +82,10 @@ class TiledTargets(_Tiled):
     def levels(self) -> int:
         """Number of transform levels."""
         return 1
+
+    def span(self, frames: int) -> int:
+        """All of them: an array holds a whole record."""
+        return frames
 
     @property
     def channels(self) -> tuple[str, ...]:

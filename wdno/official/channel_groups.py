@@ -1,4 +1,4 @@
-"""What the channels of a tiled array may hold: subbands, coarser subbands, bands."""
+"""What the channels of a tiled array may hold: subbands of a record, or bands."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from wdno._json import register
-from wdno.official.tiling import Geometry, Known, Packed, Record, Records
+from wdno._ranges import CountOrNone
+from wdno.official.records import Geometry, Record
+from wdno.official.tiling import Known, Packed, Records
 from wdno.wavelets.packing import Packing, subband_keys
 
 Coefficients = Float[Array, "batch *grid channel"]
@@ -19,13 +21,16 @@ Coefficients = Float[Array, "batch *grid channel"]
 class Subbands:
     """A channel for each subband of a record over all axes.
 
+    Coefficients of a coarser record are repeated, so many along each axis as one of its
+    samples stands for.
+
     Attributes:
         record: what is transformed.
         ends: how often the first and the last coefficient along each axis come again.
     """
 
     record: Record
-    ends: tuple[tuple[int, int], ...] = ()
+    ends: tuple[tuple[CountOrNone, CountOrNone], ...] = ()
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -38,23 +43,37 @@ class Subbands:
 
     def check(self, on: Geometry) -> None:
         """The array holds all coefficients."""
-        _require_room(on, on.dims, self._extents(on))
+        _require_room(on, self.record.dims, self._extents(on))
 
     def pack(self, on: Geometry, records: Records, like: Array) -> Packed:
-        """Transform, repeat the ends, pad."""
+        """Transform and `place`."""
         if self.record.name not in records:
-            return _zeros(on, like, 2 ** len(on.dims))
-        z = _transformed(on.packing(on.dims), records[self.record.name])
-        return _padded(self._extended(z), on.padded)
+            return jnp.zeros((len(like), *on.padded, 2 ** len(on.dims)), like.dtype)
+        packing = on.packing(on.dims, self.record.ratio)
+        return self.place(on, _transformed(packing, records[self.record.name]))
 
     def unpack(self, on: Geometry, z: Packed) -> dict[str, Array]:
         """Undo `pack`."""
-        packing = on.packing(on.dims)
-        starts = [before for before, _ in self.ends or ((0, 0),) * len(on.dims)]
+        packing = on.packing(on.dims, self.record.ratio)
+        return {self.record.name: _restored(packing, self.take(on, z))}
+
+    def place(self, on: Geometry, coefficients: Coefficients) -> Packed:
+        """Repeat coefficients, and once more the ends, and pad."""
+        z = coefficients
+        for axis, repeats in enumerate(self.record.ratio, 1):
+            z = jnp.repeat(z, repeats, axis=axis)
+        if self.ends:
+            z = jnp.pad(z, [(0, 0), *self.ends, (0, 0)], mode="edge")
+        return _padded(z, on.padded)
+
+    def take(self, on: Geometry, z: Packed) -> Coefficients:
+        """Undo `place`: the first of those that are repeated."""
+        grid = on.packing(on.dims, self.record.ratio).grids[-1]
         inside = [
-            slice(s, s + n) for s, n in zip(starts, packing.grids[-1], strict=True)
+            slice(before, before + n * r, r)
+            for n, r, (before, _) in zip(grid, *self._repeats(on), strict=True)
         ]
-        return {self.record.name: _restored(packing, z[(slice(None), *inside)])}
+        return z[(slice(None), *inside)]
 
     def known(self, on: Geometry, names: Collection[str]) -> Known:
         """All of it if the record is known, otherwise the padding."""
@@ -64,66 +83,16 @@ class Subbands:
         return known
 
     def _extents(self, on: Geometry) -> list[int]:
-        grid = on.packing(on.dims).grids[-1]
-        ends = self.ends or ((0, 0),) * len(grid)
-        return [n + sum(end) for n, end in zip(grid, ends, strict=True)]
+        grid = on.packing(on.dims, self.record.ratio).grids[-1]
+        repeats = zip(grid, *self._repeats(on), strict=True)
+        return [n * ratio + sum(ends) for n, ratio, ends in repeats]
 
-    def _extended(self, z: Coefficients) -> Float[Array, "batch *extended channel"]:
-        if not self.ends:
-            return z
-        return jnp.pad(z, [(0, 0), *self.ends, (0, 0)], mode="edge")
-
-
-@register
-@dataclass(frozen=True)
-class CoarseSubbands:
-    """A channel for each subband of a record's coarser grid, repeated to the finer one.
-
-    Attributes:
-        record: of which every so many samples are transformed; a record named
-            "<name>_coarse" takes their place where there is one.
-        ratio: of the two grids along each axis.
-    """
-
-    record: Record
-    ratio: tuple[int, ...]
-
-    @property
-    def records(self) -> tuple[Record, ...]:
-        """What lies here: nothing that could be generated."""
-        return ()
-
-    def channels(self, on: Geometry) -> tuple[str, ...]:
-        """Names: field and subband."""
-        return tuple(f"{self.record.name}_coarse:{key}" for key in _keys(len(on.dims)))
-
-    def check(self, on: Geometry) -> None:
-        """The array holds all coefficients, repeated."""
-        grid = on.packing(on.dims, self.ratio).grids[-1]
-        repeated = [n * r for n, r in zip(grid, self.ratio, strict=True)]
-        _require_room(on, on.dims, repeated)
-
-    def pack(self, on: Geometry, records: Records, like: Array) -> Packed:
-        """Coarsen, transform, repeat each coefficient, pad."""
-        name = self.record.name
-        if not {name, f"{name}_coarse"} & records.keys():
-            return _zeros(on, like, 2 ** len(on.dims))
-        coarse = records.get(f"{name}_coarse")
-        if coarse is None:
-            strides = (slice(None, None, r) for r in self.ratio)
-            coarse = records[name][(slice(None), *strides)]
-        z = _transformed(on.packing(on.dims, self.ratio), coarse)
-        for axis, repeats in enumerate(self.ratio, 1):
-            z = jnp.repeat(z, repeats, axis=axis)
-        return _padded(z, on.padded)
-
-    def unpack(self, on: Geometry, z: Packed) -> dict[str, Array]:
-        """Nothing: the finer grid has its own channels."""
-        return {}
-
-    def known(self, on: Geometry, names: Collection[str]) -> Known:
-        """Everywhere: what is coarse is given."""
-        return np.ones((*on.padded, 2 ** len(on.dims)), bool)
+    def _repeats(
+        self, on: Geometry
+    ) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
+        """How often each coefficient comes along each axis, and those at the ends."""
+        axes = len(on.dims)
+        return self.record.ratio or (1,) * axes, self.ends or ((0, 0),) * axes
 
 
 @register
@@ -149,7 +118,7 @@ class Bands:
         """The array holds all coefficients, and its axis a whole number of bands."""
         count = sum(2 ** len(record.dims) for record in self.records)
         extent = on.padded[on.dims.index(self.axis)]
-        if extent % count:
+        if not self.records or extent % count:
             raise ValueError(
                 f"Bands are equal parts of an axis, but {count} bands of "
                 f"{[record.name for record in self.records]} do not divide {extent} "
@@ -242,7 +211,3 @@ def _lacking(on: Geometry, record: Record) -> tuple[int, ...]:
 def _padded(z: Coefficients, extents: Sequence[int]) -> Packed:
     ends = [(0, to - n) for n, to in zip(z.shape[1:-1], extents, strict=True)]
     return jnp.pad(z, [(0, 0), *ends, (0, 0)])
-
-
-def _zeros(on: Geometry, like: Array, channels: int) -> Packed:
-    return jnp.zeros((len(like), *on.padded, channels), like.dtype)

@@ -1,13 +1,13 @@
 """A backbone that sees what is known written over the noisy array."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
 from wdno.networks.layers import Condition, Features
-from wdno.networks.registry import register
+from wdno.networks.registry import Shape, register
 from wdno.official.unet import UNet
 from wdno.official.unet_blocks import UNetConfig
 from wdno.official.video_unet import VideoUNet, VideoUNetConfig
@@ -15,7 +15,7 @@ from wdno.official.video_unet import VideoUNet, VideoUNetConfig
 
 @dataclass(frozen=True)
 class InpaintingConfig:
-    """Shape of an `Inpainting` backbone.
+    """Configuration of an `Inpainting` backbone.
 
     Attributes:
         network: what sees the array.
@@ -33,25 +33,19 @@ class Inpainting(nnx.Module):
     """
 
     def __init__(
-        self,
-        config: InpaintingConfig,
-        axes: int,
-        channels: int,
-        condition_channels: int,
-        *,
-        rngs: nnx.Rngs,
+        self, config: InpaintingConfig, shape: Shape, *, rngs: nnx.Rngs
     ) -> None:
         """Create the network; see `wdno.networks.build` for the arguments."""
-        if condition_channels != 2 * channels:
+        if shape.condition_channels != 2 * shape.channels:
             raise ValueError(
                 "What is known has a value and a mask for each of the "
-                f"{channels} channels, but the condition has {condition_channels} "
-                "channels. Condition by TiledConditions."
+                f"{shape.channels} channels, but the condition has "
+                f"{shape.condition_channels} channels. Condition by TiledConditions."
             )
         self.config = config
-        shape = config.network
-        kind = VideoUNet if isinstance(shape, VideoUNetConfig) else UNet
-        self.network = kind(shape, axes, channels, 0, rngs=rngs)
+        kind = VideoUNet if isinstance(config.network, VideoUNetConfig) else UNet
+        seen = replace(shape, condition_channels=0)
+        self.network = kind(config.network, seen, rngs=rngs)
 
     def __call__(
         self, x: Features, c_noise: Float[Array, " batch"], cond: Condition

@@ -6,8 +6,9 @@ Facts: WDNO (arXiv 2412.04833), appendices A, F and H, and the released configur
 from dataclasses import dataclass
 
 from wdno.diffusion.schedules import CosineSchedule, DiscreteSchedule, SigmoidSchedule
-from wdno.official.channel_groups import Bands, CoarseSubbands, Subbands
-from wdno.official.tiling import Geometry, Record, Tiling
+from wdno.official.channel_groups import Bands, Subbands
+from wdno.official.records import Geometry, Record
+from wdno.official.tiling import Tiling
 from wdno.official.unet_blocks import UNetConfig
 from wdno.official.video_unet import VideoUNetConfig
 from wdno.operator.domain import Domain
@@ -19,13 +20,16 @@ TIME_Y_X = ("time", "y", "x")
 U = Record("u", TIME_X, before=1)
 F = Record("f", TIME_X, after=1, mode="constant")
 ENDS_1D = Bands("time", (Record("u0", ("x",)), Record("uT", ("x",))))
+IN_TIME_AND_SPACE = (2, 2)
 SCALE_1D = (10.0, 3.0, 3.0, 1.0, 21.0, 5.0, 5.0, 1.0)
 ENDS_SCALE_1D = 10.0
 
 DENSITY, VX, VY = (Record(name, TIME_Y_X, before=1) for name in ("density", "vx", "vy"))
+STATES_2D = (DENSITY, VX, VY)
 CX, CY = (Record(name, TIME_Y_X, after=1) for name in ("cx", "cy"))
 DENSITY0 = Bands("time", (Record("density0", ("y", "x")),))
 SMOKE = Bands("y", (Record("smoke", ("time",), before=1),))
+IN_SPACE, IN_TIME = (1, 2, 2), (2, 1, 1)
 SCALE_2D = (
     *(4.0, 2.0, 2.0, 2.0, 2.0, 2.0, 1.0, 1.0),
     *(37.0, 12.0, 15.0, 11.0, 19.0, 6.0, 11.0, 5.0),
@@ -57,8 +61,8 @@ def burgers_refinement_tiling(
         (
             Subbands(U, last_row),
             Subbands(F, last_row),
-            CoarseSubbands(U, (2, 2)),
-            CoarseSubbands(F, (2, 2)),
+            Subbands(U.coarser(IN_TIME_AND_SPACE)),
+            Subbands(F.coarser(IN_TIME_AND_SPACE)),
             ENDS_1D,
         ),
         (*SCALE_1D, *SCALE_1D, ENDS_SCALE_1D),
@@ -79,23 +83,24 @@ def smoke_tiling(
 
 
 def smoke_refinement_tiling(
-    ratio: tuple[int, int, int],
-    ends: tuple[tuple[int, int], ...],
+    ratio: tuple[int, ...] = IN_SPACE,
     instants: int = 32,
     points: int = 64,
     padded: tuple[int, int, int] = (24, 40, 40),
 ) -> Tiling:
     """Fields with repeated ends, the same on the coarser grid, conditions: 82 channels.
 
-    Refined are either two axes of space, ratio (1, 2, 2), or time, ratio (2, 1, 1).
+    Refined are two axes of space or time, and along these the ends are repeated: twice
+    the coarser coefficients are two more.
     """
     records = (DENSITY, VX, VY, CX, CY)
+    ends = tuple((r - 1, r - 1) for r in ratio)
     extents = (instants, points, points)
     return Tiling(
         Geometry(TIME_Y_X, extents, padded, "bior1.3", "zero"),
         (
             *(Subbands(record, ends) for record in records),
-            *(CoarseSubbands(record, ratio) for record in records),
+            *(Subbands(record.coarser(ratio)) for record in records),
             DENSITY0,
             SMOKE,
         ),
@@ -137,24 +142,36 @@ def _fields(*records: Record) -> tuple[Field, ...]:
     for record in records:
         over_time = Role.PIECEWISE_CONSTANT if record.after else Role.EVOLVING
         role, of = _ROLES.get(record.name, (over_time, ""))
-        fields.append(Field(record.name, record.dims, role, of))
+        if record.fine:
+            role, of = Role.COARSE, record.fine
+        level = int(role is Role.COARSE)
+        fields.append(Field(record.name, record.dims, role, of, level))
     return tuple(fields)
 
 
-def _burgers(generated: tuple[Record, ...], given: tuple[Record, ...]) -> Kind:
+def _burgers(
+    generated: tuple[Record, ...],
+    given: tuple[Record, ...],
+    tiling: Tiling | None = None,
+    network: UNetConfig | None = None,
+) -> Kind:
     return Kind(
-        burgers_tiling(),
+        tiling or burgers_tiling(),
         _fields(*generated),
         _fields(*given),
-        UNetConfig(),
+        network or UNetConfig(),
         CosineSchedule(),
         Domain((0.0, 1 / 1921), (0.1, 16 / 1921)),  # every 16th of 1,920 inner points
     )
 
 
-def _smoke(generated: tuple[Record, ...], given: tuple[Record, ...]) -> Kind:
+def _smoke(
+    generated: tuple[Record, ...],
+    given: tuple[Record, ...],
+    tiling: Tiling | None = None,
+) -> Kind:
     return Kind(
-        smoke_tiling(),
+        tiling or smoke_tiling(),
         _fields(*generated),
         _fields(*given),
         VideoUNetConfig(),
@@ -166,11 +183,32 @@ def _smoke(generated: tuple[Record, ...], given: tuple[Record, ...]) -> Kind:
 KINDS: dict[str, Kind] = {
     "burgers-simulation": _burgers((U,), (ENDS_1D.records[0], F)),
     "burgers-control": _burgers((U, F), ENDS_1D.records),
-    "smoke-simulation": _smoke(
-        (DENSITY, VX, VY, SMOKE.records[0]), (*DENSITY0.records, CX, CY)
+    "burgers-refinement": _burgers(
+        (U,),
+        (ENDS_1D.records[0], F, U.coarser(IN_TIME_AND_SPACE)),
+        burgers_refinement_tiling(),
+        UNetConfig(64),
     ),
-    "smoke-control": _smoke(
-        (DENSITY, VX, VY, SMOKE.records[0], CX, CY), DENSITY0.records
+    "smoke-simulation": _smoke(
+        (*STATES_2D, *SMOKE.records), (*DENSITY0.records, CX, CY)
+    ),
+    "smoke-control": _smoke((*STATES_2D, *SMOKE.records, CX, CY), DENSITY0.records),
+    "smoke-refinement": _smoke(
+        (*STATES_2D, *SMOKE.records),
+        (*DENSITY0.records, CX, CY, *(r.coarser(IN_SPACE) for r in STATES_2D)),
+        smoke_refinement_tiling(IN_SPACE),
+    ),
+    "smoke-refinement-in-time": _smoke(
+        (*STATES_2D, *SMOKE.records, CX, CY),
+        (
+            *DENSITY0.records,
+            *(r.coarser(IN_TIME) for r in (*STATES_2D, CX, CY)),
+        ),
+        smoke_refinement_tiling(IN_TIME),
     ),
 }
-"""The released models by name."""
+"""The official models by name.
+
+Of planners in time the official code has the data and the training, but its inference
+refuses them: that one is run by `wdno.generate`.
+"""

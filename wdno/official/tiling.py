@@ -3,11 +3,12 @@
 Where a `WaveletLayout` broadcasts what is given beside what is generated, here both lie
 in one array: subbands padded with zeros at the end, and channels cut into bands, each
 filled with one subband of a field that lacks the axis of the bands.
-`channel_groups` has the kinds of channels, `array_layout` makes layouts of them.
+`records` says what is packed, `channel_groups` has the kinds of channels, and
+`array_layout` makes layouts of them.
 """
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol, runtime_checkable
@@ -17,76 +18,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from wdno._json import register
-from wdno._typing import Fields
-from wdno.wavelets.packing import Packing
+from wdno.official.records import Geometry, Record
+from wdno.wavelets.packing import check_scale
 
 Packed = Float[Array, "batch *padded channel"]
 Known = Bool[np.ndarray, "*padded channel"]
 Records = Mapping[str, Array]
-
-
-@register
-@dataclass(frozen=True)
-class Geometry:
-    """Grids of an array and of the records in it.
-
-    Attributes:
-        dims: names of the axes, time first.
-        extents: of the records along these.
-        padded: extents of the array.
-        wavelet: a discrete wavelet of PyWavelets.
-        mode: boundary treatment, along every axis the same.
-    """
-
-    dims: tuple[str, ...]
-    extents: tuple[int, ...]
-    padded: tuple[int, ...]
-    wavelet: str
-    mode: str
-
-    def packing(self, dims: Sequence[str], ratio: Sequence[int] = ()) -> Packing:
-        """The transform of a record on some axes, of a grid coarser by a ratio."""
-        extents = [self.extents[self.dims.index(dim)] for dim in dims]
-        ratio = ratio or (1,) * len(extents)
-        coarse = tuple(-(-n // r) for n, r in zip(extents, ratio, strict=True))
-        return Packing(coarse, self.wavelet, (self.mode,) * len(coarse), 1)
-
-
-@register
-@dataclass(frozen=True)
-class Record:
-    """A field with one instant more than it has frames, if it has any.
-
-    Attributes:
-        name: of the field.
-        dims: its axes, in the order of the array.
-        before: 1 if the record has the initial instant, "<name>0", before its frames.
-        after: 1 if it has a closing instant after them.
-        mode: how `numpy.pad` finds an instant that nothing gives.
-    """
-
-    name: str
-    dims: tuple[str, ...]
-    before: int = 0
-    after: int = 0
-    mode: str = "edge"
-
-    def of(self, fields: Fields) -> Array:
-        """The record from frames and, where it is known, the initial instant."""
-        record, before = fields[self.name], self.before
-        initial = fields.get(f"{self.name}0")
-        if before and initial is not None:
-            record = jnp.concatenate([initial[:, None], record], axis=1)
-            before = 0
-        ends = [(0, 0), (before, self.after)] + [(0, 0)] * record.ndim
-        return jnp.pad(record, ends[: record.ndim], mode=self.mode)
-
-    def fields(self, record: Array) -> dict[str, Array]:
-        """Frames, and the instants beside them as "<name>_first" and "<name>_last"."""
-        frames = record[:, self.before : record.shape[1] - self.after]
-        first = {f"{self.name}_first": record[:, 0]} if self.before else {}
-        last = {f"{self.name}_last": record[:, -1]} if self.after else {}
-        return {self.name: frames} | first | last
 
 
 @runtime_checkable
@@ -136,13 +73,16 @@ class Tiling:
 
     def __post_init__(self) -> None:
         """Check once what every later call relies on."""
-        if self.scale and len(self.scale) != len(self.channels):
-            raise ValueError(
-                f"A tiling has one scale per channel, {len(self.channels)} here, but "
-                f"got {len(self.scale)}. Was this scale made for another?"
-            )
+        dims = self.geometry.dims
         for slot in self.slots:
+            for record in slot.records:
+                if record.dims != tuple(dim for dim in dims if dim in record.dims):
+                    raise ValueError(
+                        f"A record has axes of the array, {dims}, in that order, but "
+                        f"{record.name!r} has {record.dims}. Rename them."
+                    )
             slot.check(self.geometry)
+        check_scale(self.scale, self.channels)
 
     @cached_property
     def channels(self) -> tuple[str, ...]:
@@ -157,7 +97,14 @@ class Tiling:
         return np.asarray(self.scale or (1.0,) * len(self.channels), float)
 
     def pack(self, records: Mapping[str, Array]) -> Packed:
-        """The array of records by name, divided by the scale; zero where one lacks."""
+        """The array of records by name, divided by the scale; zero where one lacks.
+
+        Coarser records that lack are taken from those that they belong to.
+        """
+        for coarse in self._coarser(records):
+            samples = (slice(None, None, r) for r in coarse.ratio)
+            some = records[coarse.fine][(slice(None), *samples)]
+            records = {coarse.name: some, **records}
         self._check(records)
         like = next(iter(records.values()))
         parts = [slot.pack(self.geometry, records, like) for slot in self.slots]
@@ -166,31 +113,51 @@ class Tiling:
 
     def unpack(self, z: Packed) -> dict[str, Array]:
         """The records of an array; the inverse of `pack`."""
+        z, records = self.in_units(z), {}
+        for slot, place in self.places():
+            records |= slot.unpack(self.geometry, z[..., place])
+        return records
+
+    def in_units(self, z: Packed) -> Packed:
+        """Coefficients in units of their fields: multiplied by the scale."""
         expected = (*self.geometry.padded, len(self.channels))
         if z.shape[1:] != expected:
             raise ValueError(
                 f"This tiling has arrays of shape (batch, {expected}) with channels "
                 f"{self.channels}, but got {z.shape}. Was this one packed by another?"
             )
-        z = z * jnp.broadcast_to(jnp.asarray(self.divisor, z.dtype), z.shape)
-        records, start = {}, 0
+        return z * jnp.broadcast_to(jnp.asarray(self.divisor, z.dtype), z.shape)
+
+    def places(self) -> Iterator[tuple[Slot, slice]]:
+        """Each slot with its channels."""
+        start = 0
         for slot in self.slots:
             stop = start + len(slot.channels(self.geometry))
-            records |= slot.unpack(self.geometry, z[..., start:stop])
+            yield slot, slice(start, stop)
             start = stop
-        return records
 
     def known(self, names: Sequence[str]) -> Bool[np.ndarray, "*padded channel"]:
         """Where the array is known: in the padding, and where fields of `names` lie."""
+        names = (*names, *(coarse.name for coarse in self._coarser(names)))
         parts = [slot.known(self.geometry, names) for slot in self.slots]
         return np.concatenate(parts, axis=-1)
+
+    @property
+    def refinement(self) -> tuple[int, ...]:
+        """Ratio of the grid to that of its coarser records; 2 if there are none."""
+        ratios = {record.ratio for record in self.records if record.ratio}
+        return ratios.pop() if ratios else (2,) * len(self.geometry.dims)
+
+    def _coarser(self, names: Collection[str]) -> list[Record]:
+        """Coarser records of those with these names."""
+        return [record for record in self.records if record.fine in names]
 
     def _check(self, records: Mapping[str, Array]) -> None:
         for name, array in records.items():
             record = self.record(name)
             if record is None:
                 continue
-            extents = self.geometry.packing(record.dims).extents
+            extents = self.geometry.packing(record.dims, record.ratio).extents
             if array.shape[1:] != extents:
                 raise ValueError(
                     f"The record of {name!r} has the extents {extents} along "
@@ -198,10 +165,14 @@ class Tiling:
                     "or build the tiling on its grid."
                 )
 
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """What lies in the array."""
+        return tuple(record for slot in self.slots for record in slot.records)
+
     def record(self, name: str) -> Record | None:
         """The record of a field, if it has one."""
-        found = (record for slot in self.slots for record in slot.records)
-        return next((record for record in found if record.name == name), None)
+        return next((record for record in self.records if record.name == name), None)
 
     def on(self, extents: Sequence[int]) -> "Tiling":
         """The same tiling for records on another grid, the padding scaled alike."""

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from wdno.networks import attention
-from wdno.networks.attention import Attention, channel_norm
-from wdno.networks.convolution import Convolution
 from wdno.networks.layers import Condition, Features
-from wdno.networks.registry import register
+from wdno.networks.registry import Shape, register
+from wdno.official import attention
+from wdno.official.attention import Attention, channel_norm
+from wdno.official.convolution import Convolution
 from wdno.official.unet_blocks import (
     TimestepEmbedding,
     UNetConfig,
@@ -31,22 +31,14 @@ class UNet(nnx.Module):
     coarsest has full attention. Extents of the grid are divisible by 2^(levels - 1).
     """
 
-    def __init__(
-        self,
-        config: UNetConfig,
-        axes: int,
-        channels: int,
-        condition_channels: int,
-        *,
-        rngs: nnx.Rngs,
-    ) -> None:
+    def __init__(self, config: UNetConfig, shape: Shape, *, rngs: nnx.Rngs) -> None:
         """Create all layers; see `wdno.networks.build` for the arguments."""
         self.config = config
         widths = config.widths
         pairs = list(zip(widths[:-1], widths[1:], strict=True))
         finest, mid = widths[0], widths[-1]
 
-        block = partial(residual_block, config, axes, rngs=rngs)
+        block = partial(residual_block, config, shape.axes, rngs=rngs)
 
         def attend(width: int, *after: nnx.Module) -> Attention:
             inner = config.heads * config.head_width
@@ -62,12 +54,12 @@ class UNet(nnx.Module):
             )
 
         def convolution(span: int, width_in: int, width: int) -> Convolution:
-            return Convolution((span,) * axes, width_in, width, rngs=rngs)
+            return Convolution((span,) * shape.axes, width_in, width, rngs=rngs)
 
         self.embedding = TimestepEmbedding(config.width, rngs=rngs)
-        self.lift = convolution(7, channels + condition_channels, finest)
+        self.lift = convolution(7, shape.channels + shape.condition_channels, finest)
         self.down = nnx.List(
-            level(fine, fine, nnx.Linear(2**axes * fine, coarse, rngs=rngs))
+            level(fine, fine, nnx.Linear(2**shape.axes * fine, coarse, rngs=rngs))
             for fine, coarse in pairs[:-1]
         )
         last, deepest = pairs[-1]
@@ -80,7 +72,7 @@ class UNet(nnx.Module):
             for fine, coarse in reversed(pairs)
         )
         self.final = block(2 * finest, finest)
-        self.head = nnx.Linear(finest, channels, rngs=rngs)
+        self.head = nnx.Linear(finest, shape.channels, rngs=rngs)
 
     def __call__(
         self, x: Features, c_noise: Float[Array, " batch"], cond: Condition

@@ -11,14 +11,15 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from wdno.networks.attention import Mix
-from wdno.networks.convolution import Convolution, Convolved
+from wdno._ranges import check_counts
 from wdno.networks.layers import Embedding, Features, Modulation
+from wdno.official.attention import Mix
+from wdno.official.convolution import Convolution, Convolved
 
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """Shape of a `UNet`.
+    """Configuration of a `UNet`.
 
     Attributes:
         width: features on the finest grid.
@@ -34,6 +35,11 @@ class UNetConfig:
     groups: int = 1
     heads: int = 4
     head_width: int = 32
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that cannot be."""
+        check_counts(width=self.width, multipliers=self.multipliers)
+        check_counts(groups=self.groups, heads=self.heads, head_width=self.head_width)
 
     @property
     def widths(self) -> tuple[int, ...]:

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from wdno.networks import attention
-from wdno.networks.attention import Attention, Mix, RelativePositionBias
-from wdno.networks.convolution import Convolution
 from wdno.networks.layers import Condition, Features
-from wdno.networks.registry import register
+from wdno.networks.registry import Shape, register
+from wdno.official import attention
+from wdno.official.attention import Attention, Mix, RelativePositionBias
+from wdno.official.convolution import Convolution
 from wdno.official.unet_blocks import (
     TimestepEmbedding,
     UNetConfig,
@@ -26,7 +26,7 @@ from wdno.official.unet_blocks import (
 
 @dataclass(frozen=True)
 class VideoUNetConfig(UNetConfig):
-    """Shape of a `VideoUNet`; see `UNetConfig`."""
+    """Configuration of a `VideoUNet`; see `UNetConfig`."""
 
     width: int = 64
     multipliers: tuple[int, ...] = (1, 2, 4)
@@ -43,26 +43,20 @@ class VideoUNet(nnx.Module):
     """
 
     def __init__(
-        self,
-        config: VideoUNetConfig,
-        axes: int,
-        channels: int,
-        condition_channels: int,
-        *,
-        rngs: nnx.Rngs,
+        self, config: VideoUNetConfig, shape: Shape, *, rngs: nnx.Rngs
     ) -> None:
         """Create all layers; see `wdno.networks.build` for the arguments."""
         self.config = config
-        if axes != 3:
+        if shape.axes != 3:
             raise ValueError(
-                f"A video has time and two axes of space, but the grid has {axes} axes."
-                " Take a UNet, which treats all axes alike."
+                "A video has time and two axes of space, but the grid has "
+                f"{shape.axes} axes. Take a UNet, which treats all axes alike."
             )
         widths = config.widths
         pairs = list(zip(widths[:-1], widths[1:], strict=True))
         finest, mid = widths[0], widths[-1]
 
-        block = partial(residual_block, config, axes, rngs=rngs)
+        block = partial(residual_block, config, shape.axes, rngs=rngs)
 
         def attend(width: int, *, use_bias: bool) -> Attention:
             inner = config.heads * config.head_width
@@ -83,9 +77,8 @@ class VideoUNet(nnx.Module):
 
         self.embedding = TimestepEmbedding(config.width, rngs=rngs)
         self.position_bias = RelativePositionBias(config.heads, rngs=rngs)
-        self.lift = Convolution(
-            (7, 7, 7), channels + condition_channels, finest, rngs=rngs
-        )
+        inputs = shape.channels + shape.condition_channels
+        self.lift = Convolution((7, 7, 7), inputs, finest, rngs=rngs)
         self.over_time = attend(finest, use_bias=False)
         self.down = nnx.List(level(fine, coarse) for fine, coarse in pairs)
         self.halve = nnx.List(resampling(nnx.Conv, coarse) for _, coarse in pairs[:-1])
@@ -100,7 +93,7 @@ class VideoUNet(nnx.Module):
             resampling(nnx.ConvTranspose, fine) for fine, _ in reversed(pairs[1:])
         )
         self.final = block(2 * finest, finest, unmodulated)
-        self.head = nnx.Linear(finest, channels, rngs=rngs)
+        self.head = nnx.Linear(finest, shape.channels, rngs=rngs)
 
     def __call__(
         self, x: Features, c_noise: Float[Array, " batch"], cond: Condition

@@ -1,15 +1,12 @@
 """Models on disk: weights as safetensors, everything else as a JSON card.
 
-A model is a folder with ``model.safetensors`` and ``card.json``. The card holds all
-that is needed to run the weights and to check them: layouts with their scales, wavelet,
-network, preconditioning, noise range, domain, the checksum of the weights, and whatever
-its maker recorded (data, training, metrics with confidence intervals).
+A model is a folder with ``model.safetensors`` and ``card.json`` (`wdno.operator.card`),
+which has the checksum of the weights and its own.
 """
 
 import dataclasses
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -18,21 +15,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from safetensors import SafetensorError
-from safetensors.numpy import load as load_weights
+from safetensors.numpy import load_file
 from safetensors.numpy import save as dump_weights
 
-from wdno import networks
 from wdno._files import replacing
-from wdno._json import from_json, registered, to_json
-from wdno.diffusion.denoiser import Denoiser, Network, freeze
-from wdno.operator.card_format_1 import upgraded
-from wdno.operator.domain import Domain
+from wdno._json import entries_of
+from wdno.diffusion.denoiser import Network
+from wdno.operator.card import abstract_model, card_of, saveable
+from wdno.operator.card_file import parse, with_notes
 from wdno.operator.model import WDNO, with_backbone
-
-FORMAT = 2
-"""Version of the card's structure."""
 
 _PREFIX = "denoiser.backbone."
 """Where the parameters of the network lie in the model, as files name them."""
@@ -51,37 +43,23 @@ def save(
         model: the operator.
         folder: created if absent; files of an earlier model are replaced.
         notes: further entries of the card: training data, metrics, …
-        dtype: precision of the stored weights; float16 halves the file.
+        dtype: precision of the stored weights; float16 and bfloat16 halve the file.
 
     Raises:
-        ValueError: the backbone is none that a card can name.
+        ValueError: the backbone is none that a card can name, the parameters are
+            tracers of a transform or not finite in this precision, or a note cannot
+            be written or has the name of an entry that makes the model.
     """
+    network = saveable(model)
+    data = dump_weights(_rounded(network, dtype))
+    card = card_of(model, hashlib.sha256(data).hexdigest())
+    text = _text(with_notes(entries_of(card), notes or {}))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    network = model.denoiser.backbone
-    weights = {
-        _PREFIX + name: np.asarray(value).astype(dtype)
-        for name, value in network.parameters.items()
-    }
-    data = dump_weights(weights)
     with replacing(folder / "model.safetensors") as temporary:
         temporary.write_bytes(data)
-    card = {
-        "format": FORMAT,
-        "targets": to_json(model.targets),
-        "given": to_json(model.given),
-        "network": to_json(_network_config(network)),
-        "preconditioning": to_json(model.denoiser.preconditioning),
-        "bound": None if model.denoiser.bound == math.inf else model.denoiser.bound,
-        "domain": model.domain._asdict(),
-        "schedule": to_json(model.schedule),
-        "residual": to_json(model.residual),
-        "parameters": sum(value.size for value in weights.values()),
-        "weights_sha256": hashlib.sha256(data).hexdigest(),
-        **(notes or {}),
-    }
     with replacing(folder / "card.json") as temporary:
-        temporary.write_text(json.dumps(card, indent=1) + "\n")
+        temporary.write_text(text)
 
 
 def load(name: str | Path) -> WDNO:
@@ -111,38 +89,55 @@ def load(name: str | Path) -> WDNO:
             "of another save. Copy both again, or save the model anew."
         )
     try:
-        weights = load_weights(data)
+        weights = load_file(path)
     except SafetensorError as error:
         raise ValueError(
             f"Weights are a safetensors file, but {path} is not ({error}). Copy it "
             "again."
         ) from error
-    model = _rebuild(card)
+    model = abstract_model(card)
     network = _filled(model.denoiser.backbone, weights, path)
     return with_backbone(model, network)
 
 
 def read_card(name: str | Path) -> dict[str, Any]:
-    """The card of a model as a dictionary.
+    """The card of a model as a dictionary, in the format of today.
 
     Raises:
         FileNotFoundError: there is no such model.
-        ValueError: the card is not valid JSON, or of a format unknown here.
+        ValueError: the card is not valid JSON, of a format unknown here, or not as it
+            was written.
     """
     path = _locate(name) / "card.json"
-    try:
-        card = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"A model card is a JSON file, but {path} is not ({error}). Copy it again."
-        ) from error
-    found = card.get("format") if isinstance(card, dict) else None
-    if found not in (1, FORMAT):
-        raise ValueError(
-            f"Model cards up to format {FORMAT} are known, but {path} has format "
-            f"{found}. Use the version of wdno that wrote it."
+    return parse(path.read_bytes(), path)
+
+
+def annotate(folder: str | Path, **notes: Any) -> None:
+    """Write further notes on the card of a model, or others of the same names.
+
+    A card of an older format becomes one of today's.
+
+    Args:
+        folder: of the model.
+        notes: text, finite numbers, lists and dictionaries of these.
+
+    Raises:
+        FileNotFoundError: there is no card.
+        ValueError: the card is damaged, a note has the name of an entry that makes the
+            model, or cannot be written as JSON.
+
+    Example:
+        >>> wdno.annotate("runs/burgers/model", authors=["A. Author"])
+    """
+    path = Path(folder) / "card.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"A model is a folder with its card, but there is no {path}. Give the "
+            "folder of a model."
         )
-    return upgraded(card) if found == 1 else card
+    text = _text(with_notes(parse(path.read_bytes(), path), notes))
+    with replacing(path) as temporary:
+        temporary.write_text(text)
 
 
 def shipped() -> list[str]:
@@ -169,47 +164,24 @@ def _locate(name: str | Path) -> Path:
     )
 
 
-def _network_config(network: Network) -> Any:
-    """What rebuilds the backbone."""
-    config = getattr(network, "config", None)
-    try:
-        registered(type(config).__name__)
-    except KeyError as error:
-        raise ValueError(
-            "A card names its backbone by the `config` it keeps, of a class that is "
-            f"registered, but {network} has {config!r}. Decorate the backbone with "
-            "`wdno.networks.register`."
-        ) from error
-    return config
+def _text(card: Mapping[str, Any]) -> str:
+    return json.dumps(card, indent=1, allow_nan=False) + "\n"
 
 
-def _rebuild(card: Mapping[str, Any]) -> WDNO:
-    """The model of a card, its parameters not there yet but for their shapes."""
-    try:
-        targets, given = (from_json(card[side]) for side in ("targets", "given"))
-        residual = from_json(card["residual"])
-        features = 0 if residual is None else residual.channels(targets, given)
-        config = from_json(card["network"])
-        shape = (
-            len(targets.dims),
-            len(targets.channels),
-            len(given.channels) + features,
-        )
-        # Abstract: nothing is drawn, and so nothing compiled, that weights replace.
-        network = nnx.eval_shape(
-            lambda: networks.build(config, *shape, rngs=nnx.Rngs(0))
-        )
-        preconditioning = from_json(card["preconditioning"])
-        domain = Domain(**{n: tuple(v) for n, v in card["domain"].items()})
-        schedule = from_json(card["schedule"])
-        bound = math.inf if card["bound"] is None else card["bound"]
-    except (AttributeError, KeyError, TypeError) as error:
+def _rounded(network: Network, dtype: Any) -> dict[str, np.ndarray]:
+    """Parameters in the precision of the file, by their names there."""
+    weights = {
+        _PREFIX + name: np.asarray(value).astype(dtype)
+        for name, value in network.parameters.items()
+    }
+    wrong = [name for name, value in weights.items() if not jnp.isfinite(value).all()]
+    if wrong or not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(
-            "A model card describes layouts, network, preconditioning, domain and "
-            f"noise range, but an entry is missing or wrong: {error}. Copy it again."
-        ) from error
-    whole = Denoiser(freeze(network), preconditioning, bound)
-    return WDNO(targets, given, whole, domain, schedule, residual)
+            "Weights are saved as floating-point numbers that are finite, but as "
+            f"{jnp.dtype(dtype).name} these are not: {wrong[:4] or 'all'}. Choose "
+            "another `dtype`, or train the model again."
+        )
+    return weights
 
 
 def _filled(network: Network, weights: Mapping[str, np.ndarray], path: Path) -> Network:

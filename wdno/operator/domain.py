@@ -1,19 +1,43 @@
 """Where a model lies in space, and how far apart its samples are."""
 
+import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
+from wdno._arrays import evenly_spaced
+from wdno._json import register
 
-class Domain(NamedTuple):
+
+@register
+@dataclass(frozen=True)
+class Domain:
     """Where a model lives: position of the first sample and spacing of each axis.
 
     The first entry is time, whose origin is free: only its spacing matters.
+
+    Raises:
+        ValueError: numbers are missing or not finite, samples lie on each other, or
+            time runs backwards.
     """
 
     start: tuple[float, ...]
     spacing: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse what gives no coordinates."""
+        alike = len(self.start) == len(self.spacing) > 0
+        if not alike or not all(map(math.isfinite, (*self.start, *self.spacing))):
+            raise ValueError(
+                "A domain has a finite start and spacing for each axis, but got "
+                f"{self.start} and {self.spacing}. Give one each."
+            )
+        if not all(self.spacing) or self.spacing[0] < 0:
+            raise ValueError(
+                "Samples lie apart, and instants in the order of time, but got the "
+                f"spacings {self.spacing}, time first. Correct or reverse the axis."
+            )
 
     @classmethod
     def of(cls, axes: Mapping[str, np.ndarray]) -> "Domain":
@@ -23,8 +47,7 @@ class Domain(NamedTuple):
             ValueError: an axis has one point only, or uneven spacing.
         """
         for name, points in axes.items():
-            steps = np.diff(points.astype(float))
-            if not steps.any() or np.ptp(steps) > 1e-3 * abs(steps[0]):
+            if np.unique(points).size < 2 or not evenly_spaced(points):
                 raise ValueError(
                     f"Axes of a model are evenly spaced, but {name!r} has the "
                     f"{len(points)} points {points[:4]} … Interpolate the data to a "

@@ -16,7 +16,7 @@ Continuation = Callable[[Array, int], Array]
 """Adds a sample at either end of an axis: `odd`, `around` or `straight`."""
 
 SMALLEST = 0.05
-"""Least spread, as a share of its root mean square over a window."""
+"""Least error, as a share of its root mean square over a window."""
 
 
 def prolonged(

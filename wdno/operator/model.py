@@ -1,43 +1,22 @@
-"""The wavelet diffusion neural operator: layouts and a denoiser, and one window of it.
-
-One window is generated in three steps that can be taken apart: `prepare` turns what is
-known into a `Context`, once; `denoiser` gives the function that a sampler evaluates;
-`finish` turns the sampled coefficients into fields. `generate` is the three in a row.
-"""
+"""The wavelet diffusion neural operator: layouts, a denoiser, where it lies."""
 
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
 
-from wdno._typing import Denoise, Fields, Guidance, Loss
-from wdno.diffusion.denoiser import Backbone, Denoiser, denoising_loss
-from wdno.diffusion.keys import RowKeys
-from wdno.diffusion.noise import NoiseDistribution
-from wdno.diffusion.samplers import Sampler, sample
+from wdno.diffusion.denoiser import Backbone, Denoiser
 from wdno.diffusion.schedules import Schedule
 from wdno.operator.domain import Domain
-from wdno.operator.residual import (
-    Estimate,
-    Residual,
-    curvature_features,
-    energy_share,
-    residuals,
-    restored,
-)
+from wdno.operator.residual import Residual
 from wdno.operator.tasks import keys_of
-from wdno.wavelets.field import Role
-from wdno.wavelets.layout import Conditions, Layout
-
-Coefficients = Float[Array, "batch *grid channel"]
+from wdno.wavelets.field import DERIVED, Role
+from wdno.wavelets.protocols import Conditions, Layout
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WDNO:
     """A diffusion model of some fields given others, both as wavelet coefficients.
 
@@ -58,7 +37,8 @@ class WDNO:
             whole fields are.
 
     Raises:
-        ValueError: the two layouts have different coefficient grids.
+        ValueError: the two layouts have different axes or coefficient grids, the
+            domain has other axes, or a field is of one that is not there.
     """
 
     targets: Layout = field(metadata={"static": True})
@@ -75,6 +55,20 @@ class WDNO:
                 "Targets and given fields share one coefficient grid, but got "
                 f"{self.targets.coefficient_grid} and {self.given.coefficient_grid}. "
                 "Give both layouts the same grid, wavelet, mode and levels."
+            )
+        dims = self.targets.dims
+        if self.given.dims != dims or len(self.domain.spacing) != len(dims):
+            raise ValueError(
+                "Layouts and domain of a model have the same axes, but targets have "
+                f"{dims}, given fields {self.given.dims}, and the domain has "
+                f"{len(self.domain.spacing)} spacings. Correct one of them."
+            )
+        quantities = (*self.targets.fields, *self.given.fields)
+        known = {q.name for q in quantities if q.role not in DERIVED}
+        if lost := [q.name for q in quantities if q.of and q.of not in known]:
+            raise ValueError(
+                "Initial, final and coarse values are `of` a quantity of the model, "
+                f"{sorted(known)}, but {lost} are of others. Correct the names."
             )
 
     @property
@@ -112,7 +106,7 @@ class WDNO:
     def coarse(self) -> dict[str, str]:
         """Keys of given coarse values, such as "u_coarse", by state.
 
-        They are given over time, with half the samples along every axis.
+        They are given over time, with fewer samples by `Layout.refinement`.
         """
         return keys_of(Role.COARSE, self.given)
 
@@ -139,7 +133,7 @@ class WDNO:
         A grid with r times the points along every spatial axis has instants r times
         as close: in coordinates rescaled like that a system only changes coefficients,
         which a model trained on several grids has seen (approximate scale invariance:
-        WDNO, arXiv 2412.04833, section 3.2).
+        WDNO, arXiv 2412.04833, section 3.2). A refiner of space alone leaves them.
 
         Args:
             grid: frames of a window, then points along each spatial axis.
@@ -157,138 +151,21 @@ class WDNO:
                 "axes alike."
             )
         (ratio,) = ratios
+        spacing = tuple(
+            ratio * step if refined > 1 else step
+            for step, refined in zip(
+                self.domain.spacing, self.targets.refinement, strict=True
+            )
+        )
         return dataclasses.replace(
             self,
             targets=self.targets.on(grid),
             given=self.given.on(grid),
-            domain=self.domain._replace(
-                spacing=tuple(ratio * step for step in self.domain.spacing)
-            ),
+            domain=dataclasses.replace(self.domain, spacing=spacing),
         )
-
-
-class Context(NamedTuple):
-    """What is known of one window, prepared; a batch-leading pytree."""
-
-    condition: Coefficients
-    """Coefficients of what is given, with the features of the estimates."""
-    estimates: dict[str, Estimate]
-    """Estimates of the targets; empty for a model of whole fields."""
-
-
-def prepare(model: WDNO, known: Fields) -> Context:
-    """What a model needs of the known fields, whatever is sampled with it later.
-
-    Args:
-        model: the operator.
-        known: every field of ``model.given``, batch first.
-    """
-    condition = model.given.analysis(known)
-    if model.residual is None:
-        return Context(condition, {})
-    estimates = model.residual(known, model.targets, model.given)
-    features = curvature_features(model.targets, estimates)
-    return Context(jnp.concatenate([condition, *features], axis=-1), estimates)
-
-
-def denoiser(
-    model: WDNO, context: Context, guidance: Guidance | None = None
-) -> Denoise:
-    """E[z | noisy z, what is known] as a function of noisy coefficients and levels.
-
-    Args:
-        model: the operator.
-        context: of the rows that will be denoised.
-        guidance: of denoisers of whole fields.
-    """
-    denoise = model.denoiser.given(context.condition)
-    if guidance is None:
-        return denoise
-    return _on_residuals(guidance, model.targets, context)(denoise)
-
-
-def sample_shape(model: WDNO, rows: int) -> tuple[int, ...]:
-    """Shape of the coefficients of so many rows: (batch, *grid, channel)."""
-    return (rows, *model.targets.coefficient_grid, len(model.targets.channels))
-
-
-def finish(model: WDNO, context: Context, z: Coefficients) -> Fields:
-    """Physical fields of sampled coefficients."""
-    return restored(model.targets.synthesis(z), context.estimates)
-
-
-def generate(
-    model: WDNO,
-    known: Fields,
-    sampler: Sampler,
-    sigmas: Float[Array, " levels"],
-    key: PRNGKeyArray | RowKeys,
-    guidance: Guidance | None = None,
-) -> Fields:
-    """Draw the target fields of one window given the known ones; not compiled.
-
-    Args:
-        model: the operator.
-        known: every field of ``model.given``, batch first.
-        sampler: e.g. ``wdno.samplers.ddim(1.0)``.
-        sigmas: decreasing noise levels that end in 0, e.g. ``model.schedule(8)``.
-        key: one key, or one per row.
-        guidance: denoiser -> denoiser, e.g. ``guide(objective, model.targets, 0.1)``.
-    """
-    context = prepare(model, known)
-    shape = sample_shape(model, len(context.condition))
-    levels = sigmas.astype(context.condition.dtype)
-    denoise = denoiser(model, context, guidance)
-    return finish(model, context, sample(sampler, denoise, shape, levels, key))
-
-
-def training_loss(model: WDNO, noise: NoiseDistribution) -> Loss[Backbone]:
-    """Denoising loss of the backbone of a model, for `wdno.training.loop.fit`.
-
-    A batch may lie on another grid than the model's own, see `WDNO.on`. Channels count
-    by their share of the fields' energy, so that the loss estimates the squared error
-    in physical space rather than that of the faintest subband.
-
-    Args:
-        model: layouts, preconditioning and residual; its parameters are not used.
-        noise: distribution of the noise levels.
-
-    Returns:
-        ``loss(backbone, batch, key)`` with a module, such as
-        ``model.denoiser.backbone.thaw()``, and physical fields.
-    """
-
-    def loss(backbone: Backbone, batch: Fields, key: PRNGKeyArray) -> Float[Array, ""]:
-        trained = with_backbone(model, backbone)
-        trained = trained.on(batch[model.targets.fields[0].name].shape[1:])
-        context = prepare(trained, batch)
-        x0 = trained.targets.analysis(residuals(batch, context.estimates))
-        weight = energy_share(trained.targets, context.estimates)
-        condition = context.condition
-        return denoising_loss(trained.denoiser, x0, condition, noise, weight, key)
-
-    return loss
 
 
 def with_backbone(model: WDNO, backbone: Backbone) -> WDNO:
     """The model with another backbone: a frozen network, or a module in training."""
     whole = dataclasses.replace(model.denoiser, backbone=backbone)
     return dataclasses.replace(model, denoiser=whole)
-
-
-def _on_residuals(guidance: Guidance, layout: Layout, context: Context) -> Guidance:
-    """Guidance of whole fields for a denoiser that works on residuals."""
-    if not context.estimates:
-        return guidance
-
-    def whole(z: Coefficients) -> Coefficients:
-        return layout.analysis(restored(layout.synthesis(z), context.estimates))
-
-    def residual(z: Coefficients) -> Coefficients:
-        return layout.analysis(residuals(layout.synthesis(z), context.estimates))
-
-    def guided(denoise: Denoise) -> Denoise:
-        of_whole = guidance(lambda z, sigma: whole(denoise(residual(z), sigma)))
-        return lambda z, sigma: residual(of_whole(whole(z), sigma))
-
-    return guided

@@ -35,7 +35,8 @@ from wdno.operator.interpolation import (
 )
 from wdno.operator.tasks import keys_of
 from wdno.wavelets.field import Field, Role
-from wdno.wavelets.layout import Conditions, WaveletLayout
+from wdno.wavelets.layout import WaveletLayout
+from wdno.wavelets.protocols import Conditions
 
 
 class Estimate(NamedTuple):

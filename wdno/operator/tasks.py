@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array
 
 from wdno.wavelets.field import DERIVED, Field, Role
-from wdno.wavelets.layout import Conditions
+from wdno.wavelets.protocols import Conditions
 
 Names = tuple[str, ...]
 Values = TypeVar("Values", np.ndarray, Array)

@@ -18,6 +18,8 @@ import optax
 from jaxtyping import Float, Int
 from tqdm import tqdm
 
+from wdno._arrays import not_finite
+from wdno._functions import ByValue, by_value
 from wdno._typing import Constraint, Fields, Objective
 from wdno.planning.optimizer import Iterate, Problem, Solve, advance, begin, lbfgs
 
@@ -111,7 +113,8 @@ def descend(
             "more."
         )
     check_solver(solve, known, controls)
-    problem = Problem(solve, objective, optimizer or lbfgs(), constraint)
+    parts = solve, objective, optimizer or lbfgs(), constraint
+    problem = Problem(*map(by_value, parts))
     if batch_size is None:
         rows = len(next(iter(controls.values())))
         batch_size = 1 if jax.default_backend() == "cpu" else rows
@@ -150,13 +153,13 @@ def check_solver(solve: Solve, known: Fields, controls: Fields) -> None:
     """
     known, controls = jax.tree.map(lambda field: field[:1], (known, controls))
     try:
-        gradient = _sensitivity(solve, known, controls)
+        gradient = _sensitivity(by_value(solve), known, controls)
     except Exception as error:
         solve({**known, **controls})  # raises what has nothing to do with gradients
         raise ValueError(
             "Descent needs a solver that JAX can differentiate with respect to the "
             f"controls, but JAX says: {error}. Write it in jax.numpy with loops of "
-            "fixed length, or plan without it (polish=0)."
+            "fixed length, or plan without a polish."
         ) from error
     for name, values in gradient.items():
         if not (jnp.isfinite(values).all() and values.any()):
@@ -169,20 +172,18 @@ def check_solver(solve: Solve, known: Fields, controls: Fields) -> None:
 
 
 @partial(jax.jit, static_argnums=0)
-def _sensitivity(solve: Solve, known: Fields, controls: Fields) -> Fields:
+def _sensitivity(solve: ByValue[Solve], known: Fields, controls: Fields) -> Fields:
     """Gradient of a random sum of the states with respect to the controls."""
-    states, pull_back = jax.vjp(lambda f: solve({**known, **f}), controls)
+    states, pull_back = jax.vjp(lambda f: solve.value({**known, **f}), controls)
     draw = partial(jax.random.normal, jax.random.key(0))
     return pull_back(jax.tree.map(lambda u: draw(u.shape, u.dtype), states))[0]
 
 
 def _require_finite(start: Iterate) -> None:
     leaves = [np.asarray(leaf) for leaf in (start.value, *start.slope.values())]
-    good = np.stack([np.isfinite(x).reshape(len(x), -1).all(axis=1) for x in leaves])
-    good = good.all(axis=0)
-    if not good.all():
+    if (bad := np.any([not_finite(x) for x in leaves], axis=0)).any():
         raise ValueError(
             "A descent starts where objective and gradient are finite, but they are "
-            f"not in {(~good).sum()} of {len(good)} rows. Start from weaker controls, "
+            f"not in {bad.sum()} of {len(bad)} rows. Start from weaker controls, "
             "or check the objective for division by zero and roots at 0."
         )

@@ -3,48 +3,39 @@
 from functools import partial
 from math import inf
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import PRNGKeyArray
 
-from wdno._typing import Constraint, Fields, Guidance, Objective
-from wdno.diffusion.guidance import Strength
-from wdno.diffusion.samplers import Sampler
-from wdno.inference.batching import Labelled, attributes, in_batches
-from wdno.operator.model import WDNO
-from wdno.planning.adjoint import System
-from wdno.planning.feedback import ControlInterval, run
-from wdno.planning.inputs import (
-    check_same_grid,
-    grid_from,
-    on_horizon,
-    read_states,
+from wdno._typing import Fields
+from wdno.inference.batching import (
+    Labelled,
+    attributes,
+    batch_keys,
+    in_batches,
     with_members,
 )
-from wdno.planning.planner import Planner, make_planner
+from wdno.planning.adjoint import System
+from wdno.planning.feedback import ControlInterval, run
+from wdno.planning.inputs import check_same_grid, grid_from, read_states
+from wdno.planning.planner import Planner
 from wdno.trajectory import over_intervals, to_batch, to_dataset
 
 
+# Labelled data are never traced: within a transform they are computed with at once.
+@jax.ensure_compile_time_eval()
 def control_loop(
-    model: WDNO,
+    planner: Planner,
     system: System,
     initial: Labelled,
-    objective: Objective,
     *,
     every: int,
     target: Labelled | None = None,
     disturbance: Labelled | None = None,
     observation_noise: float = 0.0,
-    strength: float | Strength,
-    frames: int | None = None,
-    horizon: int | None = None,
-    samples: int | None = None,
-    sampler: Sampler | None = None,
-    steps: int = 50,
-    guidance: Guidance | None = None,
-    constraint: Constraint | None = None,
-    polish: int = 0,
+    members: int | None = None,
     batch_size: int = 256,
     key: PRNGKeyArray,
 ) -> xr.Dataset:
@@ -60,35 +51,26 @@ def control_loop(
     an energy that is the whole objective up to the energy spent already, a constant:
     with an exact model, an exact planner, no disturbance and no noise new plans are the
     tails of the first one (Bellman's principle of optimality), and feedback changes
-    nothing. ``every=frames`` is open loop, one plan and then the solver: the
-    comparison.
+    nothing. With ``every`` as long as the record it is open loop, one plan and then the
+    solver: the comparison.
 
-    Each horizon has shapes of its own and is compiled once.
+    The horizon of the planner is the record; each shorter one has shapes of its own and
+    is compiled once. To let the system run free before, solve it without controls and
+    begin the loop where it ends, see the example.
 
     Args:
-        model: a model of the control task, see `control`.
+        planner: makes the plans, for the whole record (`Planner.over`). It meets
+            records of every horizon, and as "u0" the observed state.
         system: what is controlled in truth, such as `Burgers()`, on the model's grid.
         initial: true initial states on (sample, *space).
-        objective: one number a row, small is good, see `control`; it meets records of
-            every horizon, and as "u0" the observed state.
-        every: frames between observations; divides `frames`.
+        every: frames between observations; divides the horizon.
         target: states wished for at the end of the record.
         disturbance: what acts on the system beside the controls and is unknown to the
             model: named and laid out like them, (sample, time, *space).
         observation_noise: standard deviation of white Gaussian noise on every observed
             state, in units of the states.
-        strength: as in `control`.
-        frames: length of the record; the window of the model by default.
-        horizon: frames before the end at which planning begins; until then nothing
-            acts. A system that forgets gains nothing from earlier controls, and short
-            plans are the more accurate ones. The whole record by default.
-        samples: plans made each time, of which the best by the planner's own judgement
+        members: plans made each time, of which the best by the planner's own judgement
             acts (`best_plan`).
-        sampler: as in `control`.
-        steps: denoiser calls for each plan.
-        guidance: as in `control`.
-        constraint: what the controls must satisfy. A disturbance is not bound by it.
-        polish: L-BFGS steps on each plan through the solver, without the disturbance.
         batch_size: plans made at once; bounds the memory and changes nothing else.
         key: one key; plans and noise of row n do not depend on the other rows.
 
@@ -103,58 +85,37 @@ def control_loop(
             later, if a plan or the solution is not finite.
 
     Example:
-        >>> gust = 0.3 * xr.ones_like(truth.f)
-        >>> loop = partial(wdno.control_loop, model, Burgers(), u0, reach, target=goal,
-        ...                disturbance=gust, strength=0.1, key=key)
-        >>> feedback, blind = loop(every=8), loop(every=80)
+        >>> calm = wdno.systems.run(system.over(48), u0, 0 * truth.f[:, :49])
+        >>> late = calm.isel(time=-1)
+        >>> loop = partial(wdno.control_loop, planner.over(32), system, late,
+        ...                target=goal, key=key)
+        >>> feedback, blind = loop(every=8), loop(every=32)
+        >>> record = wdno.trajectory.append(calm, feedback)
     """
     _check_noise(observation_noise)
-    frames = model.window if frames is None else frames
-    plan_over = partial(
-        make_planner,
-        model,
-        objective,
-        strength=strength,
-        sampler=sampler,
-        steps=steps,
-        guidance=guidance,
-        constraint=constraint,
-        polish=polish,
-        system=system,
-    )
-    horizon = frames if horizon is None else horizon
-    horizons = _planned_horizons(model, frames, horizon, every)
-    planners = [plan_over(frames=n) for n in horizons]
-    names, coords = planners[0].model.planned, grid_from(model, frames, initial)
-    check_same_grid(system.over(frames), coords)
-    arrays = read_states(planners[0].model, initial, target)
+    model = planner.model
+    planners = _planners(planner, every)
+    coords = grid_from(model, model.window, initial)
+    check_same_grid(system.over(model.window), coords)
+    arrays = read_states(model, initial, target)
     if disturbance is not None:
-        arrays |= over_intervals(disturbance, names, coords)
+        arrays |= over_intervals(disturbance, model.planned, coords)
     known, batch = to_batch(arrays, coords)
-    unknown = {name: known.pop(name) for name in names if name in known}
+    unknown = {name: known.pop(name) for name in model.planned if name in known}
     few = {name: f[: max(batch_size, 1)] for name, f in known.items()}
-    for planner in planners:
-        planner.try_out(few)
-    planners[0].try_out_solver(few)
+    for shorter in planners:
+        shorter.try_out(few)
 
-    best = partial(_best, samples=samples, batch_size=batch_size)
-    intervals = [ControlInterval(every, partial(best, planner)) for planner in planners]
-    if frames > horizon:
-        calm = partial(_nothing, model, names, frames - horizon)
-        intervals.insert(0, ControlInterval(frames - horizon, calm))
-    record = run(intervals, system, model.state, known, unknown, observation_noise, key)
+    best = partial(_best, members=members, batch_size=batch_size)
+    intervals = [ControlInterval(every, partial(best, shorter)) for shorter in planners]
+    record = run(
+        intervals, system, model.initial, known, unknown, observation_noise, key
+    )
     attrs = attributes(initial, model.state)
-    achieved = to_dataset({**known, **record}, coords, model.state, names, attrs, batch)
+    achieved = to_dataset(
+        {**known, **record}, coords, model.initial, model.planned, attrs, batch
+    )
     return achieved.assign_coords({n: initial[n].variable for n in model.static})
-
-
-def _nothing(
-    model: WDNO, names: tuple[str, ...], frames: int, known: Fields, key: PRNGKeyArray
-) -> Fields:
-    """No control."""
-    like = known[f"{model.state[0]}0"]
-    shape = (len(like), frames, *model.targets.grid[1:])
-    return {name: jnp.zeros(shape, like.dtype) for name in names}
 
 
 def _check_noise(deviation: float) -> None:
@@ -166,25 +127,27 @@ def _check_noise(deviation: float) -> None:
         )
 
 
-def _planned_horizons(model: WDNO, frames: int, horizon: int, every: int) -> range:
-    """Frames that remain at each observation: M, M - every, …, every."""
-    if every < 1 or not 1 <= horizon <= frames or horizon % every:
+def _planners(planner: Planner, every: int) -> list[Planner]:
+    """One for the frames that remain at each observation: M, M - every, …, every."""
+    frames, levels = planner.model.window, planner.model.targets.levels
+    if every < 1 or frames % every:
         raise ValueError(
-            "The frames between observations divide the horizon, and that is no longer "
-            f"than the record, but got every={every}, horizon={horizon} and "
-            f"frames={frames}. Choose a divisor."
+            "The frames between observations divide the record, but got "
+            f"every={every} for the {frames} frames of this planner. Choose a divisor, "
+            "or another record by `planner.over(frames)`."
         )
-    horizons = range(horizon, 0, -every)
-    for remaining in horizons:
+    planners = []
+    for remaining in range(frames, 0, -every):
         try:
-            on_horizon(model, remaining)
+            planners.append(planner.over(remaining))
         except ValueError as error:
             raise ValueError(
-                f"Plans are made for {list(horizons)} remaining frames, all of which "
-                f"the wavelet must be able to halve, but {remaining} it cannot: {error}"
-                f" Choose `every` and `horizon` divisible by {2**model.targets.levels}."
+                f"Plans are made for {frames}, {frames - every}, … remaining frames, "
+                "all of which the wavelet must be able to halve, but "
+                f"{remaining} it cannot: {error} Choose `every` and the horizon "
+                f"divisible by {2**levels}."
             ) from error
-    return horizons
+    return planners
 
 
 def _best(
@@ -192,12 +155,13 @@ def _best(
     known: Fields,
     key: PRNGKeyArray,
     *,
-    samples: int | None,
+    members: int | None,
     batch_size: int,
 ) -> Fields:
     """Controls of each row's plan, the one of smallest objective if there are more."""
-    repeated, _ = with_members(known, {}, samples)
-    plans = in_batches(planner, repeated, batch_size, key)
-    values = plans["objective"].reshape(-1, samples or 1)
+    rows = {"row": len(next(iter(known.values())))}
+    repeated, batch = with_members(known, rows, members)
+    plans = in_batches(planner, repeated, batch_size, batch_keys(key, batch))
+    values = plans["objective"].reshape(-1, members or 1)
     best = np.arange(len(values)) * values.shape[1] + values.argmin(axis=1)
     return {name: jnp.asarray(plans[name][best]) for name in planner.model.planned}

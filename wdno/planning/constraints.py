@@ -5,7 +5,7 @@ A constraint maps fields to the nearest fields that are allowed, so it is idempo
 asks, a constraint holds to the last bit.
 """
 
-from functools import cache
+from functools import cache, partial
 from math import inf
 
 import jax
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, DTypeLike, Float
 
+from wdno._functions import ByValue, by_value
 from wdno._typing import Constraint, Fields
 
 
@@ -121,7 +122,7 @@ def check_constraint(
         ValueError: if the constraint adds, drops or reshapes a field, is not finite or
             not idempotent, or allows one control only.
     """
-    apply = jax.jit(constraint)
+    apply = partial(_apply, by_value(constraint))
     once = apply(fields)
     came, left = (_signature(f) for f in (fields, once))
     if came != left:
@@ -150,6 +151,11 @@ def check_constraint(
             f"A constraint must leave a choice, but this one excludes every control "
             f"{list(controls)} but one. Loosen it."
         )
+
+
+@partial(jax.jit, static_argnums=0)
+def _apply(constraint: ByValue[Constraint], fields: Fields) -> Fields:
+    return constraint.value(fields)
 
 
 def _named(fields: Fields, name: str) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 from tqdm import tqdm
 
+from wdno._arrays import not_finite
 from wdno._typing import Fields
 from wdno.diffusion.keys import row_keys, row_normal
 from wdno.planning.adjoint import System
@@ -24,14 +25,14 @@ class ControlInterval(NamedTuple):
 def run(
     intervals: list[ControlInterval],
     system: System,
-    names: tuple[str, ...],
+    initial: dict[str, str],
     known: Fields,
     unknown: Fields,
     noise: float,
     key: PRNGKeyArray,
 ) -> Fields:
-    """Observe, plan and act once a interval; the whole record."""
-    state = {f"{name}0": known[f"{name}0"] for name in names}
+    """Observe, plan and act once an interval; the whole record."""
+    state = {key: known[key] for key in initial.values()}
     pieces, done = [], 0
     for n, interval in enumerate(tqdm(intervals, desc="closed loop", disable=None)):
         plan_key, noise_key = jax.random.split(jax.random.fold_in(key, n))
@@ -43,8 +44,8 @@ def run(
         }
         pushes = {name: f[:, now] for name, f in unknown.items()}
         part = system.over(interval.frames)
-        piece = {**_achieved(part, state, acting, pushes, names), **acting}
-        state = {f"{name}0": piece[name][:, -1] for name in names}
+        piece = {**_achieved(part, state, acting, pushes, tuple(initial)), **acting}
+        state = {key: piece[name][:, -1] for name, key in initial.items()}
         pieces.append(piece)
     return jax.tree.map(lambda *fields: jnp.concatenate(fields, axis=1), *pieces)
 
@@ -69,11 +70,10 @@ def _achieved(
     forces = {name: f + pushes[name] for name, f in acting.items() if name in pushes}
     states = system.solve({**state, **acting, **forces})
     for name in names:
-        good = np.isfinite(states[name]).reshape(len(states[name]), -1).all(axis=1)
-        if not good.all():
+        if (bad := not_finite(np.asarray(states[name]))).any():
             raise ValueError(
                 f"The solution must stay finite, but {name} diverged in row "
-                f"{int(np.argmin(good))} ({int((~good).sum())} in all). Bound the "
+                f"{int(np.argmax(bad))} ({int(bad.sum())} in all). Bound the "
                 "controls by a constraint, or weaken the disturbance."
             )
     return {name: states[name] for name in names}

@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from wdno._typing import Fields
+from wdno._arrays import same_points
 from wdno.inference.batching import Labelled
 from wdno.operator.model import WDNO
 from wdno.planning.adjoint import System
 from wdno.trajectory import at_instant, named, static_fields
+from wdno.wavelets.field import Role
 
 Grid = dict[str, np.ndarray]
 
@@ -44,9 +44,10 @@ def read_states(
     arrays |= static_fields(initial, model.static, space)
     if target is not None:
         axes = {q.name: q.dims[1:] for q in model.targets.fields}
-        for name, goal in named(target, model.final or model.state).items():
+        keys = model.final or {name: f"{name}T" for name in model.state}
+        for name, goal in named(target, tuple(keys)).items():
             own = {dim: space[dim] for dim in axes[name]}
-            arrays |= {f"{name}T": at_instant(goal, [name], own)[name]}
+            arrays |= {keys[name]: at_instant(goal, [name], own)[name]}
     elif model.final:
         raise ValueError(
             f"This model is given the final states of {list(model.final)}, but "
@@ -72,12 +73,8 @@ def check_same_grid(system: System, coords: Mapping[str, np.ndarray]) -> None:
     """Raise ValueError unless a system has these coordinates, up to the time origin."""
     for name, expected in coords.items():
         came = np.asarray(system.coords[name])
-        same = len(came) == len(expected)
-        if same:
-            shift = came[0] - expected[0] if name == "time" else 0.0
-            spacing = expected[1] - expected[0]
-            same = np.abs(came - shift - expected).max() < 1e-3 * abs(spacing)
-        if not same:
+        shift = came[0] - expected[0] if name == "time" else 0.0
+        if not same_points(came - shift, expected):
             raise ValueError(
                 "A system is controlled on the grid of the model, with its time step, "
                 f"but along {name!r} it has {len(came)} points {came[:3]} … and the "
@@ -86,17 +83,16 @@ def check_same_grid(system: System, coords: Mapping[str, np.ndarray]) -> None:
             )
 
 
-def with_members(
-    known: Fields, batch: dict[str, int], samples: int | None
-) -> tuple[Fields, dict[str, int]]:
-    """Repeat each row for several plans, which are a new axis "member" of the batch."""
-    if samples is None:
-        return known, batch
-    if samples < 1 or "member" in batch:
+_KNOWN_TO_PLANNERS = (Role.INITIAL, Role.FINAL, Role.STATIC, Role.PAST)
+
+
+def require_planner(model: WDNO) -> None:
+    """Raise ValueError unless a model generates states and controls from their ends."""
+    others = [q.name for q in model.given.fields if q.role not in _KNOWN_TO_PLANNERS]
+    if not model.state or not model.planned or others:
         raise ValueError(
-            "Plans for each initial state are counted from 1 and become the dimension "
-            f"'member', but got samples={samples} for the dimensions {list(batch)}. "
-            "Ask for more, leave it out for one plan, or rename the dimension."
+            "Planning takes a model of the control task, which generates states and "
+            "controls given initial (and final) states, but this one generates "
+            f"{[q.name for q in model.targets.fields]} given "
+            f"{[q.name for q in model.given.fields]}. Load a planner."
         )
-    repeated = {name: jnp.repeat(f, samples, axis=0) for name, f in known.items()}
-    return repeated, {**batch, "member": samples}

@@ -35,9 +35,12 @@ def energy(control: Float[Array, "batch ..."]) -> Rows:
     return (control**2).reshape(len(control), -1).sum(axis=1)
 
 
-def leakage(share: Float[Array, "batch time"]) -> Rows:
-    """What has not come into the exit in the end, ``1 - s(T)`` (WDNO, appendix H)."""
-    return 1 - share[:, -1]
+def leakage(fields: Fields) -> Rows:
+    """Share of the smoke that has not come into the exit in the end: an objective.
+
+    ``J = 1 - s(T)`` with s the field "smoke" (WDNO, appendix H).
+    """
+    return 1 - fields["smoke"][:, -1]
 
 
 def reach(

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
+from wdno._functions import ByValue
 from wdno._typing import Constraint, Fields, Objective
 
 Solve = Callable[[Fields], Fields]
@@ -32,24 +33,28 @@ class Iterate(NamedTuple):
 class Problem:
     """One row of the problem; hashable, so that equal ones are compiled once."""
 
-    solve: Solve
-    objective: Objective
-    optimizer: optax.GradientTransformation
-    constraint: Constraint | None
+    solve: ByValue[Solve]
+    objective: ByValue[Objective]
+    optimizer: ByValue[optax.GradientTransformation]
+    constraint: ByValue[Constraint | None]
 
     def value(self, known: Fields, controls: Fields) -> Scalar:
+        """The objective under these controls."""
         inputs = _as_batch({**known, **controls})
-        return self.objective({**inputs, **self.solve(inputs)})[0]
+        return self.objective.value({**inputs, **self.solve.value(inputs)})[0]
 
     def project(self, controls: Fields) -> Fields:
-        if self.constraint is None:
+        """The nearest controls that are allowed."""
+        constraint = self.constraint.value
+        if constraint is None:
             return controls
-        return jax.tree.map(lambda f: f[0], self.constraint(_as_batch(controls)))
+        return jax.tree.map(lambda f: f[0], constraint(_as_batch(controls)))
 
     def value_and_slope(self, known: Fields, controls: Fields) -> tuple[Scalar, Fields]:
+        """The objective and its gradient, projected where there is a constraint."""
         of_controls = jax.value_and_grad(partial(self.value, known))
         value, gradient = of_controls(controls)
-        if self.constraint is None:
+        if self.constraint.value is None:
             return value, gradient
         # Small against the controls, large against the rounding of their difference.
         steepness = _norm(gradient)
@@ -59,21 +64,24 @@ class Problem:
         return value, jax.tree.map(lambda f, m: (f - m) / t, controls, moved)
 
     def begin(self, known: Fields, controls: Fields) -> Iterate:
+        """Where the descent starts."""
         controls = self.project(controls)
         value, slope = self.value_and_slope(known, controls)
-        memory = self.optimizer.init(controls)
+        memory = self.optimizer.value.init(controls)
         return Iterate(
             controls, value, slope, memory, controls, value, jnp.ones((), int)
         )
 
     def advance(self, known: Fields, at: Iterate) -> Iterate:
+        """One step of the optimiser."""
+
         def tried(controls: Fields) -> Scalar:
             # A step size of double precision must not make the controls so.
             controls = optax.tree_utils.tree_cast_like(controls, at.controls)
             return self.value(known, self.project(controls))
 
         with jax.numpy_dtype_promotion("standard"):  # optax mixes precisions
-            step, memory = optax.with_extra_args_support(self.optimizer).update(
+            step, memory = optax.with_extra_args_support(self.optimizer.value).update(
                 at.slope,
                 at.memory,
                 at.controls,
@@ -84,7 +92,7 @@ class Problem:
         controls = self.project(optax.apply_updates(at.controls, step))
         trials = optax.tree_utils.tree_get(memory, "num_linesearch_steps", 0)
         slope = optax.tree_utils.tree_get(memory, "grad")
-        if slope is not None and self.constraint is None:
+        if slope is not None and self.constraint.value is None:
             value = optax.tree_utils.tree_get(memory, "value")  # of the last trial
         else:
             value, slope = self.value_and_slope(known, controls)
@@ -101,6 +109,7 @@ class Problem:
 def begin(
     problem: Problem, known: Fields, controls: Fields, *, batch_size: int
 ) -> Iterate:
+    """Start the descent of every row."""
     return _each(problem.begin, (known, controls), batch_size)
 
 
@@ -108,11 +117,13 @@ def begin(
 def advance(
     problem: Problem, known: Fields, at: Iterate, *, batch_size: int
 ) -> Iterate:
+    """One step of every row."""
     return _each(problem.advance, (known, at), batch_size)
 
 
 @cache  # made on the first call, since importing makes no arrays
 def lbfgs() -> optax.GradientTransformation:
+    """L-BFGS whose line search lengthens a step by 16 at a time."""
     # The first step knows no scale of the problem, and each trial costs a gradient of
     # the solver: lengthen in great strides, and let the interpolation shorten again.
     search = optax.scale_by_zoom_linesearch(

@@ -1,181 +1,234 @@
-"""How one plan a row is made: sampled under guidance, constrained, polished."""
+"""What is planned with: a model, a wish, and how the two are brought together."""
 
-import operator
+import dataclasses
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from flax import nnx
-from jax.tree_util import Partial
 from jaxtyping import Array, DTypeLike, Float
 
+from wdno._arrays import not_finite
+from wdno._functions import by_value
 from wdno._typing import Constraint, Fields, Guidance, Objective
 from wdno.diffusion.guidance import Strength, check_objective, compose, guide, project
 from wdno.diffusion.keys import RowKeys
 from wdno.diffusion.samplers import Sampler, ddim
-from wdno.operator.model import WDNO, generate
+from wdno.operator.generation import generate, sample_shape
+from wdno.operator.model import WDNO
 from wdno.planning.adjoint import System, check_solver, descend
 from wdno.planning.constraints import check_constraint
-from wdno.planning.inputs import check_same_grid, grid, on_horizon
-from wdno.planning.optimizer import Solve
+from wdno.planning.inputs import (
+    check_same_grid,
+    grid,
+    on_horizon,
+    require_planner,
+)
 
 
-@dataclass(frozen=True)
-class Planner:
-    """Maps known fields and a key per row to plans; see `wdno.control`.
+class Polish(NamedTuple):
+    """Descent from a sampled plan through the solver of a system.
 
     Attributes:
-        model: of the control task, on the horizon of the plans.
-        polish: steps of descent through the solver.
-        solve: the solver over that horizon, if there are any.
+        system: what is controlled, on the grid of the model, e.g. `Burgers()`; a
+            record of any length will do.
+        steps: of L-BFGS, see `wdno.planning.adjoint.descend`.
+    """
+
+    system: System
+    steps: int
+
+    def over(self, frames: int) -> "Polish":
+        """The same descent over so many frames."""
+        return self._replace(system=self.system.over(frames))
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True, eq=False)
+class Planner:
+    """Plans by sampling states and controls together, under the guidance of a wish.
+
+    From ``p(u, f | u0) exp(-J(u, f))``, more or less: at every noise level the estimate
+    of the clean coefficients descends the objective,
+
+    ``x0 <- x0 - sigma lambda grad_x0 J(synthesis(x0))``,
+
+    which is the guidance of WDNO (arXiv 2412.04833, section 3.1) on the estimate
+    instead of the noise; see `wdno.guidance.guide` for strengths that make it exact.
+    Coefficients have unit variance, so a gradient of order one moves a field by about
+    ``sigma lambda`` of its standard deviations.
+
+    A planner is an immutable value, like its model, and a pytree of the parameters and
+    of a strength that is a number. What it has compiled is found again by any planner
+    with equal parts, functions of the same code included.
+
+    Attributes:
+        model: a model of the control task: generates states and controls given initial
+            states, and final states if it has them. Its window is the horizon.
+        objective: one number a row, small is good, from physical fields, batch first:
+            states "u" at t_1 … t_M, controls "f" from t_0 … t_(M-1), the initial states
+            "u0", and "uT" if there is a target. Rows of these belong together whatever
+            the batch; arrays of other origin must serve every row.
+        strength: ``lambda``, or ``w(sigma)`` in place of ``sigma lambda``; None if the
+            objective guides nothing and its gradient is not computed.
+        guidance: applied after the objective, such as ``clip(3.0)``.
+        constraint: what the plan must satisfy, such as ``bounds("f", -1.0, 1.0)`` of
+            `wdno.constraints`; every estimate is projected, and the plan at the end.
+            The closing row of zero control, which does not act, is exempt.
+        sampler: ancestral sampling, ``ddim(1.0)``, by default.
+        steps: denoiser calls.
+        polish: descent through a solver from the sampled plan, if there is any. The
+            states are then the solver's, and a constraint can be one of the controls
+            only.
+
+    Raises:
+        ValueError: the model does not plan, there are no steps, or the system of the
+            polish lies on another grid.
+
+    Example:
+        >>> reach = wdno.objectives.reach(("u",), ("f",), energy_weight=2e-5)
+        >>> planner = wdno.Planner(wdno.load("burgers-control"), reach, strength=0.1)
+        >>> plan = wdno.control(planner, u0, target=goal, key=jax.random.key(0))
     """
 
     model: WDNO
     objective: Objective
-    strength: Partial
-    sampler: Sampler
-    sigmas: Float[Array, " levels"]
-    guidance: Guidance | None
-    constraint: Constraint | None
-    polish: int
-    solve: Solve | None
+    strength: float | Strength | None = None
+    guidance: Guidance | None = None
+    constraint: Constraint | None = None
+    sampler: Sampler = dataclasses.field(default_factory=lambda: ddim(1.0))
+    steps: int = 50
+    polish: Polish | None = None
 
-    def try_out(self, few: Fields) -> None:
-        """Raise ValueError where objective or constraint could not work."""
-        like, layout = next(iter(few.values())), self.model.targets
-        wish = _informed(self.objective, few)
-        check_objective(wish, layout, self._draw(len(like), like.dtype))
-        if self.constraint is not None:
-            fields = layout.synthesis(self._draw(2, like.dtype))
-            check_constraint(self.constraint, fields, self.model.planned)
+    def __post_init__(self) -> None:
+        """Refuse at once what needs no data to be seen."""
+        require_planner(self.model)
+        self.model.schedule(self.steps)  # raises for a wrong number of steps
+        if self.polish is not None:
+            if self.polish.steps < 1:
+                raise ValueError(
+                    "Plans are polished by one step or more, but got "
+                    f"{self.polish.steps}. Ask for more, or leave the polish out."
+                )
+            polish = self.polish.over(self.model.window)
+            check_same_grid(polish.system, grid(self.model))
 
-    def try_out_solver(self, few: Fields) -> None:
-        """Raise ValueError where polishing, if there is any, could not work."""
-        if self.solve is None:
-            return
-        dtype = next(iter(few.values())).dtype
-        fields = self.model.targets.synthesis(self._draw(2, dtype))
-        controls = {name: fields[name] for name in self.model.planned}
-        if self.constraint is not None:
-            check_constraint(self.constraint, controls, self.model.planned)
-        check_solver(self.solve, few, controls)
+    def over(self, frames: int) -> "Planner":
+        """The same planner for plans of so many frames.
+
+        Raises:
+            ValueError: `frames` is not positive, or the wavelet cannot halve it.
+        """
+        return dataclasses.replace(self, model=on_horizon(self.model, frames))
 
     def __call__(self, known: Fields, keys: RowKeys) -> Fields:
-        """Generated fields and, of each row, the "objective"; all finite."""
-        plan = _plan(
-            self.model,
-            known,
-            keys,
-            objective=self.objective,
-            strength=self.strength,
-            sampler=self.sampler,
-            sigmas=self.sigmas,
-            guidance=self.guidance,
-            constraint=self.constraint,
-        )
-        _require_finite(plan)
-        return plan if self.solve is None else self._polished(self.solve, known, plan)
+        """Generated fields and, of each row, the "objective"; all finite.
 
-    def _polished(self, solve: Solve, known: Fields, plan: Fields) -> Fields:
+        Args:
+            known: every field of ``model.given``, and what else the objective reads.
+            keys: one a row.
+
+        Raises:
+            ValueError: a plan is not finite.
+        """
+        plan = _plan(self, known, keys)
+        _require_finite(plan)
+        if self.polish is None:
+            return plan
+        return self._polished(self.polish.over(self.model.window), known, plan)
+
+    def try_out(self, few: Fields) -> None:
+        """Raise ValueError where the planner could not work on rows like these."""
+        like, layout = next(iter(few.values())), self.model.targets
+        check_objective(self.objective, layout, self._draw(len(like), like.dtype), few)
+        fields = layout.synthesis(self._draw(2, like.dtype))
+        if self.constraint is not None:
+            check_constraint(self.constraint, fields, self.model.planned)
+        if self.polish is not None:
+            controls = {name: fields[name] for name in self.model.planned}
+            if self.constraint is not None:
+                check_constraint(self.constraint, controls, self.model.planned)
+            system = self.polish.over(self.model.window).system
+            check_solver(system.solve, few, controls)
+
+    def _polished(self, polish: Polish, known: Fields, plan: Fields) -> Fields:
         found = descend(
-            solve,
+            polish.system.solve,
             known,
             {name: plan[name] for name in self.model.planned},
             self.objective,
-            steps=self.polish,
+            steps=polish.steps,
             constraint=self.constraint,
         )
         solved = (*self.model.state, *self.model.auxiliary)
         states = {name: found.states[name] for name in solved if name in found.states}
         plan = {**states, **found.controls}
-        return {**plan, "objective": self.objective({**known, **plan})}
+        return {**plan, "objective": _value(self, known, plan)}
 
     def _draw(self, rows: int, dtype: DTypeLike) -> Float[Array, "batch *grid channel"]:
         """Coefficients of the size of data."""
-        layout = self.model.targets
-        shape = (rows, *layout.coefficient_grid, len(layout.channels))
+        shape = sample_shape(self.model, rows)
         return jax.random.normal(jax.random.key(0), shape, dtype)
 
+    @cached_property
+    def _parts(self) -> tuple[Any, ...]:
+        """What is static, comparable: equal parts make equal programs."""
+        strength = self.strength if callable(self.strength) else None
+        functions = self.objective, strength, self.guidance, self.constraint
+        return (*map(by_value, (*functions, self.sampler)), self.steps, self.polish)
 
-def make_planner(
-    model: WDNO,
-    objective: Objective,
-    *,
-    frames: int | None,
-    strength: float | Strength,
-    sampler: Sampler | None,
-    steps: int,
-    guidance: Guidance | None,
-    constraint: Constraint | None,
-    polish: int,
-    system: System | None,
-) -> Planner:
-    """Check what needs no data, and put the parts together; see `wdno.control`."""
-    _require_planner(model)
-    if frames is not None:
-        model = on_horizon(model, frames)
-    if polish < 0 or (polish and system is None):
-        raise ValueError(
-            "Plans are polished by steps through the solver of a system, but got "
-            f"polish={polish} and system={system}. Pass the system and the number of "
-            "steps, or leave both out."
+    def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Model and number, and the parts that are static."""
+        number = None if callable(self.strength) else self.strength
+        return (self.model, number), self._parts
+
+    @classmethod
+    def tree_unflatten(cls, parts: tuple[Any, ...], leaves: tuple[Any, ...]) -> Any:
+        """Undo `tree_flatten`; what was checked once is not checked again."""
+        *functions, steps, polish = parts
+        objective, strength, guidance, constraint, sampler = (
+            f.value for f in functions
         )
-    solve = None
-    if polish and system is not None:
-        system = system.over(model.window)
-        check_same_grid(system, grid(model))
-        solve = system.solve
-    return Planner(
-        model,
-        objective,
-        # A pytree, so that another number compiles nothing anew.
-        Partial(strength)
-        if callable(strength)
-        else Partial(operator.mul, float(strength)),
-        ddim(1.0) if sampler is None else sampler,
-        model.schedule(steps),
-        guidance,
-        constraint,
-        polish,
-        solve,
-    )
+        model, number = leaves
+        planner = object.__new__(cls)
+        vars(planner).update(
+            model=model,
+            objective=objective,
+            strength=number if strength is None else strength,
+            guidance=guidance,
+            constraint=constraint,
+            sampler=sampler,
+            steps=steps,
+            polish=polish,
+            _parts=parts,
+        )
+        return planner
 
 
-@partial(nnx.jit, static_argnames=("objective", "sampler", "guidance", "constraint"))
-def _plan(
-    model: WDNO,
-    known: Fields,
-    keys: RowKeys,
-    *,
-    objective: Objective,
-    strength: Partial,
-    sampler: Sampler,
-    sigmas: Float[Array, " levels"],
-    guidance: Guidance | None,
-    constraint: Constraint | None,
-) -> Fields:
+@jax.jit
+def _plan(planner: Planner, known: Fields, keys: RowKeys) -> Fields:
     """`generate` under guidance that is built here, where `known` is no constant."""
-    wishes = [guide(_informed(objective, known), model.targets, strength)]
-    if guidance is not None:
-        wishes.append(guidance)
-    if constraint is not None:
-        wishes.append(project(constraint, model.targets))
-    plan = generate(model, known, sampler, sigmas, keys, compose(*wishes))
-    if constraint is not None:
-        plan = constraint(plan)  # synthesis rounds
-    return {**plan, "objective": objective({**known, **plan})}
+    model = planner.model
+    wishes = []
+    if planner.strength is not None:
+        wish = _informed(planner.objective, known)
+        wishes.append(guide(wish, model.targets, planner.strength))
+    if planner.guidance is not None:
+        wishes.append(planner.guidance)
+    if planner.constraint is not None:
+        wishes.append(project(planner.constraint, model.targets))
+    guidance = compose(*wishes) if wishes else None
+    levels = model.schedule(planner.steps)
+    plan = generate(model, known, planner.sampler, levels, keys, guidance)
+    if planner.constraint is not None:
+        plan = planner.constraint(plan)  # synthesis rounds
+    return {**plan, "objective": planner.objective({**known, **plan})}
 
 
-def _require_finite(plan: Fields) -> None:
-    for name, values in plan.items():
-        good = np.isfinite(np.asarray(values)).reshape(len(values), -1).all(axis=1)
-        if not good.all():
-            raise ValueError(
-                f"Plans must be finite, but {name} has NaN or Inf in {(~good).sum()} "
-                f"of {len(good)} rows. Lower the strength: no step may overshoot the "
-                "minimum of the objective further than it was away."
-            )
+@jax.jit
+def _value(planner: Planner, known: Fields, plan: Fields) -> Float[Array, " batch"]:
+    return planner.objective({**known, **plan})
 
 
 def _informed(objective: Objective, known: Fields) -> Objective:
@@ -183,13 +236,11 @@ def _informed(objective: Objective, known: Fields) -> Objective:
     return lambda fields: objective({**known, **fields})
 
 
-def _require_planner(model: WDNO) -> None:
-    given = {quantity.name for quantity in model.given.fields}
-    wished = {f"{name}0" for name in model.state} | {f"{n}T" for n in model.final}
-    if not model.state or not model.planned or not given <= wished | {*model.static}:
-        raise ValueError(
-            "Planning takes a model of the control task, which generates states and "
-            "controls given initial (and final) states, but this one generates "
-            f"{[q.name for q in model.targets.fields]} given {sorted(given)}. Load a "
-            "planner."
-        )
+def _require_finite(plan: Fields) -> None:
+    for name, values in plan.items():
+        if (bad := not_finite(np.asarray(values))).any():
+            raise ValueError(
+                f"Plans must be finite, but {name} has NaN or Inf in {bad.sum()} "
+                f"of {len(bad)} rows. Lower the strength: no step may overshoot the "
+                "minimum of the objective further than it was away."
+            )

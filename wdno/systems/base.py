@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, PRNGKeyArray
 
+from wdno._arrays import not_finite
 from wdno._typing import Fields
 from wdno.trajectory import to_dataset, to_inputs
 
@@ -207,8 +208,7 @@ def _solved(
 ) -> xr.Dataset:
     fields = {**inputs, **system.solve(inputs)}
     for name in (*system.state, *system.auxiliary):
-        values = np.asarray(fields[name])
-        diverged = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+        diverged = not_finite(np.asarray(fields[name]))
         if diverged.any():
             raise ValueError(
                 f"The solution must stay finite, but {name} diverged in sample "

@@ -6,7 +6,7 @@ from flax import nnx
 from wdno._typing import Fields
 from wdno.diffusion.denoiser import Denoiser, freeze
 from wdno.diffusion.schedules import KarrasSchedule
-from wdno.networks import build
+from wdno.networks import Shape, build
 from wdno.operator.domain import Domain
 from wdno.operator.model import WDNO
 from wdno.operator.residual import residuals
@@ -49,13 +49,8 @@ def build_model(recipe: Recipe, dataset: xr.Dataset, batches: WindowBatches) -> 
         layout.fit(map(seen, range(0, 64 * turn, turn))) for layout in (targets, given)
     )
     features = 0 if residual is None else residual.channels(targets, given)
-    network = build(
-        recipe.network,
-        len(dims),
-        len(targets.channels),
-        len(given.channels) + features,
-        rngs=nnx.Rngs(batches.seed),
-    )
+    shape = Shape(len(dims), len(targets.channels), len(given.channels) + features)
+    network = build(recipe.network, shape, rngs=nnx.Rngs(batches.seed))
     noise = recipe.noise
     return WDNO(
         targets,

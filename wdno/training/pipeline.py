@@ -10,10 +10,11 @@ from flax import nnx
 
 from wdno.diffusion.denoiser import freeze
 from wdno.operator.checkpoint import save
-from wdno.operator.model import WDNO, training_loss, with_backbone
+from wdno.operator.model import WDNO, with_backbone
 from wdno.training.batches import WindowBatches
 from wdno.training.build import build_model
 from wdno.training.loop import TrainingConfig, fit
+from wdno.training.loss import training_loss
 from wdno.training.recipes import RECIPES, Recipe
 from wdno.training.validation import VALIDATIONS
 
@@ -29,7 +30,7 @@ def train(
     resume: bool = False,
     clock: Callable[[], float] = time.perf_counter,
 ) -> WDNO:
-    """Train the model of a recipe on labelled trajectories; see `wdno.training.fit`.
+    """Train the model of a recipe on labelled trajectories; see `fit`.
 
     Args:
         recipe: model and noise levels.

@@ -14,7 +14,8 @@ from wdno.diffusion.noise import log_uniform
 from wdno.inference.simulate import simulate
 from wdno.inference.super_resolution import super_resolve
 from wdno.operator import tasks
-from wdno.operator.model import WDNO, training_loss
+from wdno.operator.model import WDNO
+from wdno.training.loss import training_loss
 from wdno.trajectory import coarsen, static_rows, to_fields
 
 

@@ -9,7 +9,7 @@ pair "u0" (batch, *space), "u" (batch, M, *space) at t_1 … t_M, and the contro
 
 from wdno.trajectory._checks import named
 from wdno.trajectory.arrays import static_rows, to_arrays, to_dataset, to_fields
-from wdno.trajectory.cuts import coarsen, windows
+from wdno.trajectory.cuts import append, coarsen, windows
 from wdno.trajectory.files import join_trajectories, open_trajectories, save
 from wdno.trajectory.inputs import (
     at_instant,
@@ -23,6 +23,7 @@ from wdno.trajectory.inputs import (
 from wdno.trajectory.keys import initial_keys
 
 __all__ = [
+    "append",
     "at_instant",
     "check_grid",
     "coarsen",

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from wdno._arrays import not_finite
+
 
 def named(
     given: xr.DataArray | xr.Dataset, names: Sequence[str]
@@ -34,11 +36,11 @@ def check_variables(dataset: xr.Dataset, names: Sequence[str]) -> None:
 
 
 def finite(name: str, values: np.ndarray) -> np.ndarray:
-    good = np.isfinite(values).reshape(len(values), -1).all(axis=1)
-    if not good.all():
+    bad = not_finite(values)
+    if bad.any():
         raise ValueError(
             f"Fields must be finite, but {name} has NaN or Inf in sample "
-            f"{int(np.argmin(good))} ({int((~good).sum())} samples in all). Remove or "
+            f"{int(np.argmax(bad))} ({int(bad.sum())} samples in all). Remove or "
             "regenerate these samples."
         )
     return values

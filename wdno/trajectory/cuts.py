@@ -1,4 +1,4 @@
-"""Coarser grids and shorter records."""
+"""Coarser grids, shorter records and longer ones."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -9,12 +9,12 @@ import xarray as xr
 from jax.core import Tracer
 from jaxtyping import Array, Int
 
-__all__ = ["coarsen", "windows"]
+__all__ = ["append", "coarsen", "windows"]
 
 Values = TypeVar("Values", np.ndarray, Array)
 
 
-def coarsen(dataset: xr.Dataset, factor: int) -> xr.Dataset:
+def coarsen(dataset: xr.Dataset, factor: int | Mapping[str, int]) -> xr.Dataset:
     """Restrict trajectories to a grid coarser by ``factor`` in time and space.
 
     Space is subsampled. States are subsampled in time; a control, held over each
@@ -23,31 +23,33 @@ def coarsen(dataset: xr.Dataset, factor: int) -> xr.Dataset:
 
     Args:
         dataset: Trajectories on (*batch, time, *space) with ``cell_methods``.
-        factor: A power of two that divides the intervals of time and the points.
+        factor: A power of two that divides the intervals of time and the points, or
+            one for each axis by name.
 
     Raises:
         ValueError: If the factor is no such number or ``cell_methods`` is missing.
     """
-    if factor < 1 or factor & (factor - 1):
-        raise ValueError(
-            f"Grids are coarsened by a power of two, but factor is {factor}. Choose "
-            "1, 2, 4, …"
-        )
     moving = {n: v for n, v in dataset.data_vars.items() if "time" in v.dims}
     space = {d for v in moving.values() for d in v.dims[v.dims.index("time") + 1 :]}
     extents = {d: dataset.sizes[d] for d in space} | {"time": dataset.sizes["time"] - 1}
-    if uneven := {name: n for name, n in extents.items() if n % factor}:
+    factors = factor if isinstance(factor, Mapping) else dict.fromkeys(extents, factor)
+    if wrong := [n for n in factors.values() if n < 1 or n & (n - 1)]:
+        raise ValueError(
+            f"Grids are coarsened by a power of two, but factor is {wrong[0]}. Choose "
+            "1, 2, 4, …"
+        )
+    if uneven := {name: n for name, n in extents.items() if n % factors[name]}:
         raise ValueError(
             f"The factor must divide the intervals of time and the points, but "
             f"{factor} does not divide {uneven}. Choose a smaller factor."
         )
-    thin = dataset.isel({axis: slice(None, None, factor) for axis in space})
+    thin = dataset.isel({dim: slice(None, None, factors[dim]) for dim in space})
     held = {
-        name: _merged_intervals(thin[name].variable, factor)
+        name: _merged_intervals(thin[name].variable, factors["time"])
         for name, variable in moving.items()
-        if _is_held(variable)
+        if acts_over_intervals(variable)
     }
-    return thin.isel(time=slice(None, None, factor)).assign(held)
+    return thin.isel(time=slice(None, None, factors["time"])).assign(held)
 
 
 def windows(
@@ -98,6 +100,52 @@ def windows(
     return cut
 
 
+def append(earlier: xr.Dataset, later: xr.Dataset) -> xr.Dataset:
+    """Two records in a row, of which the later begins where the earlier ends.
+
+    At the instant that both have, what acts over an interval is the later record's, and
+    all else the earlier one's. Variables that only the later record has are NaN before
+    it, and those without time are kept; variables that only the earlier one has are
+    left out.
+
+    Args:
+        earlier: Trajectories on (*batch, time, *space) with ``cell_methods``.
+        later: The same from the last instant of `earlier` on; it may have more batch
+            axes, along which the earlier record is repeated.
+
+    Raises:
+        ValueError: If the later record does not begin at the end of the earlier one.
+
+    Example:
+        >>> calm = wdno.simulate(model, u0, frames=48, key=key)
+        >>> plan = wdno.control(planner, calm.isel(time=-1), key=key)
+        >>> record = append(calm, plan)
+    """
+    ends, begins = (float(r["time"][n]) for r, n in ((earlier, -1), (later, 0)))
+    spacing = float(later["time"][1] - later["time"][0])
+    if abs(begins - ends) > 1e-3 * spacing:
+        raise ValueError(
+            "A record is continued by one that begins where it ends, but it ends at "
+            f"{ends:.6g} and the other begins at {begins:.6g}. Begin there, e.g. with "
+            "`earlier.isel(time=-1)`."
+        )
+    bare = earlier.reset_coords(drop=True)
+    unknown = xr.full_like(bare["time"], np.nan, dtype=float)
+    joined = {}
+    for name, after in later.data_vars.items():
+        if "time" not in after.dims:
+            joined[name] = after
+            continue
+        before = bare.get(name, unknown).broadcast_like(after, exclude=["time"])
+        before = before.transpose(*after.dims)
+        if acts_over_intervals(after):
+            before = before.isel(time=slice(-1))
+        else:
+            after = after.isel(time=slice(1, None))
+        joined[name] = xr.concat([before, after], "time").assign_attrs(after.attrs)
+    return xr.Dataset(joined, attrs=later.attrs)
+
+
 def _check_windows(
     length: int, starts: Int[np.ndarray | Array, " window"], frames: int
 ) -> None:
@@ -112,7 +160,7 @@ def _check_windows(
         )
 
 
-def _is_held(variable: xr.DataArray) -> bool:
+def acts_over_intervals(variable: xr.DataArray) -> bool:
     """Whether the values are means over the interval that begins at their instant."""
     method = variable.attrs.get("cell_methods", "")
     if "time: mean" not in method and "time: point" not in method:

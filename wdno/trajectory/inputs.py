@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from jax import dtypes
 
+from wdno._arrays import same_points
 from wdno._typing import Fields
 from wdno.trajectory._checks import finite, named
 from wdno.trajectory.keys import States, initial_keys
@@ -20,9 +21,6 @@ __all__ = [
     "to_batch",
     "to_inputs",
 ]
-
-_TOLERANCE = 1e-3
-"""Largest accepted shift of a coordinate, in grid spacings."""
 
 
 def to_inputs(
@@ -219,13 +217,9 @@ def check_grid(array: xr.DataArray, grid: Mapping[str, np.ndarray]) -> xr.DataAr
                 f"The field needs the dimensions {list(grid)}, but has "
                 f"{list(array.dims)}. Rename or add the dimension {name!r}."
             )
-        same = array.sizes[name] == len(expected)
-        if same and name in array.coords:
-            spacing = np.abs(np.diff(expected)).min(initial=np.inf)
-            offset = np.abs(array[name].values - expected).max()
-            same = bool(offset <= _TOLERANCE * spacing)
-        if not same:
-            came = array[name].values
+        came = array[name].values
+        counted = name not in array.coords and len(came) == len(expected)
+        if not counted and not same_points(came, expected):
             raise ValueError(
                 f"The field must be given at {name} = {expected[0]:.6g} … "
                 f"{expected[-1]:.6g} ({len(expected)} points), but came at "

@@ -34,6 +34,9 @@ class Role(Enum):
 DERIVED = (Role.INITIAL, Role.FINAL, Role.COARSE)
 """Roles of fields that follow from the record of another one, which they name."""
 
+MOST_LEVELS = 16
+"""Bound on how often a grid is halved: each time doubles what a file asks for."""
+
 
 @register
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Field:
 
     Raises:
         ValueError: there are walls along an axis that the quantity does not have, the
-            level is negative, or a derived role lacks the quantity that it is of.
+            level is negative or large, or a derived role does not say what it is of.
 
     Example:
         >>> Field("u0", ("x",), Role.INITIAL, of="u")
@@ -73,10 +76,10 @@ class Field:
                 f"A quantity has walls along axes of its own, but {self.name!r} has "
                 f"the axes {self.dims} and walls along {others}. Drop these."
             )
-        if not self.name or self.level < 0:
+        if not self.name or not 0 <= self.level <= MOST_LEVELS:
             raise ValueError(
-                "A quantity has a name and a level from 0, but got the name "
-                f"{self.name!r} and level {self.level}. Correct them."
+                f"A quantity has a name and a level from 0 to {MOST_LEVELS}, but got "
+                f"the name {self.name!r} and level {self.level}. Correct them."
             )
         if (self.role in DERIVED) != bool(self.of):
             raise ValueError(

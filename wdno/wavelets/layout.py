@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,73 +17,9 @@ from jaxtyping import Array, Float
 
 from wdno._json import register
 from wdno._typing import Fields
+from wdno.wavelets.checks import check_parts
 from wdno.wavelets.field import Field
-from wdno.wavelets.packing import Packing
-
-
-@runtime_checkable
-class Conditions(Protocol):
-    """What a model asks of the layout of the fields that it is given."""
-
-    @property
-    def fields(self) -> tuple[Field, ...]:
-        """The quantities."""
-        ...
-
-    @property
-    def dims(self) -> tuple[str, ...]:
-        """Names of the axes of the coefficient array, time first."""
-        ...
-
-    @property
-    def coefficient_grid(self) -> tuple[int, ...]:
-        """Extents of the coefficient array along `dims`."""
-        ...
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        """Names of the channels."""
-        ...
-
-    def on(self, grid: Sequence[int]) -> "Conditions":
-        """The same layout on another physical grid."""
-        ...
-
-    def analysis(self, fields: Fields) -> Float[Array, "batch *grid channel"]:
-        """Coefficients of `fields`."""
-        ...
-
-
-@runtime_checkable
-class Layout(Conditions, Protocol):
-    """What a model asks of the layout of the fields that it generates."""
-
-    @property
-    def grid(self) -> tuple[int, ...]:
-        """Frames of a window, then points along each axis of space."""
-        ...
-
-    @property
-    def levels(self) -> int:
-        """How often the grid is halved."""
-        ...
-
-    @property
-    def energy_share(self) -> Float[np.ndarray, " channel"]:
-        """What a squared error of each channel counts in physical space."""
-        ...
-
-    def on(self, grid: Sequence[int]) -> "Layout":
-        """The same layout on another physical grid."""
-        ...
-
-    def synthesis(self, z: Float[Array, "batch *grid channel"]) -> Fields:
-        """Fields of the coefficients `z`."""
-        ...
-
-
-_CRITICALLY_SAMPLED = ("periodization", "boundary")
-"""Modes that keep as many coefficients as samples, which needs even extents."""
+from wdno.wavelets.packing import Packing, check_scale
 
 
 @register
@@ -123,48 +58,10 @@ class WaveletLayout:
 
     def __post_init__(self) -> None:
         """Check once what every later call relies on."""
-        if not len(self.dims) == len(self.grid) == len(self.mode):
-            raise ValueError(
-                "A layout needs one extent and one mode per axis, but got "
-                f"dims {self.dims}, grid {self.grid}, modes {self.mode}. Give one each."
-            )
-        names = [quantity.name for quantity in self.fields]
-        if len(set(names)) < len(names):
-            raise ValueError(
-                f"The fields of a layout have different names, but got {names}. Rename "
-                "one."
-            )
-        if self.levels < 1 or min(self.grid, default=1) < 1:
-            raise ValueError(
-                "A layout has one level or more, and samples along each axis, but got "
-                f"{self.levels} levels and the grid {self.grid}. Ask for more."
-            )
-        for dim, extent, mode in zip(self.dims, self.grid, self.mode, strict=True):
-            halvings = [q.level for q in self.fields if dim in q.dims]
-            halvings += [self.levels] if mode in _CRITICALLY_SAMPLED else [0]
-            if extent % 2 ** max(halvings):
-                raise ValueError(
-                    f"Mode {mode!r} and coarse fields halve an axis, but the grid has "
-                    f"{extent} samples along {dim!r}. Use an extent divisible by "
-                    f"{2 ** max(halvings)} (keep an initial state as its own field), "
-                    "fewer levels or another mode."
-                )
-        for quantity in self.fields:
-            if quantity.dims != tuple(d for d in self.dims if d in quantity.dims):
-                raise ValueError(
-                    f"A field has axes of the layout, {self.dims}, in that order, but "
-                    f"{quantity.name!r} has {quantity.dims}. Rename them."
-                )
-        if self.scale and len(self.scale) != len(self.channels):
-            raise ValueError(
-                f"A layout has one scale per channel, {len(self.channels)} here, but "
-                f"got {len(self.scale)}. Was this scale fitted for another layout?"
-            )
-        if wrong := [d for d in self.scale if not 0 < d < math.inf]:
-            raise ValueError(
-                f"Scales are positive and finite, but there are {wrong[:4]}. Fit them "
-                "to data (`fit`)."
-            )
+        check_parts(self.fields, self.dims, self.grid, self.mode, self.levels)
+        # Found once, and so are wavelets and modes that nobody knows.
+        _ = self.coefficient_grid
+        check_scale(self.scale, self.channels)
 
     @cached_property
     def channels(self) -> tuple[str, ...]:
@@ -179,6 +76,15 @@ class WaveletLayout:
     def coefficient_grid(self) -> tuple[int, ...]:
         """Extents of the coefficient array along `dims`."""
         return self._packing(self.dims).grids[-1]
+
+    @property
+    def refinement(self) -> tuple[int, ...]:
+        """Coarse fields have half the samples along every axis."""
+        return (2,) * len(self.dims)
+
+    def span(self, frames: int) -> int:
+        """Always one window: however fine, records are chains of these."""
+        return self.grid[0]
 
     @cached_property
     def energy_share(self) -> Float[np.ndarray, " channel"]:

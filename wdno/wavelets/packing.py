@@ -7,6 +7,7 @@ many as a critically sampled transform needs.
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -119,6 +120,24 @@ def subband_keys(axes: int) -> tuple[str, ...]:
     """PyWavelets' subband keys in channel order, the approximation first."""
     letters = itertools.product("ad", repeat=axes)
     return tuple("".join(key) for key in letters)
+
+
+def check_scale(scale: tuple[float, ...], channels: tuple[str, ...]) -> None:
+    """Refuse divisors that do not belong to the channels; empty means 1 everywhere.
+
+    Raises:
+        ValueError: there are more or fewer, or one is not positive and finite.
+    """
+    if scale and len(scale) != len(channels):
+        raise ValueError(
+            f"There is one scale per channel, {len(channels)} here, but got "
+            f"{len(scale)}. Was this scale fitted for another layout?"
+        )
+    if wrong := [divisor for divisor in scale if not 0 < divisor < math.inf]:
+        raise ValueError(
+            f"Scales are positive and finite, but there are {wrong[:4]}. Fit them to "
+            "data (`WaveletLayout.fit`)."
+        )
 
 
 def blocks_to_channels(

@@ -117,7 +117,7 @@ def is_circle(dataset: xr.Dataset) -> bool:
 
 
 def wavelet_modes(dataset: xr.Dataset) -> tuple[str, str, str]:
-    """Modes of wavelets for the axes (time, latitude, longitude), see `wdno.Recipe`.
+    """Modes of wavelets for the axes (time, latitude, longitude), see `Recipe`.
 
     Longitudes that close a circle continue at its other side, "periodization". The
     other axes have ends that are no neighbours, "boundary": like periodization it keeps

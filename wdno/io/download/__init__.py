@@ -1,7 +1,7 @@
 """Public files that the readers of this package open, fetched and checked.
 
 `public_files` lists them, `plan` says what would be fetched, `download` fetches it.
-They need pooch (the extra "download").
+They need requests (the extra "download").
 """
 
 from wdno.io.download.fetching import Planned, download, plan

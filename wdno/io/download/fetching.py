@@ -4,13 +4,11 @@ A file grows under its name with ".partial" after it, where an interrupted downl
 goes on, and gets its own name once its checksum is right.
 """
 
-import os
-import shutil
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from wdno.io.download.http import answer_to, length, resume, total_size
 from wdno.io.download.public import PublicFile, known
@@ -47,9 +45,8 @@ def plan(files: Sequence[str | PublicFile], folder: str | Path) -> list[Planned]
     Raises:
         ValueError: a name is unknown.
         ConnectionError: a server cannot be reached, or has no such file.
-        ModuleNotFoundError: pooch is not installed.
+        ModuleNotFoundError: requests is not installed.
     """
-    _pooch()
     return [_planned(file, Path(folder)) for file in map(known, files)]
 
 
@@ -70,13 +67,13 @@ def download(files: Sequence[str | PublicFile], folder: str | Path) -> list[Path
         ValueError: a name is unknown, another file has the name, or a checksum is
             wrong. Nothing is removed then.
         ConnectionError: a server cannot be reached, has no such file or broke off.
-        ModuleNotFoundError: pooch is not installed.
+        ModuleNotFoundError: requests is not installed.
 
     Example:
         >>> [path] = download(["1D_Advection_Sols_beta0.1.hdf5"], "data")
         >>> wdno.io.open_pdebench(path)
     """
-    folder, pooch = Path(folder), _pooch()
+    folder = Path(folder)
     chosen = [known(file) for file in files]
     states = [_state(file, folder) for file in chosen]
     for file, state in zip(chosen, states, strict=True):
@@ -88,7 +85,7 @@ def download(files: Sequence[str | PublicFile], folder: str | Path) -> list[Path
             )
     for file, state in zip(chosen, states, strict=True):
         if state != "whole":
-            _fetch(pooch, file, folder)
+            _fetch(file, folder)
     return [folder / file.name for file in chosen]
 
 
@@ -101,9 +98,7 @@ def _state(
 ) -> Literal["whole", "begun", "absent", "other"]:
     path = folder / file.name
     if path.exists():
-        algorithm, _, digest = file.checksum.partition(":")
-        found = _pooch().file_hash(str(path), alg=algorithm) if path.is_file() else ""
-        return "whole" if found.lower() == digest.lower() else "other"
+        return "whole" if path.is_file() and _right(file, path) else "other"
     return "begun" if _partial(file, folder).exists() else "absent"
 
 
@@ -120,44 +115,23 @@ def _planned(file: PublicFile, folder: Path) -> Planned:
     return Planned(file, path, state, size, present)
 
 
-def _fetch(pooch: Any, file: PublicFile, folder: Path) -> None:
+def _right(file: PublicFile, path: Path) -> bool:
+    """Whether the bytes at `path` have the checksum of the file."""
+    algorithm, _, digest = file.checksum.partition(":")
+    with path.open("rb") as content:
+        found = hashlib.file_digest(content, algorithm).hexdigest()
+    return found == digest.lower()
+
+
+def _fetch(file: PublicFile, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     begun = _partial(file, folder)
-    keeper = pooch.create(
-        path=folder,
-        base_url="",
-        registry={file.name: file.checksum},
-        urls={file.name: file.url},
-    )
-    try:
-        keeper.fetch(file.name, downloader=partial(_keep, begun))
-    except ValueError as error:
+    resume(begun, file.url)
+    if not _right(file, begun):
         raise ValueError(
             f"{file.name} has the checksum {file.checksum}, but the {length(begun):,} "
             f"bytes from {file.url} have another. They are kept at {begun}: remove "
             "this file and try again; if that does not help, the archive has changed "
             "the file."
-        ) from error
-    begun.unlink(missing_ok=True)
-
-
-def _keep(begun: Path, url: str, output_file: str, pooch: Any) -> None:
-    """A downloader of pooch that keeps what has come in the file `begun`."""
-    resume(begun, url)
-    # pooch deletes its file if the checksum is wrong. A second name for the same bytes
-    # keeps them without a copy, where the file system has such names.
-    os.remove(output_file)
-    try:
-        os.link(begun, output_file)
-    except OSError:
-        shutil.copyfile(begun, output_file)
-
-
-def _pooch() -> Any:
-    try:
-        import pooch  # pyright: ignore
-    except ImportError as error:
-        raise ModuleNotFoundError(
-            "Public files are fetched by pooch, which is not installed. Install it: "
-            "pip install 'wdno[download]'."
-        ) from error
-    return pooch
+        )
+    begun.rename(folder / file.name)

@@ -68,9 +68,15 @@ def answer_to(url: str, part: str | None) -> Iterator[Any]:
 
     Raises:
         ConnectionError: the server cannot be reached, has no such file or breaks off.
+        ModuleNotFoundError: requests is not installed.
     """
-    import requests  # which pooch brings along
-
+    try:
+        import requests
+    except ImportError as error:
+        raise ModuleNotFoundError(
+            "Public files are fetched by requests, which is not installed. Install it: "
+            "pip install 'wdno[download]'."
+        ) from error
     # Compressed on the way, a part of a file would not be a part of its bytes.
     headers = {"Accept-Encoding": "identity"} | ({"Range": part} if part else {})
     try:

@@ -17,17 +17,17 @@ import xarray as xr
 from wdno.io.base import lazy_whole
 from wdno.io.hdf5 import Stored, attributes, opened, vector
 
-__all__ = ["BORDERS", "FIELDS", "matches_the_well", "open_the_well", "varying"]
+__all__ = ["matches_the_well", "open_the_well"]
 
-FIELDS = ("t0_fields", "t1_fields", "t2_fields")
-BORDERS = "boundary_conditions"
+_FIELDS = ("t0_fields", "t1_fields", "t2_fields")
+_BORDERS = "boundary_conditions"
 
 
 def matches_the_well(file: Any) -> bool:
     """Whether an open ``h5py.File`` is of this layout."""
     described = "dimensions" in file and "spatial_dims" in file["dimensions"].attrs
     counted = "n_trajectories" in file.attrs
-    return counted and described and any(group in file for group in FIELDS)
+    return counted and described and any(group in file for group in _FIELDS)
 
 
 def open_the_well(path: str | Path) -> xr.Dataset:
@@ -54,15 +54,15 @@ def open_the_well(path: str | Path) -> xr.Dataset:
             )
         space = attributes(file["dimensions"])["spatial_dims"]
         variables: dict[str, xr.Variable] = {}
-        for order, group in enumerate(FIELDS):
+        for order, group in enumerate(_FIELDS):
             for name in file.get(group, ()):
                 variables |= _field(path, file, f"{group}/{name}", space, order)
         coords = _positions(file, space) | _scalars(path, file)
-        borders = {n: attributes(g) for n, g in file.get(BORDERS, {}).items()}
+        borders = {n: attributes(g) for n, g in file.get(_BORDERS, {}).items()}
         for name, flags in borders.items():
-            if "mask" in file[BORDERS][name]:
-                key, own = f"{BORDERS}/{name}/mask", flags.get("associated_dims", [])
-                coords[f"{name}_mask"] = _lazily(path, key, varying(flags) + own)
+            if "mask" in file[_BORDERS][name]:
+                key, own = f"{_BORDERS}/{name}/mask", flags.get("associated_dims", [])
+                coords[f"{name}_mask"] = _lazily(path, key, _varying(flags) + own)
         notes = attributes(file)
     _check_extents(path, int(notes["n_trajectories"]), variables | coords)
     notes |= {"spatial_dims": space, "boundaries": json.dumps(borders)}
@@ -70,7 +70,7 @@ def open_the_well(path: str | Path) -> xr.Dataset:
     return xr.Dataset(variables, coords, notes)
 
 
-def varying(flags: dict[str, Any]) -> list[str]:
+def _varying(flags: dict[str, Any]) -> list[str]:
     """Which of the axes "sample" and "time" something has, by its attributes."""
     return [dim for dim in ("sample", "time") if flags.get(f"{dim}_varying")]
 
@@ -91,7 +91,7 @@ def _field(
 ) -> dict[str, xr.Variable]:
     axes = len(Stored(path, key).shape)
     flags = attributes(file[key])
-    dims = varying(flags)
+    dims = _varying(flags)
     notes = {"cell_methods": "time: point"} if "time" in dims else {}
     dims += list(itertools.compress(space, flags.get("dim_varying", space)))
     flat = order == 2 and axes == len(dims) + 1  # both components on one axis
@@ -133,7 +133,7 @@ def _positions(file: Any, space: list[str]) -> dict[str, xr.Variable]:
 def _scalars(path: str | Path, file: Any) -> dict[str, xr.Variable]:
     found = {}
     for name in file.get("scalars", ()):
-        dims = varying(attributes(file["scalars"][name]))
+        dims = _varying(attributes(file["scalars"][name]))
         if dims:
             found[name] = _lazily(path, f"scalars/{name}", dims)
         else:

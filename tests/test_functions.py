@@ -1,0 +1,69 @@
+"""Functions by value: equal if they do the same, different if they might not."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from wdno._functions import by_value
+from wdno.systems import Burgers
+
+SCALE = 2.0
+
+
+def make(factor=1.0, array=None):
+    """A closure made anew."""
+    values = np.arange(3) if array is None else array
+    return lambda x: factor * x + values.sum()
+
+
+MADE_ANEW = {
+    "closures": make,
+    "partials": lambda: partial(make(), 3.0),
+    "solvers of equal systems": lambda: Burgers(points=16).over(4).solve,
+    "optimisers": lambda: optax.adam(0.1),
+    "nothing": lambda: None,
+}
+
+
+@pytest.mark.parametrize("maker", MADE_ANEW.values(), ids=MADE_ANEW)
+def test_what_does_the_same_is_equal(maker):
+    first, second = by_value(maker()), by_value(maker())
+    assert first == second and hash(first) == hash(second)
+
+
+OTHERS = {
+    "another number": make(2.0),
+    "another array": make(array=np.arange(1, 4)),
+    "another function": lambda x: x,
+    "another system": Burgers(points=32).over(4).solve,
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+def test_what_differs_in_anything_is_not_equal(other):
+    mine = Burgers(points=16).over(4).solve if hasattr(other, "__self__") else make()
+    assert by_value(mine) != by_value(other)
+
+
+def test_globals_that_are_read_count(monkeypatch):
+    """A notebook changes a number and runs the cell with the function again."""
+    code = "scaled = lambda x: SCALE * x"
+    found = []
+    for scale in (2.0, 2.0, 3.0):
+        cell = {"SCALE": scale}
+        exec(code, cell)  # noqa: S102
+        found.append(by_value(cell["scaled"]))
+    assert found[0] == found[1] != found[2]
+
+
+def test_functions_over_tracers_are_equal_to_themselves_alone():
+    def traced(x):
+        first, second = (by_value(lambda y: x * y) for _ in range(2))
+        assert first == first and first != second
+        return x
+
+    jax.jit(traced)(jnp.ones(2))

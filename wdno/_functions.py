@@ -1,0 +1,52 @@
+"""Functions compared by what they do, so that equal ones are compiled once.
+
+`jax.jit` compiles anew for every static argument that it has not met, and functions are
+equal only to themselves: a lambda written inside a call, ``system.over(8).solve`` or
+``optax.adam(0.1)`` are new objects each time. `by_value` gives them an equality that
+sees code, closures and the globals that they read, as cloudpickle collects these.
+"""
+
+import hashlib
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from functools import partial
+from types import FunctionType, MethodType
+from typing import Generic, TypeVar
+
+import cloudpickle
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ByValue(Generic[T]):
+    """A value with a key that stands for it in comparisons."""
+
+    value: T = field(compare=False, repr=False)
+    key: Hashable
+
+
+def by_value(value: T) -> ByValue[T]:
+    """The value, equal to others that do the same.
+
+    Functions that cannot be pickled, such as those that close over values which JAX is
+    tracing, and objects that are no functions are compared as ever.
+
+    Example:
+        >>> first, second = (by_value(lambda x: x + 1) for _ in range(2))
+        >>> first == second
+        True
+    """
+    return ByValue(value, _key(value))
+
+
+def _key(value: object) -> Hashable:
+    if isinstance(value, MethodType):
+        return value.__func__, value.__self__
+    # NamedTuples of functions: samplers, optimisers.
+    if not isinstance(value, FunctionType | partial | tuple):
+        return value
+    try:
+        return hashlib.sha256(cloudpickle.dumps(value)).digest()
+    except Exception:  # whatever a captured object raises
+        return value

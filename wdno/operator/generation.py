@@ -1,0 +1,118 @@
+"""One window: from what is known to sampled fields, in steps that can be taken apart.
+
+`prepare` turns what is known into a `Context`, once; `denoiser` gives the function that
+a sampler evaluates; `finish` turns sampled coefficients into fields. `generate` is the
+three in a row.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from wdno._typing import Denoise, Fields, Guidance
+from wdno.diffusion.keys import RowKeys
+from wdno.diffusion.samplers import Sampler, sample
+from wdno.operator.model import WDNO
+from wdno.operator.residual import (
+    Estimate,
+    curvature_features,
+    residuals,
+    restored,
+)
+from wdno.wavelets.protocols import Layout
+
+Coefficients = Float[Array, "batch *grid channel"]
+
+
+class Context(NamedTuple):
+    """What is known of one window, prepared; a batch-leading pytree."""
+
+    condition: Coefficients
+    """Coefficients of what is given, with the features of the estimates."""
+    estimates: dict[str, Estimate]
+    """Estimates of the targets; empty for a model of whole fields."""
+
+
+def prepare(model: WDNO, known: Fields) -> Context:
+    """What a model needs of the known fields, whatever is sampled with it later.
+
+    Args:
+        model: the operator.
+        known: every field of ``model.given``, batch first.
+    """
+    condition = model.given.analysis(known)
+    if model.residual is None:
+        return Context(condition, {})
+    estimates = model.residual(known, model.targets, model.given)
+    features = curvature_features(model.targets, estimates)
+    return Context(jnp.concatenate([condition, *features], axis=-1), estimates)
+
+
+def denoiser(
+    model: WDNO, context: Context, guidance: Guidance | None = None
+) -> Denoise:
+    """E[z | noisy z, what is known] as a function of noisy coefficients and levels.
+
+    Args:
+        model: the operator.
+        context: of the rows that will be denoised.
+        guidance: of denoisers of whole fields.
+    """
+    denoise = model.denoiser.given(context.condition)
+    if guidance is None:
+        return denoise
+    return _on_residuals(guidance, model.targets, context)(denoise)
+
+
+def sample_shape(model: WDNO, rows: int) -> tuple[int, ...]:
+    """Shape of the coefficients of so many rows: (batch, *grid, channel)."""
+    return (rows, *model.targets.coefficient_grid, len(model.targets.channels))
+
+
+def finish(model: WDNO, context: Context, z: Coefficients) -> Fields:
+    """Physical fields of sampled coefficients."""
+    return restored(model.targets.synthesis(z), context.estimates)
+
+
+def generate(
+    model: WDNO,
+    known: Fields,
+    sampler: Sampler,
+    sigmas: Float[Array, " levels"],
+    key: PRNGKeyArray | RowKeys,
+    guidance: Guidance | None = None,
+) -> Fields:
+    """Draw the target fields of one window given the known ones; not compiled.
+
+    Args:
+        model: the operator.
+        known: every field of ``model.given``, batch first.
+        sampler: e.g. ``wdno.samplers.ddim(1.0)``.
+        sigmas: decreasing noise levels that end in 0, e.g. ``model.schedule(8)``.
+        key: one key, or one per row.
+        guidance: denoiser -> denoiser, e.g. ``guide(objective, model.targets, 0.1)``.
+    """
+    context = prepare(model, known)
+    shape = sample_shape(model, len(context.condition))
+    levels = sigmas.astype(context.condition.dtype)
+    denoise = denoiser(model, context, guidance)
+    return finish(model, context, sample(sampler, denoise, shape, levels, key))
+
+
+def _on_residuals(guidance: Guidance, layout: Layout, context: Context) -> Guidance:
+    """Guidance of whole fields for a denoiser that works on residuals."""
+    if not context.estimates:
+        return guidance
+
+    def whole(z: Coefficients) -> Coefficients:
+        return layout.analysis(restored(layout.synthesis(z), context.estimates))
+
+    def residual(z: Coefficients) -> Coefficients:
+        return layout.analysis(residuals(layout.synthesis(z), context.estimates))
+
+    def guided(denoise: Denoise) -> Denoise:
+        of_whole = guidance(lambda z, sigma: whole(denoise(residual(z), sigma)))
+        return lambda z, sigma: residual(of_whole(whole(z), sigma))
+
+    return guided
