@@ -27,14 +27,9 @@ from wdno.diffusion import samplers
 from wdno.diffusion.noise import point
 from wdno.diffusion.schedules import KarrasSchedule
 from wdno.operator import tasks
+from wdno.operator.generation import denoiser, finish, prepare, sample_shape
 from wdno.operator.interpolation import repeated
-from wdno.operator.model import (
-    denoiser,
-    finish,
-    prepare,
-    sample_shape,
-    with_backbone,
-)
+from wdno.operator.model import with_backbone
 from wdno.wavelets.field import Role
 
 SAMPLERS = [samplers.ddim(), samplers.ddim(1.0), samplers.heun(), samplers.dpmpp_2m()]
