@@ -64,7 +64,7 @@ def test_what_is_given_over_time_is_held_or_cut_to_the_windows(windows):
 
 def test_a_rollout_names_the_field_that_is_missing():
     control = {"f": jnp.zeros((2, 4, 8))}
-    with pytest.raises(ValueError, match="'u0' is missing"):
+    with pytest.raises(ValueError, match=r"\['u0'\] are missing from \[\]"):
         rollout(make_operator(), {}, control, key=KEY)
 
 

@@ -13,7 +13,8 @@ from wdno import training_loss
 from wdno.diffusion.preconditioning import DiscreteVariancePreserving
 from wdno.networks import FourierConfig
 from wdno.operator import tasks
-from wdno.operator.model import denoiser, prepare, with_backbone
+from wdno.operator.generation import denoiser, prepare
+from wdno.operator.model import with_backbone
 from wdno.operator.residual import Interpolation, residuals
 from wdno.systems import Advection, Burgers, CompressibleNavierStokes, Smoke
 from wdno.training.batches import ERROR_LENGTH, WindowBatches, perturb_coarse

@@ -129,8 +129,7 @@ class Recipe:
 
     def notes(self) -> dict[str, Any]:
         """The recipe as it stands on a card: the task by its name."""
-        entries = to_json(replace(self, task=None))  # pyright: ignore
-        del entries["kind"]
+        entries = {name: to_json(value) for name, value in vars(self).items()}
         return entries | {"task": self.task.__name__}
 
 
