@@ -35,7 +35,7 @@ class ByValue(Generic[T]):
         return self.value is other.value or self.key == other.key
 
     def __hash__(self) -> int:
-        """Of what neither of the two can change: the code of a function, or the type."""
+        """Of what neither of the two changes: the code of a function, or the type."""
         return hash(getattr(self.value, "__code__", type(self.value)))
 
 
