@@ -12,7 +12,7 @@ from tiny_networks import CHANNELS, busy, call, inputs
 
 from wdno.diffusion.denoiser import Backbone, Denoiser, TokenBackbone, freeze
 from wdno.diffusion.preconditioning import EDMPreconditioning
-from wdno.networks.transformer import position_encoding
+from wdno.networks.transformer import TransformerConfig, position_encoding
 
 SINGLE = np.dtype(np.float32)
 
@@ -161,3 +161,8 @@ def test_a_denoiser_takes_a_backbone_of_some_patches():
     left = c_skip * np.asarray(x)
     np.testing.assert_allclose(some[~inside], left[~inside], 1e-6)
     assert abs(some - left)[inside].max() > 0.1
+
+
+def test_heads_share_the_width():
+    with pytest.raises(ValueError, match="3 heads do not divide a width of 8"):
+        TransformerConfig((1, 2), width=8, depth=1, heads=3)
