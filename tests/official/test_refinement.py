@@ -120,7 +120,7 @@ def test_a_refiner_of_burgers_is_given_the_conditions_of_the_official_inference(
         return official.closed_by_zeros(refiner, context).condition
 
     came = condition({"u0": u[:, 0], "f": f}, coarse)
-    values, mask = np.split(came, 2, axis=-1)
+    values, mask = np.split(np.asarray(came), 2, axis=-1)
     z = values * refiner.targets.tiling.divisor.astype(np.float32)
     assert_golden(z[..., 4:8], last(burgers["target/f_coef_k1"]))
     assert_golden(z[:, :64, :, 16], burgers["target/condition_k1"][:, :64])
