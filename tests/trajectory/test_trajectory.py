@@ -483,6 +483,13 @@ def test_coarsening_twice_is_coarsening_by_four(dataset):
     xr.testing.assert_allclose(coarsen(coarsen(dataset, 2), 2), coarsen(dataset, 4))
 
 
+def test_each_axis_has_its_own_factor(dataset):
+    thin = dataset.isel(x=slice(None, None, 2))
+    xr.testing.assert_allclose(coarsen(dataset, {"time": 1, "x": 2}), thin)
+    both = coarsen(thin, {"time": 2, "x": 1})
+    xr.testing.assert_allclose(both, coarsen(dataset, 2))
+
+
 def test_coarsening_keeps_ensemble_axes(dataset):
     ensemble = dataset.expand_dims(member=2, axis=1)
     ensemble.f.attrs = dataset.f.attrs

@@ -209,6 +209,6 @@ KINDS: dict[str, Kind] = {
 }
 """The official models by name.
 
-Of planners in time the official code has the data and the training, but its inference
-refuses them: that one is run by `wdno.generate`.
+The last refines plans in time: the official code trains it, but its inference refuses
+it. Here `wdno.generate` runs it.
 """
