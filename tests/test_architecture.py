@@ -148,12 +148,15 @@ def test_the_package_lists_its_public_names() -> None:
 
 @each_module
 def test_module_has_tests(module: str) -> None:
-    """tests/ mirrors wdno/: every package has a folder of tests there."""
+    """tests/ mirrors wdno/: every package has a folder of tests there, or a file."""
     *packages, name = module.split(".")[1:] or ["__init__"]
     if f"{module}.__init__" in SOURCES or name.startswith("_"):
         return
     folder = Path(__file__).parent.joinpath(*packages)
-    assert [*folder.glob("test_*.py")], f"{module} has no tests in {folder}"
+    file = folder.with_name(f"test_{folder.name}.py")
+    assert file.exists() or [*folder.glob("test_*.py")], (
+        f"{module} has tests neither in {folder} nor in {file}"
+    )
 
 
 def run_python(code: str, platforms: str) -> str:

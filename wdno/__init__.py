@@ -10,6 +10,7 @@ import importlib
 from typing import Any
 
 from wdno import metrics, trajectory, wavelets
+from wdno._json import register
 from wdno.diffusion import guidance, noise, samplers
 from wdno.inference.rollout import rollout
 from wdno.inference.simulate import simulate
@@ -53,6 +54,7 @@ __all__ = [
     "open_era5",  # pyright: ignore[reportUnsupportedDunderAll]
     "open_trajectories",
     "read_card",
+    "register",
     "rollout",
     "samplers",
     "save",

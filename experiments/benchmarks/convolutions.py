@@ -1,7 +1,7 @@
 """Which formulation of a convolution is fast: XLA's, all patches at once, slices.
 
 GFLOP/s of the forward pass and of forward pass with gradient, for the layers of the
-official U-Nets; `wdno.networks.convolution` chooses by these numbers.
+official U-Nets; `wdno.official.convolution` chooses by these numbers.
 """
 
 import dataclasses

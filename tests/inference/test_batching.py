@@ -29,7 +29,7 @@ def test_keys_of_rows_follow_their_place_on_each_axis():
 
 
 def test_members_repeat_each_row_in_place():
-    fields = {"u0": np.arange(6.0).reshape(2, 3), "rate": np.array([7.0, 8.0])}
+    fields = {"u0": jnp.arange(6.0).reshape(2, 3), "rate": jnp.array([7.0, 8.0])}
     found, batch = with_members(fields, {"sample": 2}, 2)
     assert batch == {"sample": 2, "member": 2}
     np.testing.assert_array_equal(found["rate"], [7, 7, 8, 8])

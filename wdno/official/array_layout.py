@@ -1,8 +1,9 @@
 """Layouts that keep what is generated and what is given in one array.
 
 `TiledTargets` and `TiledConditions` stand where a `WDNO` has two `WaveletLayout`s. The
-condition is the whole array with a mask of what is known in it; a backbone of kind
-`wdno.networks.Inpainting` writes the one over the noisy array wherever the other says.
+condition is the whole array with a mask of what is known in it; the backbone
+`wdno.official.inpainting.Inpainting` writes the one over the noisy array wherever the
+other says.
 """
 
 import dataclasses

@@ -46,23 +46,25 @@ def handed_on(refiner: WDNO, known: Fields, coarse: WDNO, z: Packed) -> Context:
             of the official code.
     """
     source, tiling = _tiling(coarse), _tiling(refiner)
-    own = tuple(q for q in refiner.given.fields if q.role is not Role.COARSE)
-    condition = TiledConditions(tiling, own).analysis(known)
-    values, mask = jnp.split(condition, 2, axis=-1)
-    z = source.in_units(z)
+    fields = refiner.given.fields
+    own = tuple(q for q in fields if q.role is not Role.COARSE)
+    values, _ = jnp.split(TiledConditions(tiling, own).analysis(known), 2, axis=-1)
+    z, parts = source.in_units(z), []
     subbands = {
         slot.record.name: slot.take(source.geometry, z[..., place])
         for slot, place in source.places()
         if isinstance(slot, Subbands)
     }
     for slot, place in tiling.places():
+        part = values[..., place]
         if isinstance(slot, Subbands) and slot.record.fine:
-            placed = slot.place(tiling.geometry, subbands[slot.record.fine])
+            part = slot.place(tiling.geometry, subbands[slot.record.fine])
             divisor = jnp.asarray(tiling.divisor[place], z.dtype)
-            placed = placed / jnp.broadcast_to(divisor, placed.shape)
-            values = values.at[..., place].set(placed)
-            mask = mask.at[..., place].set(1)
-    return Context(jnp.concatenate([values, mask], axis=-1), {})
+            part = part / jnp.broadcast_to(divisor, part.shape)
+        parts.append(part)
+    mask = jnp.asarray(tiling.known([q.name for q in fields]), z.dtype)
+    parts.append(jnp.broadcast_to(mask, values.shape))
+    return Context(jnp.concatenate(parts, axis=-1), {})
 
 
 def closed_by_zeros(refiner: WDNO, context: Context) -> Context:

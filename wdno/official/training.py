@@ -47,7 +47,7 @@ def noise_error(
 def training_loss(
     model: WDNO, schedule: DiscreteSchedule, weights: Sequence[float]
 ) -> Loss[Backbone]:
-    """`noise_error` at uniformly drawn steps, for `wdno.training.fit`.
+    """`noise_error` at uniformly drawn steps, for `wdno.training.loop.fit`.
 
     Args:
         model: layouts and preconditioning; its parameters are not used.

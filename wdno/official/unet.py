@@ -7,11 +7,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from wdno.networks.convolution import Convolution
 from wdno.networks.layers import Condition, Features
 from wdno.networks.registry import Shape, register
 from wdno.official import attention
 from wdno.official.attention import Attention, channel_norm
+from wdno.official.convolution import Convolution
 from wdno.official.unet_blocks import (
     TimestepEmbedding,
     UNetConfig,

@@ -12,9 +12,9 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from wdno._ranges import check_counts
-from wdno.networks.convolution import Convolution, Convolved
 from wdno.networks.layers import Embedding, Features, Modulation
 from wdno.official.attention import Mix
+from wdno.official.convolution import Convolution, Convolved
 
 
 @dataclass(frozen=True)

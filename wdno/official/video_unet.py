@@ -9,11 +9,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from wdno.networks.convolution import Convolution
 from wdno.networks.layers import Condition, Features
 from wdno.networks.registry import Shape, register
 from wdno.official import attention
 from wdno.official.attention import Attention, Mix, RelativePositionBias
+from wdno.official.convolution import Convolution
 from wdno.official.unet_blocks import (
     TimestepEmbedding,
     UNetConfig,

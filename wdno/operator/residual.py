@@ -46,8 +46,9 @@ class Estimate(NamedTuple):
     """Expected values."""
     scale: Fine
     """How far these may be off, in units of the values."""
-    features: Curvatures
-    """What the residual depends on first, in units of the scale."""
+    features: Curvatures | None = None
+    """What the residual depends on first, in units of the scale, if anything: values
+    on every second sample along every axis, some a place."""
 
 
 Estimates = Mapping[str, Estimate]
@@ -156,6 +157,7 @@ def curvature_features(
             axis=-1,
         )
         for estimate in estimates.values()
+        if estimate.features is not None
     ]
 
 

@@ -7,7 +7,7 @@ from flax import nnx
 from scipy import ndimage
 from tiny_networks import call, filled, random
 
-from wdno.networks.convolution import Convolution, convolve
+from wdno.official.convolution import Convolution, convolve
 
 
 @pytest.mark.parametrize(
