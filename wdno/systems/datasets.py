@@ -16,7 +16,7 @@ import xarray as xr
 from tqdm import tqdm
 
 from wdno._files import replacing
-from wdno._json import to_json
+from wdno._json import entries_of
 from wdno.systems.base import PhysicalSystem, trajectories
 
 __all__ = ["generate", "verify"]
@@ -151,7 +151,7 @@ def _recipe(system: PhysicalSystem, samples: int, seed: int, chunk: int) -> str:
     return json.dumps(
         {
             "system": type(system).__name__,
-            "parameters": {n: v for n, v in to_json(system).items() if n != "kind"},
+            "parameters": entries_of(system),
             "samples": samples,
             "seed": seed,
             "chunk": chunk,

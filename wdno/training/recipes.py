@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from wdno._json import to_json
+from wdno._json import entries_of
 from wdno.diffusion.noise import NoiseDistribution, log_normal, mixture, point
 from wdno.diffusion.preconditioning import EDMPreconditioning, Preconditioning
 from wdno.networks import (
@@ -129,8 +129,12 @@ class Recipe:
 
     def notes(self) -> dict[str, Any]:
         """The recipe as it stands on a card: the task by its name."""
+<<<<<<< HEAD
         entries = {name: to_json(value) for name, value in vars(self).items()}
         return entries | {"task": self.task.__name__}
+=======
+        return entries_of(self) | {"task": self.task.__name__}
+>>>>>>> wa
 
 
 _CUBE = ("time", "y", "x")
