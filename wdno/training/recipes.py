@@ -129,12 +129,7 @@ class Recipe:
 
     def notes(self) -> dict[str, Any]:
         """The recipe as it stands on a card: the task by its name."""
-<<<<<<< HEAD
-        entries = {name: to_json(value) for name, value in vars(self).items()}
-        return entries | {"task": self.task.__name__}
-=======
         return entries_of(self) | {"task": self.task.__name__}
->>>>>>> wa
 
 
 _CUBE = ("time", "y", "x")
