@@ -192,7 +192,7 @@ def test_records_may_be_longer_than_the_window_and_have_members():
     np.testing.assert_allclose(error[1], response(GUST, 4), atol=1e-9)
 
 
-# ------------------------------------------------------------------------- landscapes
+# ----------------------------------------------------------------------- static fields
 
 GATE = np.linspace(0.5, 2.0, POINTS)
 
@@ -273,7 +273,7 @@ def test_initial_states_of_a_record_keep_their_time():
     np.testing.assert_allclose(record.u[:, -1], GOAL, atol=1e-9)
 
 
-def test_a_loop_without_its_landscape_is_refused_before_any_sampling():
+def test_a_loop_without_its_static_fields_is_refused_before_any_sampling():
     before = Exact.traces
     with pytest.raises(ValueError, match=r"'gate' is missing from \['time', 'x'\]"):
         gated_loop(U0, every=4)

@@ -505,7 +505,7 @@ def test_constraints_hold_to_the_last_bit_and_at_every_estimate():
     np.testing.assert_allclose(plan.objective, (plan.f**2).sum(("time", "x")))
 
 
-# ----------------------------------------------------- landscapes, shares, their ends
+# ---------------------------------------------------- static fields, shares, their ends
 
 
 def wishing(state, control, dims):
@@ -674,7 +674,7 @@ BAD_GATED = {
 
 
 @pytest.mark.parametrize(("change", "message"), BAD_GATED.values(), ids=BAD_GATED)
-def test_bad_landscapes_and_shares_are_refused_before_any_sampling(change, message):
+def test_bad_static_fields_and_shares_are_refused_before_any_sampling(change, message):
     arguments = {"initial": make_gated_states(), **GATED, **change}
     before = Gaussian.traces
     with pytest.raises(ValueError, match=message):
@@ -697,7 +697,7 @@ def refining(state, control, dims):
 
 
 @pytest.mark.parametrize(("task", "name"), [(forced, "wind"), (refining, "u_coarse")])
-def test_planners_are_given_states_their_ends_and_landscapes_alone(task, name):
+def test_planners_are_given_states_their_ends_and_static_fields_alone(task, name):
     with pytest.raises(ValueError, match=rf"given .*'{name}'.*Load a planner"):
         plan_with(make_gated_planner(task=task), make_gated_states(), unfilled, **GATED)
 
