@@ -170,10 +170,11 @@ def _text(card: Mapping[str, Any]) -> str:
 
 def _rounded(network: Network, dtype: Any) -> dict[str, np.ndarray]:
     """Parameters in the precision of the file, by their names there."""
-    weights = {
-        _PREFIX + name: np.asarray(value).astype(dtype)
-        for name, value in network.parameters.items()
-    }
+    with np.errstate(over="ignore"):  # said below
+        weights = {
+            _PREFIX + name: np.asarray(value).astype(dtype)
+            for name, value in network.parameters.items()
+        }
     wrong = [name for name, value in weights.items() if not jnp.isfinite(value).all()]
     if wrong or not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(
