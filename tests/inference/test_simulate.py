@@ -193,6 +193,18 @@ def test_threads_may_share_a_model():
             np.testing.assert_array_equal(found, expected)
 
 
+def test_a_forecast_is_a_constant_within_a_transform():
+    """Labelled data are not traced, whoever calls."""
+    truth, model = make_truth(batch=1), make_tiny()
+
+    def scaled(x):
+        return x * simulate(model, initial(truth), truth.f, key=KEY).u.values.mean()
+
+    expected = scaled(2.0)
+    np.testing.assert_allclose(jax.jit(scaled)(2.0), expected)
+    np.testing.assert_allclose(jax.grad(scaled)(2.0), expected / 2)
+
+
 # What comes beside states and controls ------------------------------------------------
 
 

@@ -116,6 +116,14 @@ def test_each_member_keeps_its_own_coarse_states():
     np.testing.assert_allclose(fine.u, expected, atol=1e-10)
 
 
+def test_members_are_refinements_of_the_same_coarse_states():
+    truth = make_truth(2)
+    fine = super_resolve(make_refiner(), *inputs(truth, 2), members=3, key=KEY)
+    assert fine.u.dims == ("sample", "member", "time", "x")
+    for n in range(3):
+        xr.testing.assert_allclose(fine.u.isel(member=n), truth.u, atol=1e-10)
+
+
 def test_guidance_of_a_refiner_sees_whole_states():
     """Not the residuals that its denoiser works on."""
     grid = (4, 2 * POINTS)

@@ -1,6 +1,7 @@
 """Control against exact posteriors: Gaussian prior, quadratic objective."""
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 
 import jax
@@ -286,6 +287,15 @@ def test_what_was_compiled_serves_every_planner_that_does_the_same():
         return Gaussian.traces
 
     assert traces(0.1, 0, 4) == traces(0.2, 1, 3) > 0
+
+
+def test_threads_may_share_a_planner():
+    planner = wdno.Planner(make_planner(), effort, strength=0.1, steps=2)
+    run = partial(wdno.control, planner, make_states(0), key=KEY)
+    expected = run()
+    with ThreadPoolExecutor(4) as pool:
+        for found in [pool.submit(run) for _ in range(60)]:
+            xr.testing.assert_identical(found.result(), expected)
 
 
 def test_other_surroundings_make_another_function():
