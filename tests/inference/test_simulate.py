@@ -408,7 +408,7 @@ def test_a_record_without_controls_has_a_frame():
 
 def test_a_missing_control_or_number_is_named():
     truth = decayed(4)
-    with pytest.raises(ValueError, match=r"must hold \['f'\].*missing from \[\]"):
+    with pytest.raises(ValueError, match=r"driven by \['f'\], but no control is given"):
         simulate(make_operator(), initial(truth), key=KEY)
     bare = initial(truth).drop_vars("rate")
     with pytest.raises(ValueError, match="'rate' is missing"):
