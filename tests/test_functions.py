@@ -69,6 +69,16 @@ def test_a_function_stays_itself_when_what_it_closes_over_changes():
     assert by_value(function) == before and hash(by_value(function)) == hash(before)
 
 
+def test_functions_that_write_into_lists_of_their_own_are_different():
+    """A program made with the one would not write into the list of the other."""
+
+    def noting():
+        notes = []
+        return lambda x: notes.append(x)
+
+    assert by_value(noting()) != by_value(noting())
+
+
 def test_functions_over_tracers_are_equal_to_themselves_alone():
     def traced(x):
         first, second = (by_value(lambda y: x * y) for _ in range(2))

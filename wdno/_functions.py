@@ -42,8 +42,9 @@ class ByValue(Generic[T]):
 def by_value(value: T) -> ByValue[T]:
     """The value, equal to others that do the same.
 
-    Functions that cannot be pickled, such as those that close over values which JAX is
-    tracing, and objects that are no functions are compared as ever.
+    Compared as ever are functions that cannot be pickled, such as those that close over
+    values which JAX is tracing, those that close over lists, dictionaries or sets, in
+    which they may leave something, and objects that are no functions.
 
     Example:
         >>> first, second = (by_value(lambda x: x + 1) for _ in range(2))
@@ -57,9 +58,17 @@ def _key(value: object) -> Hashable:
     if isinstance(value, MethodType):
         return value.__func__, value.__self__
     # NamedTuples of functions: samplers, optimisers.
-    if not isinstance(value, FunctionType | partial | tuple):
+    if not isinstance(value, FunctionType | partial | tuple) or _may_write(value):
         return value
     try:
         return hashlib.sha256(cloudpickle.dumps(value)).digest()
     except Exception:  # whatever a captured object raises
         return value
+
+
+def _may_write(value: object) -> bool:
+    """Whether a function closes over containers that it could write into."""
+    if isinstance(value, list | dict | set):
+        return True
+    cells = getattr(value, "__closure__", None) or ()
+    return any(_may_write(cell.cell_contents) for cell in cells)
