@@ -36,7 +36,7 @@ class Config:
 
     flows: int = 50
     scenes: int = 8
-    repeats: int = 3
+    repeats: int = 2
     seed: int = 40_000
     before: Path | None = None
 
