@@ -114,9 +114,7 @@ def _rivals(config: Config) -> dict[str, _regression.Make]:
 
 
 def _training(config: Config) -> TrainingConfig:
-    return TrainingConfig(
-        budget=config.budget, learning_rate=config.learning_rate, ema_decay=0.995
-    )
+    return TrainingConfig(budget=config.budget, learning_rate=config.learning_rate)
 
 
 def _data(system: PhysicalSystem, config: Config, folder: Path) -> xr.Dataset:

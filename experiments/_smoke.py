@@ -1,4 +1,4 @@
-"""The smoke problem that all_of controller gets, and its judge."""
+"""The smoke problem that every controller gets, and its judge."""
 
 from typing import Any, NamedTuple
 

@@ -66,7 +66,6 @@ def main(config: Config) -> None:
         budget=config.budget,
         seed=config.seed,
         validate_every=60,
-        ema_decay=0.99,
         learning_rate=config.learning_rate,
     )
     model = train(
@@ -74,7 +73,7 @@ def main(config: Config) -> None:
         open_trajectories(config.data),
         training,
         directory,
-        validate=lambda model: {"mse": float(simulation_error(model, early).mean())},
+        held_back=early,
         clock=time.process_time,
     )
     lines = [json.loads(line) for line in (directory / "log.jsonl").open()]
@@ -90,7 +89,11 @@ def main(config: Config) -> None:
         "recipe": json.loads(json.dumps(asdict(ARMS[config.arm]), default=str)),
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(model)),
         "steps": lines[-1]["step"],
-        "curve": [[line["seconds"], line["mse"]] for line in lines if "mse" in line],
+        "curve": [
+            [line["seconds"], line["validation_error"]]
+            for line in lines
+            if "validation_error" in line
+        ],
         "mse": {
             steps: {name: float(v) for name, v in interval._asdict().items()}
             for steps, interval in intervals.items()

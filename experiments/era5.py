@@ -62,7 +62,6 @@ class Config:
     unet_widths: tuple[int, ...] = (8, 16, 32)
     budget: float = 60.0
     learning_rate: float = 1e-3
-    ema_decay: float = 0.98
     weight_decay: float = 1e-4
     validate_every: float = 9.0
     every: int = 3
@@ -134,7 +133,6 @@ def training_of(config: Config) -> TrainingConfig:
     return TrainingConfig(
         budget=config.budget,
         learning_rate=config.learning_rate,
-        ema_decay=config.ema_decay,
         weight_decay=config.weight_decay,
         validate_every=config.validate_every,
         checkpoint_every=math.inf,

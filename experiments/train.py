@@ -17,8 +17,11 @@ from pathlib import Path
 
 import tyro
 
+import wdno
+from wdno.training.batches import WindowBatches
+from wdno.training.build import build_model
 from wdno.training.loop import TrainingConfig
-from wdno.training.pipeline import train_recipe
+from wdno.training.pipeline import train_recipe, with_mean
 from wdno.training.recipes import RECIPES
 from wdno.trajectory import join_trajectories
 
@@ -33,7 +36,10 @@ class Config:
     wavelet: str = ""
     budget: float = 1500.0
     learning_rate: float = 1e-3
-    ema_decay: float = 0.995
+    average_width: float = 0.05
+    mean_share: float | None = None
+    mean_from: str = ""
+    """Model of whole fields whose network the mean begins with."""
     seed: int = 0
     resume: bool = False
 
@@ -46,15 +52,24 @@ def main(config: Config) -> None:
     training = TrainingConfig(
         budget=config.budget,
         learning_rate=config.learning_rate,
-        ema_decay=config.ema_decay,
+        average_width=config.average_width,
         seed=config.seed,
     )
+    if config.mean_share is not None:
+        recipe = replace(recipe, mean_share=config.mean_share)
+    data = join_trajectories(config.data)
+    start = None
+    if config.mean_from:
+        begun = wdno.load(config.mean_from).denoiser.backbone
+        fresh = build_model(recipe, data, WindowBatches(data, recipe, config.seed))
+        start = with_mean(fresh, begun)
     train_recipe(
         config.recipe,
-        join_trajectories(config.data),
+        data,
         training,
         config.out,
         recipe=recipe,
+        start=start,
         resume=config.resume,
         clock=time.process_time,
     )

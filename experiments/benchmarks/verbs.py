@@ -19,7 +19,7 @@ import xarray as xr
 
 import wdno
 from wdno.planning.objectives import energy, leakage, terminal
-from wdno.systems import Burgers, Smoke
+from wdno.systems import Advection, Burgers, CompressibleNavierStokes, Smoke
 from wdno.trajectory import coarsen
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -55,7 +55,7 @@ def main(config: Config) -> None:
         results[name] = {"first_call": round(first, 3), "each": round(again, 5)}
         print(f"{name:36s} first call {first:7.2f} s, then {again:.4f} s each")
 
-    for verb in (burgers, smoke):
+    for verb in (burgers, smoke, uncontrolled):
         verb(config, note)
     more = {}
     if config.before is not None:
@@ -142,6 +142,27 @@ def smoke(config: Config, note: Callable) -> None:
 
     note("plan smoke, 8 calls", count, lambda: plan(0))
     note("plan smoke, 8 calls, polish 1", count, lambda: plan(1))
+
+
+def uncontrolled(config: Config, note: Callable) -> None:
+    """Simulation of a record of what nobody steers."""
+    key, count = jax.random.key(config.seed), config.flows
+    systems = {
+        "advection-simulation": Advection(),
+        "navier-stokes-shock": CompressibleNavierStokes(points=128, refinement=8),
+    }
+    for name, system in systems.items():
+        model = wdno.load(name)
+        truth = system.trajectories(key, count)
+        start = truth[list(model.state)].isel(time=0, drop=True)
+        frames = truth.sizes["time"] - 1
+        note(
+            name,
+            count,
+            lambda model=model, start=start, frames=frames: wdno.simulate(
+                model, start, frames=frames, key=key
+            ),
+        )
 
 
 if __name__ == "__main__":

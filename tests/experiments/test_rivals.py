@@ -91,7 +91,7 @@ def test_everything_given_reaches_a_rival(rivals, kind, truth):
 
 def test_training_lowers_the_loss_and_goes_on(rivals, truth, tmp_path):
     def train(steps):
-        config = TrainingConfig(steps=steps, learning_rate=3e-3, ema_decay=0.5)
+        config = TrainingConfig(steps=steps, learning_rate=3e-3)
         how = make(rivals, "unet"), RECIPE, truth, config, tmp_path, time.process_time
         return rivals.train(*how)
 

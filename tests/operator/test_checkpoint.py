@@ -244,7 +244,7 @@ def test_a_network_that_nobody_registered_is_refused(original, tmp_path, folder)
     backbone = Affine(AffineConfig((1.0,)), Shape(2, 4, 3), rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="AffineConfig.*`wdno.networks.register`"):
         wdno.save(with_backbone(original, freeze(backbone)), tmp_path / "other")
-    with pytest.raises(ValueError, match="has a frozen backbone.*has Affine"):
+    with pytest.raises(ValueError, match="has frozen networks.*has Affine"):
         wdno.save(with_backbone(original, backbone), tmp_path / "other")
     other = {"kind": "AffineConfig", "gains": [1.0]}
     edit_card(folder, lambda card: card.update(network=other))

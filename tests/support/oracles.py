@@ -73,8 +73,8 @@ class Oracle:
 
     def __call__(self, x, sigma, cond):
         fields = self.known.synthesis(cond[..., : len(self.known.channels)])
-        estimates = Interpolation()(fields, self.targets, self.known)
-        mean = self.targets.analysis(residuals(self.answer(fields), estimates))
+        z = self.targets.analysis(self.answer(fields))
+        mean = residuals(z, Interpolation()(fields, cond, self.targets, self.known))
         trust = self.spread**2 / (self.spread**2 + jnp.square(sigma))
         return mean + per_row(trust, x) * (x - mean)
 

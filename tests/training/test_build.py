@@ -272,8 +272,8 @@ def test_a_refiner_is_scaled_to_residuals(dataset):
         if task is tasks.refinement:
             z = []
             for batch in map(batches, range(64)):
-                estimates = recipe.residual(batch, model.targets, model.given)
-                z.append(model.targets.analysis(residuals(batch, estimates)))
+                estimate = prepare(model, batch).estimate
+                z.append(residuals(model.targets.analysis(batch), estimate))
             rms = np.sqrt(np.mean(np.square(z), axis=(0, 1, 2, 3)))
             np.testing.assert_allclose(rms, 1, rtol=1e-3)
     assert fitted[tasks.refinement][0] < fitted[tasks.simulation][0] / 4

@@ -18,7 +18,13 @@ import orbax.checkpoint as ocp
 import pytest
 from flax import nnx
 
-from wdno.training.loop import Run, TrainingConfig, fit, train_step
+from wdno.training.loop import (
+    Run,
+    TrainingConfig,
+    fit,
+    power_of_average,
+    train_step,
+)
 from wdno.training.run_log import on_sigterm, prefetch
 
 HEAD = nnx.All(nnx.Param, nnx.PathContains("head"))
@@ -146,18 +152,18 @@ def test_long_gradients_are_clipped_but_reported_whole():
 
 
 @pytest.mark.parametrize("wrt", [nnx.Param, HEAD])
-def test_the_average_follows_its_closed_form(wrt):
-    """After n steps it is d^n p_0 + (1 - d) (d^(n-1) p_1 + … + p_n)."""
-    decay, steps = 0.8, 4
-    config = TrainingConfig(steps=steps, ema_decay=decay)
+def test_the_average_is_of_the_parameters_seen_and_not_of_the_first(wrt):
+    """Weights of the n-th update are n^(γ+1) - (n-1)^(γ+1), so about n^γ."""
+    width, steps = 0.2, 5
+    config = TrainingConfig(steps=steps, average_width=width)
     run = Run(Network(), config, wrt)
     update = nnx.jit(train_step, static_argnames="loss")
-    history = [parameters(run.model)]
+    history = []
     for step in range(steps):
         update(run, exact, draw(step), jnp.float32(0.05), KEY)
         history.append(parameters(run.model))
-    powers = decay ** np.arange(steps, -1, -1)
-    weights = powers * np.where(np.arange(steps + 1) == 0, 1, 1 - decay)
+    powers = np.arange(steps + 1.0) ** (power_of_average(width) + 1)
+    weights = np.diff(powers) / powers[-1]
     average = parameters(run.average.apply_to(run.model))
     for path, value in average.items():
         terms = [w * entry[path] for w, entry in zip(weights, history, strict=True)]
@@ -165,11 +171,26 @@ def test_the_average_follows_its_closed_form(wrt):
     assert not np.allclose(average["head", "kernel"], history[-1]["head", "kernel"])
 
 
+@pytest.mark.parametrize("width", [0.05, 0.1, 0.25])
+def test_an_average_is_as_wide_as_asked_whatever_the_length_of_the_run(width):
+    for steps in (1000, 10_000):
+        times = np.arange(1.0, steps + 1) / steps
+        weights = times ** power_of_average(width)
+        mean = np.average(times, weights=weights)
+        spread = np.sqrt(np.average((times - mean) ** 2, weights=weights))
+        assert spread == pytest.approx(width, rel=0.01)
+
+
+def test_averages_wider_than_the_run_are_refused():
+    with pytest.raises(ValueError, match="below 0.28, but `average_width` is 0.3"):
+        TrainingConfig(steps=1, average_width=0.3)
+
+
 # Whole runs
 
 
 def test_a_tiny_network_overfits_one_batch(tmp_path):
-    config = TrainingConfig(steps=400, learning_rate=0.03, ema_decay=0.9)
+    config = TrainingConfig(steps=400, learning_rate=0.03, average_width=0.1)
     trained = fit(Network(), exact, lambda step: draw(0), config, tmp_path)
     first = read_log(tmp_path)[0]["loss"]
     assert exact(trained, draw(0), KEY) < 1e-3 * first

@@ -1,6 +1,7 @@
 """Training by a recipe: what a released model carries with it."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import jax
@@ -12,10 +13,15 @@ from oracles import DIMS, NAMES
 from wdno.inference import simulate
 from wdno.networks import FourierConfig
 from wdno.operator import checkpoint, tasks
-from wdno.operator.residual import Interpolation
+from wdno.operator.generation import prepare
+from wdno.operator.learned_mean import LearnedMean
+from wdno.operator.residual import Interpolation, residuals
 from wdno.systems import Burgers
 from wdno.training import pipeline, recipes
+from wdno.training.batches import WindowBatches
+from wdno.training.build import build_model
 from wdno.training.loop import TrainingConfig
+from wdno.training.loss import mean_loss
 from wdno.training.recipes import Recipe, TrainingGrid
 from wdno.training.validation import VALIDATIONS, simulation_error
 from wdno.wavelets.field import Field
@@ -90,7 +96,7 @@ def test_start_continues_from_a_given_model(released, dataset, tmp_path):
     model, folder = released
     start = checkpoint.load(folder)
     before = jax.tree.leaves(start)
-    config = TrainingConfig(steps=1, learning_rate=1e-12, ema_decay=0.0)
+    config = TrainingConfig(steps=1, learning_rate=1e-12)
     after = pipeline.train(TINY, dataset, config, tmp_path, start=start)
     for a, b in zip(before, jax.tree.leaves(after), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-9)
@@ -158,16 +164,17 @@ def test_names_of_fields_say_nothing_of_their_part(dataset, tmp_path):
 
 
 def test_a_validation_compiles_nothing_that_the_one_before_did(
-    dataset, tmp_path, compilations
+    dataset, tmp_path, compilations, monkeypatch
 ):
     counts = []
 
-    def validate(model):
-        counts.append(compilations(lambda: simulation_error(model, dataset)))
-        return {}
+    def counted(model, truth, steps):
+        counts.append(compilations(lambda: simulation_error(model, truth, steps)))
+        return xr.DataArray(0.0)
 
+    monkeypatch.setitem(pipeline.VALIDATIONS, TINY.task, counted)
     config = TrainingConfig(steps=2, validate_every=0.0)
-    pipeline.train(TINY, dataset, config, tmp_path, validate=validate)
+    pipeline.train(TINY, dataset, config, tmp_path, held_back=dataset)
     assert len(counts) == 3 and counts[0] > 0
     assert counts[1:] == [0, 0]
 
@@ -214,3 +221,110 @@ def test_refiners_and_planners_are_trained_by_the_same_code(task, tmp_path):
     known = {quantity.name for quantity in task(*NAMES, DIMS).given}
     loaded = checkpoint.load(tmp_path / "model")
     assert {quantity.name for quantity in loaded.given.fields} == known
+
+
+# Two stages
+
+MEAN = FourierConfig((2, 2), width=4, depth=1)
+TWO_STAGES = replace(
+    TINY, residual=LearnedMean(MEAN), mean_share=0.75, uniform_weight=0.5
+)
+
+
+@pytest.fixture(scope="module")
+def staged(dataset, tmp_path_factory):
+    """A run of two stages, and its folder."""
+    folder = tmp_path_factory.mktemp("staged")
+    config = TrainingConfig(steps=400, learning_rate=0.02)
+    part, unseen = dataset.isel(sample=slice(4)), dataset.isel(sample=slice(4, None))
+    model = pipeline.train(TWO_STAGES, part, config, folder, held_back=unseen)
+    return model, folder, (TWO_STAGES, part, config, unseen)
+
+
+def steps_of(folder):
+    lines = (folder / "log.jsonl").read_text().splitlines()
+    return [entry["step"] for entry in map(json.loads, lines) if "loss" in entry]
+
+
+def test_the_mean_is_trained_first_then_the_denoiser(staged):
+    model, folder, (recipe, part, config, unseen) = staged
+    assert len(steps_of(folder / "mean")) == 300
+    assert len(steps_of(folder / "denoiser")) == 100
+    mean = pipeline.train(
+        replace(recipe, mean_share=1.0),
+        part,
+        replace(config, steps=300),
+        folder.parent / "mean_alone",
+        held_back=unseen,
+    )
+    for one, other in zip(
+        jax.tree.leaves(mean.residual), jax.tree.leaves(model.residual), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    assert mean.residual.scale == model.residual.scale
+    fresh = build_model(recipe, part, WindowBatches(part, recipe, config.seed))
+    for one, other in zip(
+        jax.tree.leaves(mean.denoiser), jax.tree.leaves(fresh.denoiser), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_scales_are_what_the_mean_leaves_open_of_unseen_windows(staged):
+    model, _, (recipe, _, config, unseen) = staged
+    batches = WindowBatches(unseen, recipe, config.seed + 1)
+    left = [
+        residuals(model.targets.analysis(batch), prepare(model, batch).estimate)
+        for batch in map(batches, range(64))
+    ]
+    rms = np.sqrt(np.mean(np.square(left), axis=(0, 1, 2, 3)))
+    np.testing.assert_allclose(rms, 1, rtol=1e-4)
+
+
+def test_the_mean_is_nearer_to_the_truth_than_nothing(staged):
+    model, _, (_, _, _, unseen) = staged
+    fields = unseen.u.isel(time=slice(1, None))
+    assert simulation_error(model, unseen, steps=0).mean() < 0.8 * (fields**2).mean()
+
+
+def test_either_stage_is_resumed(staged, monkeypatch):
+    """A run that is stopped in its second stage ends as if it had not been."""
+    model, folder, (recipe, part, config, unseen) = staged
+    stopped = folder.parent / "stopped"
+    shutil.copytree(folder / "mean", stopped / "mean")
+    again = pipeline.train(recipe, part, config, stopped, held_back=unseen, resume=True)
+    for one, other in zip(jax.tree.leaves(again), jax.tree.leaves(model), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_second_stage_goes_on_from_a_mean(staged, tmp_path):
+    model, _, (recipe, part, _, _) = staged
+    alone = replace(recipe, mean_share=0.0)
+    after = pipeline.train(alone, part, TrainingConfig(steps=2), tmp_path, start=model)
+    assert after.residual is model.residual
+    assert steps_of(tmp_path / "denoiser") == [1, 2]
+
+
+def test_a_mean_that_has_learned_nothing_is_refused(dataset, tmp_path):
+    config = TrainingConfig(steps=2, learning_rate=1e-9)
+    with pytest.raises(ValueError, match="explains .*of its energy. Train it longer"):
+        pipeline.train(TWO_STAGES, dataset, config, tmp_path)
+
+
+def test_models_without_a_mean_to_learn_have_none_to_train(released):
+    with pytest.raises(ValueError, match="Give the recipe a `LearnedMean`"):
+        mean_loss(released[0])
+
+
+def test_the_card_of_two_stages_says_both(dataset, tmp_path, monkeypatch):
+    monkeypatch.setitem(recipes.RECIPES, "tiny", TWO_STAGES)
+    config = TrainingConfig(steps=60, learning_rate=0.02)
+    model = pipeline.train_recipe(
+        "tiny", dataset, config, tmp_path, validation_samples=2
+    )
+    card = checkpoint.read_card(tmp_path / "model")
+    assert card["residual"]["kind"] == card["recipe"]["residual"]["kind"]
+    assert card["residual"]["scale"] == list(model.residual.scale)
+    assert card["recipe"]["mean_share"] == 0.75
+    loaded = checkpoint.load(tmp_path / "model")
+    expected, found = (simulation_error(m, dataset, steps=3) for m in (model, loaded))
+    np.testing.assert_array_equal(found, expected)

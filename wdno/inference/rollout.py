@@ -94,7 +94,7 @@ def rollout(
         over_time,
         jnp.arange(count),
         sampler=sampler or ddim(),
-        sigmas=model.schedule(steps),
+        sigmas=model.levels(steps),
         keys=row_keys(key, rows),
     )
     return {name: values[:, :frames] for name, values in record.items()}

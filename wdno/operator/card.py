@@ -81,57 +81,64 @@ ENTRIES = tuple(field.name for field in fields(Card))
 """Names of what makes a model; all else on a card are notes."""
 
 
-def saveable(model: WDNO) -> Network:
-    """The backbone of a model, if a card and a file can hold it.
+def parameters_of(model: WDNO) -> dict[str, Any]:
+    """Every parameter of a model by its place, such as "denoiser.backbone.lift.bias".
+
+    In the order of the leaves of the model.
+    """
+    leaves, _ = jax.tree_util.tree_flatten_with_path(model)
+    return {_place(path): leaf for path, leaf in leaves}
+
+
+def check_saveable(model: WDNO) -> None:
+    """Refuse a model that a card and a file cannot hold.
 
     Raises:
-        ValueError: it is in training, its configuration is not registered, or its
-            parameters are tracers.
+        ValueError: a network is in training, its configuration is not registered, or
+            its parameters are tracers.
     """
-    network = model.denoiser.backbone
-    if not isinstance(network, Network):
+    parts = jax.tree.leaves(model, is_leaf=lambda part: isinstance(part, Network))
+    wrong = [part for part in parts if not isinstance(part, Network | jax.Array)]
+    if wrong or not isinstance(model.denoiser.backbone, Network):
         raise ValueError(
-            "A model that is saved has a frozen backbone, but this one has "
-            f"{type(network).__name__}. Take `with_backbone(model, freeze(module))`."
+            "A model that is saved has frozen networks, but this one has "
+            f"{type((*wrong, model.denoiser.backbone)[0]).__name__}. Take "
+            "`with_backbone(model, freeze(module))`."
         )
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(network)):
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(model)):
         raise ValueError(
             "A model that is saved has numbers for parameters, but within a transform "
             "such as `jax.jit` or `jax.grad` they are tracers. Return the model from "
             "the function, and save it outside."
         )
-    config = network.config
-    try:
-        known = registered(type(config).__name__) is type(config)
-    except ValueError:
-        known = False
-    if not known:
-        raise ValueError(
-            "A card names its backbone by the `config` it keeps, of a class that is "
-            f"registered, but {network} has {config!r}. Decorate the backbone with "
-            "`wdno.networks.register`."
-        )
-    return network
+    for network in (part for part in parts if isinstance(part, Network)):
+        if not _registered(network.config):
+            raise ValueError(
+                "A card names its networks by the `config` they keep, of a class that "
+                f"is registered, but {network} has {network.config!r}. Decorate the "
+                "network with `wdno.networks.register`."
+            )
 
 
 def card_of(model: WDNO, weights_sha256: str) -> Card:
     """The card of a model whose weights have this checksum.
 
     Raises:
-        ValueError: as `saveable` does.
+        ValueError: as `check_saveable` does.
     """
-    denoiser, network = model.denoiser, saveable(model)
+    check_saveable(model)
+    denoiser, residual = model.denoiser, model.residual
     return Card(
         FORMAT,
         model.targets,
         model.given,
-        network.config,
+        denoiser.backbone.config,
         denoiser.preconditioning,
         None if denoiser.bound == math.inf else denoiser.bound,
         model.domain,
         model.schedule,
-        model.residual,
-        _count(network),
+        None if residual is None else residual.described(),
+        _count(model),
         weights_sha256,
     )
 
@@ -158,7 +165,11 @@ def abstract_model(entries: Mapping[str, Any]) -> WDNO:
 
 def _model_of(card: Card) -> WDNO:
     """The model of a card; its network is abstract: nothing is drawn or compiled."""
-    targets, given, residual = card.targets, card.given, card.residual
+    targets, given = card.targets, card.given
+    residual = card.residual
+    if residual is not None:
+        described = residual
+        residual = jax.eval_shape(lambda: described.built(targets, given, nnx.Rngs(0)))
     features = 0 if residual is None else residual.channels(targets, given)
     shape = networks.Shape(
         len(targets.dims), len(targets.channels), len(given.channels) + features
@@ -166,18 +177,31 @@ def _model_of(card: Card) -> WDNO:
     network = freeze(
         nnx.eval_shape(lambda: networks.build(card.network, shape, rngs=nnx.Rngs(0)))
     )
-    count = _count(network)
-    if count != card.parameters:
-        raise ValueError(
-            f"The network of a card has as many numbers as the card says, but that has "
-            f"{count} and the card says {card.parameters}. Was one of them changed?"
-        )
     # Other classes can be called too; on noise levels a preconditioning alone can.
     jax.eval_shape(card.preconditioning, jax.ShapeDtypeStruct((1,), jnp.float32))
     bound = math.inf if card.bound is None else card.bound
     denoiser = Denoiser(network, card.preconditioning, bound)
-    return WDNO(targets, given, denoiser, card.domain, card.schedule, residual)
+    model = WDNO(targets, given, denoiser, card.domain, card.schedule, residual)
+    count = _count(model)
+    if count != card.parameters:
+        raise ValueError(
+            f"The networks of a card have as many numbers as the card says, but have "
+            f"{count} and the card says {card.parameters}. Was one of them changed?"
+        )
+    return model
 
 
-def _count(network: Network) -> int:
-    return sum(value.size for value in network.parameters.values())
+def _count(model: WDNO) -> int:
+    return sum(value.size for value in jax.tree.leaves(model))
+
+
+def _registered(config: object) -> bool:
+    try:
+        return registered(type(config).__name__) is type(config)
+    except ValueError:
+        return False
+
+
+def _place(path: tuple[Any, ...]) -> str:
+    keys = [getattr(entry, "name", getattr(entry, "key", None)) for entry in path]
+    return ".".join(str(key) for key in keys if key != "parameters")

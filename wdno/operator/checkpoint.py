@@ -4,7 +4,6 @@ A model is a folder with ``model.safetensors`` and ``card.json`` (`wdno.operator
 which has the checksum of the weights and its own.
 """
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
@@ -21,13 +20,9 @@ from safetensors.numpy import save as dump_weights
 
 from wdno._files import replacing
 from wdno._json import entries_of
-from wdno.diffusion.denoiser import Network
-from wdno.operator.card import abstract_model, card_of, saveable
+from wdno.operator.card import abstract_model, card_of, check_saveable, parameters_of
 from wdno.operator.card_file import parse, with_notes
-from wdno.operator.model import WDNO, with_backbone
-
-_PREFIX = "denoiser.backbone."
-"""Where the parameters of the network lie in the model, as files name them."""
+from wdno.operator.model import WDNO
 
 
 def save(
@@ -46,12 +41,12 @@ def save(
         dtype: precision of the stored weights; float16 and bfloat16 halve the file.
 
     Raises:
-        ValueError: the backbone is none that a card can name, the parameters are
+        ValueError: a network is none that a card can name, the parameters are
             tracers of a transform or not finite in this precision, or a note cannot
             be written or has the name of an entry that makes the model.
     """
-    network = saveable(model)
-    data = dump_weights(_rounded(network, dtype))
+    check_saveable(model)
+    data = dump_weights(_rounded(model, dtype))
     card = card_of(model, hashlib.sha256(data).hexdigest())
     text = _text(with_notes(entries_of(card), notes or {}))
     folder = Path(folder)
@@ -95,9 +90,7 @@ def load(name: str | Path) -> WDNO:
             f"Weights are a safetensors file, but {path} is not ({error}). Copy it "
             "again."
         ) from error
-    model = abstract_model(card)
-    network = _filled(model.denoiser.backbone, weights, path)
-    return with_backbone(model, network)
+    return _filled(abstract_model(card), weights, path)
 
 
 def read_card(name: str | Path) -> dict[str, Any]:
@@ -168,12 +161,12 @@ def _text(card: Mapping[str, Any]) -> str:
     return json.dumps(card, indent=1, allow_nan=False) + "\n"
 
 
-def _rounded(network: Network, dtype: Any) -> dict[str, np.ndarray]:
+def _rounded(model: WDNO, dtype: Any) -> dict[str, np.ndarray]:
     """Parameters in the precision of the file, by their names there."""
     with np.errstate(over="ignore"):  # said below
         weights = {
-            _PREFIX + name: np.asarray(value).astype(dtype)
-            for name, value in network.parameters.items()
+            name: np.asarray(value).astype(dtype)
+            for name, value in parameters_of(model).items()
         }
     wrong = [name for name, value in weights.items() if not jnp.isfinite(value).all()]
     if wrong or not jnp.issubdtype(dtype, jnp.floating):
@@ -185,25 +178,24 @@ def _rounded(network: Network, dtype: Any) -> dict[str, np.ndarray]:
     return weights
 
 
-def _filled(network: Network, weights: Mapping[str, np.ndarray], path: Path) -> Network:
+def _filled(model: WDNO, weights: Mapping[str, np.ndarray], path: Path) -> WDNO:
     """Put the weights in place; names and shapes must fit one to one."""
-    expected = network.parameters
-    names = {_PREFIX + name: name for name in expected}
-    wrong = sorted(names.keys() ^ weights.keys()) + sorted(
+    expected = parameters_of(model)
+    wrong = sorted(expected.keys() ^ weights.keys()) + sorted(
         name
-        for name in names.keys() & weights.keys()
-        if np.shape(weights[name]) != np.shape(expected[names[name]])
+        for name in expected.keys() & weights.keys()
+        if np.shape(weights[name]) != np.shape(expected[name])
     )
     if wrong:
         raise ValueError(
-            f"Weights must fit the network of their card, but in {path} these are "
+            f"Weights must fit the networks of their card, but in {path} these are "
             f"missing, surplus or of another shape: {wrong}. Were they saved for "
             "another model?"
         )
     # Also within a transform of JAX a loaded model has arrays, and no tracers.
     with jax.ensure_compile_time_eval():
-        filled = {
-            own: jax.device_put(weights[name].astype(expected[own].dtype))
-            for name, own in names.items()
-        }
-    return dataclasses.replace(network, parameters=filled)
+        leaves = [
+            jax.device_put(weights[name].astype(like.dtype))
+            for name, like in expected.items()
+        ]
+    return jax.tree.unflatten(jax.tree.structure(model), leaves)

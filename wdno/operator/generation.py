@@ -14,15 +14,7 @@ from wdno._typing import Denoise, Fields, Guidance
 from wdno.diffusion.keys import RowKeys
 from wdno.diffusion.samplers import Sampler, sample
 from wdno.operator.model import WDNO
-from wdno.operator.residual import (
-    Estimate,
-    curvature_features,
-    residuals,
-    restored,
-)
-from wdno.wavelets.protocols import Layout
-
-Coefficients = Float[Array, "batch *grid channel"]
+from wdno.operator.residual import Coefficients, Estimate, residuals, restored
 
 
 class Context(NamedTuple):
@@ -30,8 +22,8 @@ class Context(NamedTuple):
 
     condition: Coefficients
     """Coefficients of what is given, with the features of the estimates."""
-    estimates: dict[str, Estimate]
-    """Estimates of the targets; empty for a model of whole fields."""
+    estimate: Estimate | None
+    """Estimate of the targets; None for a model of whole fields."""
 
 
 def prepare(model: WDNO, known: Fields) -> Context:
@@ -43,10 +35,9 @@ def prepare(model: WDNO, known: Fields) -> Context:
     """
     condition = model.given.analysis(known)
     if model.residual is None:
-        return Context(condition, {})
-    estimates = model.residual(known, model.targets, model.given)
-    features = curvature_features(model.targets, estimates)
-    return Context(jnp.concatenate([condition, *features], axis=-1), estimates)
+        return Context(condition, None)
+    estimate = model.residual(known, condition, model.targets, model.given)
+    return Context(jnp.concatenate([condition, estimate.features], axis=-1), estimate)
 
 
 def denoiser(
@@ -62,7 +53,9 @@ def denoiser(
     denoise = model.denoiser.given(context.condition)
     if guidance is None:
         return denoise
-    return _on_residuals(guidance, model.targets, context)(denoise)
+    if context.estimate is None:
+        return guidance(denoise)
+    return _on_residuals(guidance, denoise, context.estimate)
 
 
 def sample_shape(model: WDNO, rows: int) -> tuple[int, ...]:
@@ -72,7 +65,8 @@ def sample_shape(model: WDNO, rows: int) -> tuple[int, ...]:
 
 def finish(model: WDNO, context: Context, z: Coefficients) -> Fields:
     """Physical fields of sampled coefficients."""
-    return restored(model.targets.synthesis(z), context.estimates)
+    estimate = context.estimate
+    return model.targets.synthesis(z if estimate is None else restored(z, estimate))
 
 
 def generate(
@@ -89,30 +83,24 @@ def generate(
         model: the operator.
         known: every field of ``model.given``, batch first.
         sampler: e.g. ``wdno.samplers.ddim(1.0)``.
-        sigmas: decreasing noise levels that end in 0, e.g. ``model.schedule(8)``.
+        sigmas: decreasing noise levels that end in 0, e.g. ``model.levels(8)``.
         key: one key, or one per row.
         guidance: denoiser -> denoiser, e.g. ``guide(objective, model.targets, 0.1)``.
     """
     context = prepare(model, known)
     shape = sample_shape(model, len(context.condition))
     levels = sigmas.astype(context.condition.dtype)
+    if len(levels) == 1:
+        return finish(model, context, jnp.zeros(shape, levels.dtype))
     denoise = denoiser(model, context, guidance)
     return finish(model, context, sample(sampler, denoise, shape, levels, key))
 
 
-def _on_residuals(guidance: Guidance, layout: Layout, context: Context) -> Guidance:
-    """Guidance of whole fields for a denoiser that works on residuals."""
-    if not context.estimates:
-        return guidance
+def _on_residuals(guidance: Guidance, denoise: Denoise, estimate: Estimate) -> Denoise:
+    """A denoiser of residuals under guidance of whole fields."""
 
-    def whole(z: Coefficients) -> Coefficients:
-        return layout.analysis(restored(layout.synthesis(z), context.estimates))
+    def whole(z: Coefficients, sigma: Float[Array, " batch"]) -> Coefficients:
+        return restored(denoise(residuals(z, estimate), sigma), estimate)
 
-    def residual(z: Coefficients) -> Coefficients:
-        return layout.analysis(residuals(layout.synthesis(z), context.estimates))
-
-    def guided(denoise: Denoise) -> Denoise:
-        of_whole = guidance(lambda z, sigma: whole(denoise(residual(z), sigma)))
-        return lambda z, sigma: residual(of_whole(whole(z), sigma))
-
-    return guided
+    guided = guidance(whole)
+    return lambda r, sigma: residuals(guided(restored(r, estimate), sigma), estimate)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from wdno.diffusion.denoiser import Backbone, Denoiser
 from wdno.diffusion.schedules import Schedule
@@ -46,7 +48,7 @@ class WDNO:
     denoiser: Denoiser
     domain: Domain = field(metadata={"static": True})
     schedule: Schedule = field(metadata={"static": True})
-    residual: Residual | None = field(default=None, metadata={"static": True})
+    residual: Residual | None = None
 
     def __post_init__(self) -> None:
         """Refuse layouts that do not belong together."""
@@ -126,6 +128,24 @@ class WDNO:
         """Fields over time that are given."""
         roles = (Role.EVOLVING, Role.PIECEWISE_CONSTANT)
         return tuple(q.name for q in self.given.fields if q.role in roles)
+
+    def levels(self, steps: int) -> Float[Array, " levels"]:
+        """Noise levels of a run of so many denoiser calls, decreasing to 0.
+
+        Without any call it begins and ends there: with a residual that leaves its mean.
+
+        Raises:
+            ValueError: no call is asked of a model of whole fields, or more or fewer
+                than its schedule has.
+        """
+        if steps != 0:
+            return self.schedule(steps)
+        if self.residual is None:
+            raise ValueError(
+                "Without a denoiser call there is the mean of a model with a residual, "
+                "but this one generates whole fields and got steps=0. Ask for one."
+            )
+        return jnp.zeros(1)
 
     def on(self, grid: Sequence[int]) -> "WDNO":
         """The same operator, parameters included, on another grid of its domain.

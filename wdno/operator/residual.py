@@ -1,30 +1,28 @@
 """What is known of the targets beforehand: a mean, and a scale for what it leaves open.
 
-A model with a residual generates ``z = (u - mean) / scale`` in place of u. The
-distribution of u is the same, but what is left to the network is of order one wherever
-fields are smooth or steep, and on every grid. A refiner's mean are the interpolated
-coarse states, its scale is how far interpolation may be off: that falls with the square
-of the spacing, and what a network gets wrong with it. What the residual depends on
-first, the curvatures of the coarse states, the network is given in the same units: in
-those of the states they fade on finer grids, and a network can only be as exact there
-as it sees them.
+A model with a residual generates ``r = (z - mean) / scale`` in place of the
+coefficients z of its targets. The distribution of z is the same, but what is left to
+the diffusion is of order one in every subband, however much of it the condition
+decides: noise of level σ then hides the same share of each. What the residual depends
+on first, the network is given beside the condition.
+
+Kinds: the interpolated coarse states of a refiner (`Interpolation`), and a network that
+was trained to give the mean (`wdno.operator.learned_mean`).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import jax
 import jax.numpy as jnp
+from flax import nnx
 from jaxtyping import Array, Float
 
 from wdno._json import register
 from wdno._typing import Fields
 from wdno.operator.interpolation import (
-    Before,
-    Coarse,
+    SMALLEST,
     Continuation,
-    Curvatures,
-    Fine,
     around,
     curvatures,
     interpolation_error,
@@ -38,138 +36,191 @@ from wdno.wavelets.field import Field, Role
 from wdno.wavelets.layout import WaveletLayout
 from wdno.wavelets.protocols import Conditions
 
+Coefficients = Float[Array, "batch *grid channel"]
+
 
 class Estimate(NamedTuple):
-    """What is known of one target beforehand, batch first."""
+    """What is known of the targets beforehand, on the grid of their coefficients."""
 
-    mean: Fine
-    """Expected values."""
-    scale: Fine
-    """How far these may be off, in units of the values."""
-    features: Curvatures | None = None
-    """What the residual depends on first, in units of the scale, if anything: values
-    on every second sample along every axis, some a place."""
-
-
-Estimates = Mapping[str, Estimate]
-"""Estimates by the names of the targets that have one."""
+    mean: Coefficients
+    """Expected coefficients."""
+    scale: Float[Array, "*where channel"]
+    """How far these may be off, in their own units; axes of extent 1 are constant."""
+    features: Float[Array, "batch *grid feature"]
+    """What the residual depends on first, possibly no channel."""
 
 
 @runtime_checkable
 class Residual(Protocol):
-    """How a model estimates its targets before it generates what is left."""
+    """How a model estimates its targets before it generates what is left.
+
+    A frozen dataclass and a pytree: its leaves are parameters, if it has some. In
+    recipes and on cards it is described, without parameters.
+    """
 
     def __call__(
-        self, known: Fields, targets: WaveletLayout, given: Conditions
-    ) -> dict[str, Estimate]:
-        """Estimates of some targets from what is known, by name."""
+        self,
+        known: Fields,
+        condition: Coefficients,
+        targets: WaveletLayout,
+        given: Conditions,
+    ) -> Estimate:
+        """What the given fields and their coefficients say of the targets."""
         ...
 
     def channels(self, targets: WaveletLayout, given: Conditions) -> int:
-        """Number of channels of `curvature_features`."""
+        """Number of features."""
+        ...
+
+    def built(
+        self, targets: WaveletLayout, given: Conditions, rngs: nnx.Rngs
+    ) -> "Residual":
+        """With fresh parameters, where it has some and is only described."""
+        ...
+
+    def described(self) -> "Residual":
+        """Without parameters."""
         ...
 
 
+def residuals(z: Coefficients, estimate: Estimate) -> Coefficients:
+    """``(z - mean) / scale``."""
+    return (z - estimate.mean) / estimate.scale
+
+
+def restored(r: Coefficients, estimate: Estimate) -> Coefficients:
+    """Undo `residuals`."""
+    return estimate.mean + estimate.scale * r
+
+
+def nothing_known(condition: Coefficients, targets: WaveletLayout) -> Estimate:
+    """The estimate of a model of whole fields: mean 0, scale 1, no features."""
+    around_channels = condition.shape[:-1]
+    zeros = jnp.zeros((*around_channels, len(targets.channels)), condition.dtype)
+    ones = jnp.ones((1,) * condition.ndim, condition.dtype)
+    return Estimate(zeros, ones, zeros[..., :0])
+
+
+def energy_share(
+    layout: WaveletLayout, estimate: Estimate | None
+) -> Float[Array, "*where channel"]:
+    """What an error of each coefficient counts in physical space, 1 on average.
+
+    That of `WaveletLayout.energy_share`, times the square of the scale where
+    coefficients are those of a residual.
+    """
+    share = jnp.asarray(layout.energy_share)
+    if estimate is None:
+        return share
+    square = jnp.square(estimate.scale)
+    over_grid = jnp.expand_dims(share.astype(square.dtype), range(square.ndim - 1))
+    weight = square * over_grid
+    return weight / weight.mean()
+
+
 @register
+@jax.tree_util.register_static
 @dataclass(frozen=True)
 class Interpolation:
-    """Coarse states, interpolated; the scale is the error of interpolation."""
+    """Coarse states, interpolated; the scale is the error of interpolation.
+
+    That falls with the square of the spacing, and what a network gets wrong with it.
+    Features are the curvatures of the coarse states, in the same units: in those of the
+    states they fade on finer grids, and a network can only be as exact there as it sees
+    them. Targets of which no coarse values are given have mean 0 and scale 1.
+    """
 
     def __call__(
-        self, known: Fields, targets: WaveletLayout, given: Conditions
-    ) -> dict[str, Estimate]:
-        """Estimates of the targets of which coarse and initial states are given.
+        self,
+        known: Fields,
+        condition: Coefficients,
+        targets: WaveletLayout,
+        given: Conditions,
+    ) -> Estimate:
+        """Estimate of the targets of which coarse and initial states are given.
 
         Walls of the target, otherwise the modes of its layout, say how states go on
         beyond the ends of space.
         """
-        initial, coarse = keys_of(Role.INITIAL, given), keys_of(Role.COARSE, given)
-        estimates = {}
-        for quantity in targets.fields:
-            if quantity.name not in coarse:
-                continue
-            continued = tuple(
-                _continuation(dim, mode, quantity)
-                for dim, mode in zip(targets.dims[1:], targets.mode[1:], strict=True)
-            )
-            estimates[quantity.name] = _interpolated(
-                quantity.between_walls(known[coarse[quantity.name]]),
-                quantity.between_walls(known[initial[quantity.name]][:, None])[:, 0],
-                continued,
-            )
-        return estimates
+        unknown = nothing_known(condition, targets)
+        found = {
+            quantity.name: _interpolated(known, quantity, targets, given)
+            for quantity in targets.fields
+            if quantity.name in keys_of(Role.COARSE, given)
+        }
+        if not found:
+            return unknown
+        mean = targets.analysis(
+            targets.synthesis(unknown.mean)
+            | {name: states.mean for name, states in found.items()}
+        )
+        scales = {name: _local(states.error, targets) for name, states in found.items()}
+        names = [channel.split(":")[0] for channel in targets.channels]
+        one = jnp.ones((1,) * (condition.ndim - 1), condition.dtype)
+        scale = jnp.broadcast_arrays(*(scales.get(name, one) for name in names))
+        features = [
+            targets.means(repeated(states.curvatures[..., axis]))
+            for states in found.values()
+            for axis in range(len(targets.dims))
+        ]
+        return Estimate(mean, jnp.stack(scale, -1), jnp.stack(features, -1))
 
     def channels(self, targets: WaveletLayout, given: Conditions) -> int:
         """A curvature for each axis of each state that is given coarse."""
         estimated = keys_of(Role.COARSE, given).keys() & keys_of(Role.EVOLVING, targets)
         return len(estimated) * len(targets.dims)
 
+    def built(
+        self, targets: WaveletLayout, given: Conditions, rngs: nnx.Rngs
+    ) -> "Interpolation":
+        """Itself."""
+        return self
 
-def residuals(fields: Fields, estimates: Estimates) -> Fields:
-    """Fields with ``(u - mean) / scale`` in place of what has an estimate."""
-    return fields | {
-        name: (fields[name] - estimate.mean) / estimate.scale
-        for name, estimate in estimates.items()
-    }
-
-
-def restored(fields: Fields, estimates: Estimates) -> Fields:
-    """Undo `residuals`."""
-    return fields | {
-        name: estimate.mean + estimate.scale * fields[name]
-        for name, estimate in estimates.items()
-    }
+    def described(self) -> "Interpolation":
+        """Itself."""
+        return self
 
 
-def energy_share(
-    layout: WaveletLayout, estimates: Estimates
-) -> Float[Array, "*where channel"]:
-    """What an error of each coefficient counts in physical space, 1 on average.
+class _States(NamedTuple):
+    """Interpolated states of one target."""
 
-    That of `WaveletLayout.energy_share`, times the square of the local scale where
-    coefficients are those of a residual.
-    """
-    share = jnp.asarray(layout.energy_share)
-    if not estimates:
-        return share
-    squares = {
-        name: layout.means(jnp.square(estimate.scale))[..., None]
-        for name, estimate in estimates.items()
-    }
-    like = next(iter(squares.values()))
-    names = [channel.split(":")[0] for channel in layout.channels]
-    units = [squares.get(name, jnp.ones_like(like)) for name in names]
-    weight = jnp.concatenate(units, axis=-1)
-    weight = weight * jnp.broadcast_to(share.astype(weight.dtype), weight.shape)
-    return weight / weight.mean()
-
-
-def curvature_features(
-    layout: WaveletLayout, estimates: Estimates
-) -> list[Float[Array, "batch *grid axis"]]:
-    """Features of the estimates on the grid of coefficients, a channel an axis."""
-    return [
-        jnp.stack(
-            [
-                layout.means(repeated(estimate.features[..., axis]))
-                for axis in range(len(layout.dims))
-            ],
-            axis=-1,
-        )
-        for estimate in estimates.values()
-        if estimate.features is not None
-    ]
+    mean: Float[Array, "batch frames *space"]
+    error: Float[Array, "batch frames *space"]
+    curvatures: Float[Array, "batch coarse_frames *coarse_space axis"]
+    """In units of the error."""
 
 
 def _interpolated(
-    coarse: Coarse, before: Before, continued: tuple[Continuation, ...]
-) -> Estimate:
-    differences = curvatures(coarse, before, continued)
-    scale = interpolation_error(differences)
-    place = (slice(None), *(slice(None, None, 2),) * (coarse.ndim - 1), None)
-    return Estimate(
-        prolonged(coarse, before, continued), scale, differences / scale[place]
+    known: Fields, quantity: Field, targets: WaveletLayout, given: Conditions
+) -> _States:
+    initial, coarse = (
+        known[keys_of(role, given)[quantity.name]]
+        for role in (Role.INITIAL, Role.COARSE)
     )
+    continued = tuple(
+        _continuation(dim, mode, quantity)
+        for dim, mode in zip(targets.dims[1:], targets.mode[1:], strict=True)
+    )
+    coarse = quantity.between_walls(coarse)
+    before = quantity.between_walls(initial[:, None])[:, 0]
+    differences = curvatures(coarse, before, continued)
+    error = interpolation_error(differences)
+    place = (slice(None), *(slice(None, None, 2),) * (coarse.ndim - 1), None)
+    return _States(
+        prolonged(coarse, before, continued), error, differences / error[place]
+    )
+
+
+def _local(
+    error: Float[Array, "batch *extent"], targets: WaveletLayout
+) -> Float[Array, "batch *grid"]:
+    """The scale on the grid of coefficients: local means, which are positive.
+
+    Those of longer wavelets have weights of both signs.
+    """
+    means = targets.means(error)
+    everywhere = means.mean(axis=tuple(range(1, means.ndim)), keepdims=True)
+    return jnp.maximum(means, SMALLEST * everywhere)
 
 
 def _continuation(dim: str, mode: str, quantity: Field) -> Continuation:

@@ -104,7 +104,7 @@ class Planner:
     def __post_init__(self) -> None:
         """Refuse at once what needs no data to be seen."""
         require_planner(self.model)
-        self.model.schedule(self.steps)  # raises for a wrong number of steps
+        self.model.levels(self.steps)  # raises for a wrong number of steps
         if self.polish is not None:
             if self.polish.steps < 1:
                 raise ValueError(
@@ -219,7 +219,7 @@ def _plan(planner: Planner, known: Fields, keys: RowKeys) -> Fields:
     if planner.constraint is not None:
         wishes.append(project(planner.constraint, model.targets))
     guidance = compose(*wishes) if wishes else None
-    levels = model.schedule(planner.steps)
+    levels = model.levels(planner.steps)
     plan = generate(model, known, planner.sampler, levels, keys, guidance)
     if planner.constraint is not None:
         plan = planner.constraint(plan)  # synthesis rounds

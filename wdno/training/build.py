@@ -2,14 +2,15 @@
 
 import xarray as xr
 from flax import nnx
+from jaxtyping import Array, Float
 
-from wdno._typing import Fields
 from wdno.diffusion.denoiser import Denoiser, freeze
 from wdno.diffusion.schedules import KarrasSchedule
 from wdno.networks import Shape, build
 from wdno.operator.domain import Domain
+from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.model import WDNO
-from wdno.operator.residual import residuals
+from wdno.operator.residual import Residual, residuals
 from wdno.training.batches import WindowBatches
 from wdno.training.recipes import Recipe
 from wdno.wavelets.layout import WaveletLayout
@@ -31,26 +32,33 @@ def build_model(recipe: Recipe, dataset: xr.Dataset, batches: WindowBatches) -> 
     dims = batches.dims
     grid = (recipe.window, *(dataset.sizes[d] for d in dims[1:]))
     turn = len(recipe.grids)
-    task, residual = recipe.fields(dims), recipe.residual
+    task, rngs = recipe.fields(dims), nnx.Rngs(batches.seed)
     targets, given = (
         WaveletLayout(
             quantities, dims, grid, recipe.wavelet, recipe.mode, recipe.levels
         )
         for quantities in task
     )
+    steps = range(0, 64 * turn, turn)
+    given = given.fit(map(batches, steps))
+    untrained = begun_with(recipe.residual)
 
-    def seen(step: int) -> Fields:
+    def left_open(step: int) -> Float[Array, "batch *grid channel"]:
         fields = batches(step)
-        if residual is None:
-            return fields
-        return residuals(fields, residual(fields, targets, given))
+        z = targets.analysis(fields)
+        if untrained is None:
+            return z
+        estimate = untrained(fields, given.analysis(fields), targets, given)
+        return residuals(z, estimate)
 
-    targets, given = (
-        layout.fit(map(seen, range(0, 64 * turn, turn))) for layout in (targets, given)
-    )
-    features = 0 if residual is None else residual.channels(targets, given)
+    # Generators would see the layout that is being replaced: they are used up first.
+    targets = targets.scaled_to([left_open(step) for step in steps])
+    residual, features = recipe.residual, 0
+    if residual is not None:
+        residual = residual.built(targets, given, rngs)
+        features = residual.channels(targets, given)
     shape = Shape(len(dims), len(targets.channels), len(given.channels) + features)
-    network = build(recipe.network, shape, rngs=nnx.Rngs(batches.seed))
+    network = build(recipe.network, shape, rngs=rngs)
     noise = recipe.noise
     return WDNO(
         targets,
@@ -60,3 +68,10 @@ def build_model(recipe: Recipe, dataset: xr.Dataset, batches: WindowBatches) -> 
         KarrasSchedule(noise.sigma_min, noise.sigma_max),
         residual,
     )
+
+
+def begun_with(residual: Residual | None) -> Residual | None:
+    """The part of a residual that is known without training."""
+    while isinstance(residual, LearnedMean):
+        residual = residual.base
+    return residual

@@ -9,21 +9,26 @@ import math
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Integer, PRNGKeyArray
 
 from wdno._typing import Batch, Loss
 from wdno.training.run_log import Record, on_sigterm, prefetch
 
 Model = TypeVar("Model", bound=nnx.Module)
 Validate = Callable[[Model], dict[str, float]]
+
+
+WIDEST_AVERAGE = 0.28
+"""Below the width of the mean of all updates, 1/√12."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,10 @@ class TrainingConfig:
         warmup: share of the run in which the rate rises linearly from zero.
         weight_decay: decoupled weight decay.
         gradient_clip: largest global gradient norm.
-        ema_decay: decay per step of the averaged parameters that are validated.
+        average_width: how far back the averaged parameters reach that are validated and
+            kept: the standard deviation of their profile over the updates, as a share
+            of the run until then (σ_rel of Karras et al. 2024, arXiv 2312.02696,
+            section 3.1). However short the run, the initial parameters have no part.
         validate_every: seconds of training between validations.
         checkpoint_every: seconds of training between checkpoints.
         seed: seed of the loss' randomness.
@@ -49,7 +57,7 @@ class TrainingConfig:
     warmup: float = 0.02
     weight_decay: float = 1e-4
     gradient_clip: float = 1.0
-    ema_decay: float = 0.998
+    average_width: float = 0.05
     validate_every: float = 120.0
     checkpoint_every: float = 180.0
     seed: int = 0
@@ -62,6 +70,18 @@ class TrainingConfig:
                 "A run has a positive length in steps or in seconds, but got "
                 f"steps={self.steps} and budget={self.budget}. Give exactly one."
             )
+        if not 0 < self.average_width < WIDEST_AVERAGE:
+            raise ValueError(
+                "The average reaches back a share of the run that is positive and "
+                f"below {WIDEST_AVERAGE}, but `average_width` is {self.average_width}. "
+                "Correct it."
+            )
+
+    def part(self, share: float) -> "TrainingConfig":
+        """The same for a share of the length."""
+        if self.steps is not None:
+            return replace(self, steps=max(1, round(share * self.steps)))
+        return replace(self, budget=share * (self.budget or 0.0))
 
     def progress(self, step: int, seconds: float) -> float:
         """Share of the run that is done, 0 to 1."""
@@ -96,6 +116,41 @@ def scale_by_rate() -> optax.GradientTransformationExtraArgs:
     return optax.GradientTransformationExtraArgs(lambda _: optax.EmptyState(), update)
 
 
+class PowerLawAverage(nnx.EMA):
+    """Average over updates t with weights that grow as t^γ (Karras et al. 2024, eq. 3).
+
+    Of the average ``(1 - 1/t)^(γ+1)`` stays, so that nothing is left of the initial
+    parameters after the first update, and the profile keeps its shape as a run goes on.
+    """
+
+    def __init__(
+        self, model: nnx.Module, width: float, wrt: nnx.filterlib.Filter
+    ) -> None:
+        """Begin with the model as it is; `width` is σ_rel of the profile."""
+        super().__init__(model, decay=1.0, only=wrt)  # its fixed decay is not used
+        self.power = power_of_average(width)
+
+    def follow(self, model: nnx.Module, step: Integer[Array, ""]) -> None:
+        """Take in the parameters after update number `step`, counted from 1."""
+        stays = (1 - 1 / step.astype(float)) ** (self.power + 1)
+
+        def blend(average: nnx.Variable, now: nnx.Variable) -> None:
+            share = stays.astype(now[...].dtype)
+            average[...] = share * average[...] + (1 - share) * now[...]
+
+        now = nnx.state(model, self.filter)
+        is_leaf = lambda part: isinstance(part, nnx.Variable)  # noqa: E731
+        jax.tree.map(blend, self.params, now, is_leaf=is_leaf)
+
+
+def power_of_average(width: float) -> float:
+    """γ of a profile t^γ with this standard deviation, as a share of its length.
+
+    From ``width² = (γ + 1) / ((γ + 2)² (γ + 3))`` (Karras et al. 2024, eq. 126).
+    """
+    return float(np.roots([1, 7, 16 - width**-2, 12 - width**-2]).real.max())
+
+
 class Run(nnx.Module):
     """Everything that a training run changes: model, optimiser state and average."""
 
@@ -114,7 +169,7 @@ class Run(nnx.Module):
         )
         self.model = model
         self.optimizer = nnx.Optimizer(model, transform, wrt=wrt)
-        self.average = nnx.EMA(model, config.ema_decay, only=wrt)
+        self.average = PowerLawAverage(model, config.average_width, wrt)
 
 
 def train_step(
@@ -129,7 +184,7 @@ def train_step(
     value, gradient = nnx.value_and_grad(loss, argnums=wrt)(run.model, batch, key)
     with jax.numpy_dtype_promotion("standard"):  # Optax mixes dtypes
         run.optimizer.update(run.model, gradient, rate=rate)
-    run.average.update(run.model)
+    run.average.follow(run.model, run.optimizer.step[...])
     return {"loss": value, "gradient_norm": optax.tree.norm(gradient)}
 
 

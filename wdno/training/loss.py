@@ -1,25 +1,35 @@
-"""What is minimised in training: the denoising error, in units of physical space."""
+"""What is minimised in training: denoising errors and errors of a mean."""
 
+import dataclasses
+
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from wdno._typing import Fields, Loss
 from wdno.diffusion.denoiser import Backbone, denoising_loss
 from wdno.diffusion.noise import NoiseDistribution
 from wdno.operator.generation import prepare
+from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.model import WDNO, with_backbone
 from wdno.operator.residual import energy_share, residuals
 
 
-def training_loss(model: WDNO, noise: NoiseDistribution) -> Loss[Backbone]:
+def training_loss(
+    model: WDNO, noise: NoiseDistribution, uniform_weight: float = 0.0
+) -> Loss[Backbone]:
     """Denoising loss of the backbone of a model, for `wdno.training.loop.fit`.
 
     A batch may lie on another grid than the model's own, see `WDNO.on`. Channels count
     by their share of the fields' energy, so that the loss estimates the squared error
-    in physical space rather than that of the faintest subband.
+    in physical space rather than that of the faintest subband; a share of the loss may
+    count all alike, so that faint subbands are learned as well.
 
     Args:
-        model: layouts, preconditioning and residual; its parameters are not used.
+        model: layouts, preconditioning and residual; the parameters of its backbone are
+            not used.
         noise: distribution of the noise levels.
+        uniform_weight: share of the loss, from 0 to 1, in which all coefficients count
+            alike, in the units in which they are generated.
 
     Returns:
         ``loss(backbone, batch, key)`` with a module, such as
@@ -27,12 +37,62 @@ def training_loss(model: WDNO, noise: NoiseDistribution) -> Loss[Backbone]:
     """
 
     def loss(backbone: Backbone, batch: Fields, key: PRNGKeyArray) -> Float[Array, ""]:
-        trained = with_backbone(model, backbone)
-        trained = trained.on(batch[model.targets.fields[0].name].shape[1:])
+        trained = _on_grid(with_backbone(model, backbone), batch)
         context = prepare(trained, batch)
-        x0 = trained.targets.analysis(residuals(batch, context.estimates))
-        weight = energy_share(trained.targets, context.estimates)
+        x0 = trained.targets.analysis(batch)
+        if context.estimate is not None:
+            x0 = residuals(x0, context.estimate)
+        weight = energy_share(trained.targets, context.estimate)
+        weight = uniform_weight + (1 - uniform_weight) * weight
         condition = context.condition
         return denoising_loss(trained.denoiser, x0, condition, noise, weight, key)
 
     return loss
+
+
+def mean_loss(model: WDNO) -> Loss[Backbone]:
+    """Squared error of a learned mean in physical space, for `wdno.training.loop.fit`.
+
+    ``mean w (F - (z - m) / s)²`` with mean m and scale s of the estimate that it begins
+    with and the weights of `energy_share`. Its least value is that of the conditional
+    expectation.
+
+    Args:
+        model: of a `LearnedMean`, whose parameters are not used.
+
+    Returns:
+        ``loss(network, batch, key)``; nothing is random.
+
+    Raises:
+        ValueError: the model has no mean to train.
+    """
+    residual = learned(model)
+
+    def loss(network: Backbone, batch: Fields, key: PRNGKeyArray) -> Float[Array, ""]:
+        mean = dataclasses.replace(residual, network=network, scale=())
+        trained = _on_grid(dataclasses.replace(model, residual=mean), batch)
+        estimate = prepare(trained, batch).estimate
+        assert estimate is not None
+        error = residuals(trained.targets.analysis(batch), estimate)
+        weight = energy_share(trained.targets, estimate)
+        return jnp.mean(jnp.square(error) * weight)
+
+    return loss
+
+
+def learned(model: WDNO) -> LearnedMean:
+    """The mean of a model that a network has to learn.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not isinstance(model.residual, LearnedMean):
+        raise ValueError(
+            "A mean is trained that a network has to learn, but the residual of this "
+            f"model is {model.residual}. Give the recipe a `LearnedMean`."
+        )
+    return model.residual
+
+
+def _on_grid(model: WDNO, batch: Fields) -> WDNO:
+    return model.on(batch[model.targets.fields[0].name].shape[1:])

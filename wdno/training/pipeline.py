@@ -3,20 +3,27 @@
 import dataclasses
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import jax
+import numpy as np
 import xarray as xr
-from flax import nnx
 
-from wdno.diffusion.denoiser import freeze
+from wdno._typing import Fields, Loss
+from wdno.diffusion.denoiser import Network, freeze
 from wdno.operator.checkpoint import save
+from wdno.operator.generation import prepare
+from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.model import WDNO, with_backbone
+from wdno.operator.residual import Coefficients, residuals
 from wdno.training.batches import WindowBatches
 from wdno.training.build import build_model
 from wdno.training.loop import TrainingConfig, fit
-from wdno.training.loss import training_loss
+from wdno.training.loss import learned, mean_loss, training_loss
 from wdno.training.recipes import RECIPES, Recipe
 from wdno.training.validation import VALIDATIONS
+from wdno.wavelets.layout import WaveletLayout
 
 
 def train(
@@ -25,42 +32,89 @@ def train(
     config: TrainingConfig,
     directory: str | Path,
     *,
-    validate: Callable[[WDNO], dict[str, float]] | None = None,
+    held_back: xr.Dataset | None = None,
     start: WDNO | None = None,
     resume: bool = False,
     clock: Callable[[], float] = time.perf_counter,
 ) -> WDNO:
     """Train the model of a recipe on labelled trajectories; see `fit`.
 
+    Where a network has to learn the mean, that is trained first, for a share of the
+    run; then its scales are fitted, and the denoiser is trained for the rest. Each
+    stage has a folder of its own, ``mean`` and ``denoiser``.
+
     Args:
         recipe: model and noise levels.
         dataset: trajectories to train on.
         config: length of the run, learning rate, seed.
         directory: folder of log and checkpoints.
-        validate: metrics of the averaged model.
+        held_back: trajectories for validation, and for the scales of a learned mean,
+            which are larger for what the network has not seen.
         start: trained model to go on from; a fresh one by default.
         resume: continue from the last checkpoint.
         clock: what a budget counts.
+
+    Raises:
+        ValueError: the mean has learned nothing in its share of the run.
     """
     batches = WindowBatches(dataset, recipe, config.seed)
+    unseen = batches
+    if held_back is not None:
+        unseen = WindowBatches(held_back, recipe, config.seed + 1)
     model = start or build_model(recipe, dataset, batches)
-    loss = training_loss(model, recipe.noise.distribution())
 
-    def validate_module(backbone: nnx.Module) -> dict[str, float]:
-        trained = with_backbone(model, freeze(backbone))
-        return {} if validate is None else validate(trained)
+    def validated(model: WDNO, steps: int) -> dict[str, float]:
+        if held_back is None:
+            return {}
+        return {"validation_error": _error(recipe, model, held_back, steps)}
 
-    backbone = fit(
-        model.denoiser.backbone.thaw(),
+    def stage(
+        loss: Loss,
+        network: Network,
+        placed: Callable[[Network], WDNO],
+        part: TrainingConfig,
+        folder: Path,
+        steps: int,
+    ) -> WDNO:
+        """The model with that network trained."""
+        module = fit(
+            network.thaw(),
+            loss,
+            batches,
+            part,
+            folder,
+            validate=lambda module: validated(placed(freeze(module)), steps),
+            resume=resume,
+            clock=clock,
+        )
+        return placed(freeze(module))
+
+    folder = Path(directory)
+    mean_share = 0.0
+    if isinstance(model.residual, LearnedMean):
+        mean_share = recipe.mean_share
+        if mean_share > 0:
+            model = stage(
+                mean_loss(model),
+                model.residual.network,
+                partial(with_mean, model),
+                config.part(mean_share),
+                folder / "mean",
+                steps=0,
+            )
+            model = with_scales(model, unseen)
+        folder = folder / "denoiser"
+    if mean_share == 1:
+        return model
+    loss = training_loss(model, recipe.noise.distribution(), recipe.uniform_weight)
+    return stage(
         loss,
-        batches,
-        config,
-        directory,
-        validate=validate_module,
-        resume=resume,
-        clock=clock,
+        model.denoiser.backbone,
+        partial(with_backbone, model),
+        config.part(1 - mean_share),
+        folder,
+        steps=1,
     )
-    return with_backbone(model, freeze(backbone))
 
 
 def train_recipe(
@@ -103,27 +157,75 @@ def train_recipe(
         )
     held_back = dataset.isel(sample=slice(-validation_samples, None)).load()
 
-    def validate(model: WDNO) -> dict[str, float]:
-        error = VALIDATIONS[recipe.task](model, held_back)
-        return {"validation_error": float(error.mean())}
-
     model = train(
         recipe,
         dataset.isel(sample=slice(-validation_samples)),
         config,
         directory,
-        validate=validate,
+        held_back=held_back,
         start=start,
         resume=resume,
         clock=clock,
     )
+    mean_alone = isinstance(model.residual, LearnedMean) and recipe.mean_share == 1
+    steps = 0 if mean_alone else 1
     notes = {
         "name": name,
         "recipe": recipe.notes(),
         "training": dataclasses.asdict(config)
         | {"clock": getattr(clock, "__name__", repr(clock))},
         "data": {key: str(value) for key, value in dataset.attrs.items()},
-        **validate(model),
+        "validation_error": _error(recipe, model, held_back, steps),
     }
     save(model, Path(directory) / "model", notes=notes)
     return model
+
+
+def with_mean(model: WDNO, network: Network) -> WDNO:
+    """The model with another network of its mean."""
+    mean = dataclasses.replace(learned(model), network=network)
+    return dataclasses.replace(model, residual=mean)
+
+
+LEAST_EXPLAINED = 0.02
+"""Share of what is generated that a mean has to explain, or it has learned nothing."""
+
+
+def with_scales(model: WDNO, batches: WindowBatches, count: int = 64) -> WDNO:
+    """The model with the scales of its learned mean fitted to what that leaves open.
+
+    Args:
+        model: with a trained mean.
+        batches: windows, at best of trajectories that the mean has not seen.
+        count: of batches, on the grid of the data.
+
+    Raises:
+        ValueError: the mean leaves everything open.
+    """
+    residual = dataclasses.replace(learned(model), scale=())
+    plain = dataclasses.replace(model, residual=residual)
+
+    @jax.jit
+    def open_after(plain: WDNO, fields: Fields) -> Coefficients:
+        estimate = prepare(plain, fields).estimate
+        assert estimate is not None
+        return residuals(plain.targets.analysis(fields), estimate)
+
+    turn = len(batches.recipe.grids)
+    left = [open_after(plain, batches(step)) for step in range(0, count * turn, turn)]
+    assert isinstance(model.targets, WaveletLayout)  # others have no residuals
+    scale = model.targets.scaled_to(left).scale
+    weight = np.asarray(model.targets.energy_share)
+    explained = 1 - float(np.average(np.square(scale), weights=weight))
+    if explained < LEAST_EXPLAINED:
+        raise ValueError(
+            "A mean is worth its calls if it explains something of what is generated, "
+            f"but it explains {explained:.1%} of its energy. Train it longer, give it "
+            "a larger share of the run, or leave it out."
+        )
+    mean = dataclasses.replace(learned(model), scale=scale)
+    return dataclasses.replace(model, residual=mean)
+
+
+def _error(recipe: Recipe, model: WDNO, truth: xr.Dataset, steps: int) -> float:
+    return float(VALIDATIONS[recipe.task](model, truth, steps).mean())

@@ -18,6 +18,7 @@ from wdno.networks import (
     MultiplierConfig,
 )
 from wdno.operator import tasks
+from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.residual import Interpolation, Residual
 from wdno.wavelets.field import Field, Role
 
@@ -82,6 +83,9 @@ class Recipe:
         network: configuration of the backbone, of a class that is registered.
         preconditioning: of the backbone.
         residual: what is estimated beforehand, see `wdno.operator.residual`.
+        mean_share: share of a run that trains the mean, where a network has to learn
+            it; the rest trains the denoiser.
+        uniform_weight: share of the loss in which all subbands count alike.
         noise: noise levels of training.
         batch_size: windows per update.
         share_at_start: share of windows that begin at t = 0, where the initial state
@@ -105,9 +109,23 @@ class Recipe:
     network: Any = field(default_factory=FourierConfig)
     preconditioning: Preconditioning = EDMPreconditioning()
     residual: Residual | None = None
+    mean_share: float = 0.5
+    uniform_weight: float = 0.0
     noise: NoiseLevels = field(default_factory=NoiseLevels)
     batch_size: int = 32
     share_at_start: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Refuse shares that are none."""
+        shares = {
+            "mean_share": self.mean_share,
+            "uniform_weight": self.uniform_weight,
+            "share_at_start": self.share_at_start,
+        }
+        if wrong := {n: share for n, share in shares.items() if not 0 <= share <= 1}:
+            raise ValueError(
+                f"Shares lie between 0 and 1, but got {wrong}. Correct it."
+            )
 
     @property
     def grids(self) -> tuple[TrainingGrid, ...]:
@@ -166,7 +184,9 @@ RECIPES: dict[str, Recipe] = {
         ("f",),
         window=16,
         network=FourierConfig((8, 16), width=64, depth=4),
-        noise=NoiseLevels(share_at_max=0.5, mean=0.0, std=2.0),
+        residual=LearnedMean(FourierConfig((8, 16), width=64, depth=4)),
+        uniform_weight=0.5,
+        noise=NoiseLevels(sigma_max=10.0, share_at_max=0.1, mean=-0.3, std=1.4),
     ),
     "burgers-refinement": Recipe(
         ("u",),

@@ -15,7 +15,7 @@ from wdno.inference.simulate import simulate
 from wdno.inference.super_resolution import super_resolve
 from wdno.operator import tasks
 from wdno.operator.model import WDNO
-from wdno.training.loss import training_loss
+from wdno.training.loss import learned, mean_loss, training_loss
 from wdno.trajectory import coarsen, static_rows, to_fields
 
 
@@ -41,12 +41,13 @@ def simulation_error(model: WDNO, truth: xr.Dataset, steps: int = 1) -> xr.DataA
     return _error_of_states(model, forecast, truth)
 
 
-def refinement_error(model: WDNO, truth: xr.Dataset) -> xr.DataArray:
+def refinement_error(model: WDNO, truth: xr.Dataset, steps: int = 1) -> xr.DataArray:
     """Mean squared error per sample of doubling the resolution of exact coarse states.
 
     Args:
         model: a model of the refinement task.
         truth: reference trajectories, whose every second sample is refined.
+        steps: denoiser calls per window.
     """
     fine = super_resolve(
         model,
@@ -54,12 +55,13 @@ def refinement_error(model: WDNO, truth: xr.Dataset) -> xr.DataArray:
         truth[list(model.state)].isel(time=0, drop=True),
         truth[list(model.control)],
         factor=2,
+        steps=steps,
         key=jax.random.key(0),
     )
     return _error_of_states(model, fine, truth)
 
 
-def denoising_error(model: WDNO, truth: xr.Dataset) -> xr.DataArray:
+def denoising_error(model: WDNO, truth: xr.Dataset, steps: int = 1) -> xr.DataArray:
     """Denoising loss at noise levels spread evenly over the model's range.
 
     For models whose targets their conditions do not determine, such as planners: no
@@ -68,6 +70,7 @@ def denoising_error(model: WDNO, truth: xr.Dataset) -> xr.DataArray:
     Args:
         model: a model of any task.
         truth: reference trajectories; their first window is used.
+        steps: 0 for the loss of a learned mean instead.
     """
     given = model.given.fields
     controls = model.control or model.planned
@@ -79,11 +82,17 @@ def denoising_error(model: WDNO, truth: xr.Dataset) -> xr.DataArray:
         for name, values in static_rows(truth, list(model.static), rows).items()
     }
     fields = tasks.with_conditions(fields, given)
-    return xr.DataArray(_loss(model, fields, jax.random.key(0)))
+    loss = _denoising_loss if steps else _mean_loss
+    return xr.DataArray(loss(model, fields, jax.random.key(0)))
 
 
 @jax.jit
-def _loss(model: WDNO, fields: Fields, key: PRNGKeyArray) -> Float[Array, ""]:
+def _mean_loss(model: WDNO, fields: Fields, key: PRNGKeyArray) -> Float[Array, ""]:
+    return mean_loss(model)(learned(model).network, fields, key)
+
+
+@jax.jit
+def _denoising_loss(model: WDNO, fields: Fields, key: PRNGKeyArray) -> Float[Array, ""]:
     loss = training_loss(model, log_uniform(*model.schedule.sigma_range))
     return loss(model.denoiser.backbone, fields, key)
 

@@ -149,9 +149,19 @@ class WaveletLayout:
         Channels that are zero, up to rounding of their field's largest, keep scale 1.
         """
         plain = dataclasses.replace(self, scale=())
+        return self.scaled_to(map(plain.analysis, batches))
+
+    def scaled_to(
+        self, batches: Iterable[Float[Array, "batch *grid channel"]]
+    ) -> "WaveletLayout":
+        """The same layout, its scales the root mean squares of these coefficients.
+
+        Args:
+            batches: coefficients by the layout without scales, or what is left of them.
+        """
         total, count = np.zeros(len(self.channels)), 0
-        for fields in batches:
-            z = np.asarray(plain.analysis(fields), np.float64)
+        for coefficients in batches:
+            z = np.asarray(coefficients, np.float64)
             total += np.square(z).sum(axis=tuple(range(z.ndim - 1)))
             count += math.prod(z.shape[:-1])
         if not count:

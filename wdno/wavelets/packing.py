@@ -133,6 +133,15 @@ def check_scale(scale: tuple[float, ...], channels: tuple[str, ...]) -> None:
             f"There is one scale per channel, {len(channels)} here, but got "
             f"{len(scale)}. Was this scale fitted for another layout?"
         )
+    check_divisors(scale)
+
+
+def check_divisors(scale: tuple[float, ...]) -> None:
+    """Refuse what nothing can be divided by.
+
+    Raises:
+        ValueError: one is not positive and finite.
+    """
     if wrong := [divisor for divisor in scale if not 0 < divisor < math.inf]:
         raise ValueError(
             f"Scales are positive and finite, but there are {wrong[:4]}. Fit them to "
