@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import _smoke
 import era5
@@ -117,6 +118,19 @@ MEASURES: dict[str, Measure] = {
 """What the card of a model promises, by its name."""
 
 
+def history(run: Path) -> list[dict[str, Any]]:
+    """Lines of the logs of a run, one stage after the other."""
+    lines: list[dict[str, Any]] = []
+    for log in (run / "log.jsonl", run / "mean/log.jsonl", run / "denoiser/log.jsonl"):
+        stage = map(json.loads, log.open()) if log.exists() else ()
+        steps, seconds = (lines[-1][k] if lines else 0 for k in ("step", "seconds"))
+        lines += [
+            line | {"step": steps + line["step"], "seconds": seconds + line["seconds"]}
+            for line in stage
+        ]
+    return lines
+
+
 def main(config: Config) -> None:
     """Round, measure, write the card, draw the curve."""
     card = wdno.read_card(config.run / "model")
@@ -135,7 +149,7 @@ def main(config: Config) -> None:
         "seed": config.seed,
     }
     wdno.save(model, folder, notes=notes, dtype=jnp.float16)
-    lines = [json.loads(line) for line in (config.run / "log.jsonl").open()]
+    lines = history(config.run)
     curve = [line for line in lines if "validation_error" in line]
     stem = config.name.replace("-", "_").replace("_simulation", "")
     picture = Path(f"docs/pictures/{stem}_training.png")

@@ -40,6 +40,8 @@ class Config:
     mean_share: float | None = None
     mean_from: str = ""
     """Model of whole fields whose network the mean begins with."""
+    start: str = ""
+    """Model to go on from."""
     seed: int = 0
     resume: bool = False
 
@@ -58,7 +60,7 @@ def main(config: Config) -> None:
     if config.mean_share is not None:
         recipe = replace(recipe, mean_share=config.mean_share)
     data = join_trajectories(config.data)
-    start = None
+    start = wdno.load(config.start) if config.start else None
     if config.mean_from:
         begun = wdno.load(config.mean_from).denoiser.backbone
         fresh = build_model(recipe, data, WindowBatches(data, recipe, config.seed))

@@ -18,11 +18,11 @@ import orbax.checkpoint as ocp
 import pytest
 from flax import nnx
 
+from wdno.training.averaging import power_of_average
 from wdno.training.loop import (
     Run,
     TrainingConfig,
     fit,
-    power_of_average,
     train_step,
 )
 from wdno.training.run_log import on_sigterm, prefetch
