@@ -119,6 +119,28 @@ def test_simulate_then_evaluate(files, capsys):
     assert "fair_crps" in printed
 
 
+def test_diagnose_says_and_writes_what_a_model_does(files, tmp_path, capsys):
+    diagnose = f"diagnose {files / 'run' / 'model'} {files / 'data.nc'} --samples 3"
+    cli.main(
+        f"{diagnose} --calls 2 --members 3 --levels 4 --candidates 3 "
+        f"--out {tmp_path / 'made' / 'found'}".split()
+    )
+    printed = capsys.readouterr().out
+    for said in ("6 windows, 3 members, calls: 2", "energy_ratio", "stable transit"):
+        assert said in printed
+    out = tmp_path / "made" / "found"
+    found, notes = xr.load_dataset(out / "diagnosis.nc"), out / "diagnosis.json"
+    assert found.sizes["sigma"] == 4 and found.attrs["stable_levels"].max() == 20.0
+    assert json.loads(notes.read_text())["windows"] == 6
+    assert (out / "diagnosis.png").stat().st_size > 10_000
+    error = f"{float(found.member_error[0]):.4g}"
+    assert error in printed
+    assert "one trajectory or more, but got --samples 0" in refused(
+        capsys, f"{diagnose[:-1]}0"
+    )
+    assert "two members or more" in refused(capsys, f"{diagnose} --members 1")
+
+
 def test_simulating_a_file_equals_simulating_its_samples(files):
     model, data = files / "run" / "model", files / "data.nc"
     cli.main(f"simulate {model} {data} {files / 'one.nc'} --seed 3".split())

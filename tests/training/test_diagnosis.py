@@ -1,5 +1,6 @@
 """What a diagnosis says of models whose faults are known."""
 
+import dataclasses
 import json
 from functools import partial
 
@@ -22,6 +23,7 @@ from tiny import make_tiny
 
 import wdno
 from wdno import samplers
+from wdno.diffusion.schedules import LadderSchedule
 from wdno.operator import tasks
 from wdno.training.diagnosis import as_notes
 from wdno.trajectory import to_dataset
@@ -53,7 +55,7 @@ def test_members_of_the_posterior_are_spread_as_the_truth_is(truth):
     mean, drawn = energies(model, truth)
     # Runs begin with noise around 0, not around the mean: that leaves 0.1 / sigma_max.
     expected = (0.99**2 * mean + 0.1**2) / drawn
-    np.testing.assert_allclose(found.energy_ratio, expected, rtol=0.005)
+    np.testing.assert_allclose(found.energy_ratio, expected, rtol=0.01)
     np.testing.assert_allclose(found.rank_histogram, 1 / 9, atol=0.02)
     np.testing.assert_allclose(found.rank_histogram.sum("rank"), 1)
     # A member is off as often as the truth is: twice the error of the mean, nearly.
@@ -110,6 +112,14 @@ def test_planners_are_diagnosed(task):
     found = diagnose(make_tiny(task=task), labelled(make_fields()))
     assert list(found.field.values) == ["u", "f"]
     assert np.isfinite(found.energy_ratio).all() and found.sizes["time"] == 4
+
+
+def test_a_ladder_of_one_rung_is_diagnosed_on_that():
+    one = dataclasses.replace(make_operator(), schedule=LadderSchedule((10.0,)))
+    truth, key = labelled(make_fields()), jax.random.key(0)
+    found = wdno.diagnose(one, truth, calls=1, key=key)
+    assert found.sigma.values == [10.0] and np.isnan(found.transition_ratio).all()
+    assert wdno.stable_schedule(one, truth, key=key) == one.schedule
 
 
 def test_notes_are_json_and_stand_on_a_card(tmp_path):

@@ -3,12 +3,21 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import Oracle, Uncertain, labelled, make_fields, make_operator
+from oracles import (
+    Oracle,
+    Uncertain,
+    labelled,
+    make_fields,
+    make_operator,
+    oracle,
+)
 from oracles import make_uncertain as uncertain
 
 import wdno
+from wdno.diffusion.noise import per_row
 from wdno.diffusion.schedules import LadderSchedule
 from wdno.training.ladder import stable_rungs
 
@@ -47,6 +56,24 @@ def test_the_ladder_of_a_posterior_ends_where_its_noise_no_longer_hides_it():
     # Whoever believes its own estimates gets no further than it can be trusted.
     gullible = make_operator(lambda *of: Oracle(*of, spread=3.0))
     assert wdno.stable_schedule(gullible, truth, **how) == LadderSchedule((10.0,))
+
+
+@oracle
+class Confused(Oracle):
+    """Knows the answer from noise alone, and loses it where noise is of order one."""
+
+    def __call__(self, x, sigma, cond):
+        wrong = jnp.where((sigma > 0.1) & (sigma < 5), 1.0, 0.3)
+        right = super().__call__(x, sigma, cond)
+        return right + per_row(jnp.where(sigma < 5, wrong, 0.01), x)
+
+
+def test_a_ladder_leads_to_no_level_of_a_larger_error():
+    """Own estimates are as good as the truth there, and worse after the call."""
+    model = make_operator(Confused)
+    how = {"candidates": 4, "key": jax.random.key(0)}
+    ladder = wdno.stable_schedule(model, labelled(make_fields()), **how)
+    assert ladder == LadderSchedule((10.0,))
 
 
 def test_candidates_and_limit_are_checked():

@@ -8,7 +8,12 @@ from oracles import make_uncertain as uncertain
 
 from wdno.operator import tasks
 from wdno.training.held_out import held_windows
-from wdno.training.noise_levels import errors_of_levels, level_grid, transition_ratios
+from wdno.training.noise_levels import (
+    errors_of_levels,
+    level_grid,
+    transition_errors,
+    transition_ratios,
+)
 
 SPREAD = 0.1
 LEVELS = np.array([0.01, 0.03, 0.1, 0.3, 1.0])
@@ -50,17 +55,22 @@ def test_the_error_of_the_posterior_mean_is_known_and_rises(posterior):
 def test_the_ratio_of_two_calls_is_that_of_the_posterior(posterior):
     model, fields = posterior
     high, low = np.tril_indices(len(LEVELS), -1)
-    came = transition_ratios(model, fields, LEVELS, high, low, **HOW)
+    errors = transition_errors(model, fields, LEVELS, high, low, **HOW)
+    np.testing.assert_allclose(errors.truth, trust(LEVELS) * LEVELS**2, rtol=0.05)
+    came = transition_ratios(errors, low)
     np.testing.assert_allclose(came, ratio(LEVELS[high], LEVELS[low]), rtol=0.08)
 
 
 def test_an_exact_denoiser_is_stable_where_noise_hides_what_is_open(posterior):
     model, fields = posterior
-    levels, pair = np.array([1.0, 3.0]), ([1], [0])
-    exact = transition_ratios(model, fields, levels, *np.array(pair), **HOW)
-    assert 1 < exact < 1.05
+    levels, high, low = np.array([1.0, 3.0]), np.array([1]), np.array([0])
+    # What this one believes, the posterior does not: that noise of 1 is information.
     gullible = make_operator(lambda *of: Oracle(*of, spread=1.0))
-    biased = transition_ratios(gullible, fields, levels, *np.array(pair), **HOW)
+    exact, biased = (
+        transition_ratios(transition_errors(m, fields, levels, high, low, **HOW), low)
+        for m in (model, gullible)
+    )
+    assert 1 < exact < 1.05
     np.testing.assert_allclose(biased, 1.115, atol=0.02)
 
 

@@ -16,7 +16,12 @@ from wdno.inference.batching import batch_keys, in_batches, with_members
 from wdno.operator.generation import generate
 from wdno.operator.model import WDNO
 from wdno.training.held_out import held_windows, on_points_of
-from wdno.training.noise_levels import errors_of_levels, level_grid, transition_ratios
+from wdno.training.noise_levels import (
+    errors_of_levels,
+    level_grid,
+    transition_errors,
+    transition_ratios,
+)
 
 COEFFICIENTS = ":coefficients"
 """Key of the coefficients beside the fields that they are of; no field has a colon."""
@@ -83,7 +88,8 @@ def diagnose(
     errors = errors_of_levels(model, fields, tried, **how)
     low = np.arange(len(tried) - 1)
     how["key"] = key_ratios
-    ratios = transition_ratios(model, fields, tried, low + 1, low, **how)
+    transitions = transition_errors(model, fields, tried, low + 1, low, **how)
+    ratios = transition_ratios(transitions, low)
     errors["transition_ratio"] = "sigma", np.append(ratios, np.nan)
     drawn, true = ensemble(
         model,
@@ -150,7 +156,7 @@ def ensemble_scores(
     drawn: dict[str, xr.DataArray], true: dict[str, xr.DataArray]
 ) -> xr.Dataset:
     """Scores of `ensemble` against the truth; see `diagnose`."""
-    by_field = []
+    by_field: list[xr.Dataset] = []
     for name in (name for name in true if name != COEFFICIENTS):
         cast, truth = drawn[name], true[name]
         mean = cast.mean("member")

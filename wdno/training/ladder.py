@@ -7,7 +7,7 @@ from jaxtyping import Bool, PRNGKeyArray
 from wdno.diffusion.schedules import LadderSchedule
 from wdno.operator.model import WDNO
 from wdno.training.held_out import held_windows, on_points_of
-from wdno.training.noise_levels import Levels, level_grid, transition_ratios
+from wdno.training.noise_levels import Levels, level_grid, transition_errors
 
 LIMIT = 1.05
 """Largest ratio of a transition that counts as stable (arXiv 2604.08357)."""
@@ -24,14 +24,20 @@ def stable_schedule(
 ) -> LadderSchedule:
     """Noise levels between which a model can step without harm from its own errors.
 
-    A transition from ``high`` to ``low`` is stable if `transition_ratios` is at most
-    the limit. The ladder is built from the lowest level upwards, each rung the highest
-    from which the one below is reached by a stable transition, up to the largest level
-    of the model. Levels that no stable transition leads to from there are no rungs.
-    If none is left below the largest, the ladder has that rung alone: one call is best.
-    After Le Cleï et al. 2026, Bias-Constrained Diffusion Schedules for PDE Emulations
-    (arXiv 2604.08357), who train on the levels found; it judges by the squared error,
-    to which a sample of a broad distribution costs more than its mean.
+    A transition is stable if the error after it is at most the limit times that of one
+    call on the truth, both at the level that it leads to and at the one that it comes
+    from: ``own(σ_high, σ_low) <= limit min(E(σ_low), E(σ_high))``, see
+    `noise_levels.transition_errors`. The ladder is built from the lowest level upwards,
+    each rung the highest from which the one below is reached by a stable transition, up
+    to the largest level of the model. Levels that no stable transitions lead to from
+    there are no rungs. If none is left below the largest, the ladder has that rung
+    alone: one call is best.
+
+    The rule for the lower level is that of Le Cleï et al. 2026, Bias-Constrained
+    Diffusion Schedules for PDE Emulations (arXiv 2604.08357), who train on the levels
+    found. It implies the other one if E rises with σ, as that of an exact denoiser
+    does. Judged by the squared error, a mean is better than a sample of what is
+    uncertain: a ladder ends where noise no longer hides that.
 
     Args:
         model: a model of any task.
@@ -59,13 +65,13 @@ def stable_schedule(
         )
     model = on_points_of(model, truth)
     levels = level_grid(model, candidates)
-    high, low = np.tril_indices(candidates, -1)
+    high, low = np.tril_indices(len(levels), -1)
+    fields = held_windows(model, truth)
     how = {"batch_size": batch_size, "key": key}
-    ratios = np.full((candidates, candidates), np.inf)
-    ratios[high, low] = transition_ratios(
-        model, held_windows(model, truth), levels, high, low, **how
-    )
-    return LadderSchedule(stable_rungs(levels, ratios <= limit))
+    own, once = transition_errors(model, fields, levels, high, low, **how)
+    stable = np.zeros((len(levels),) * 2, bool)
+    stable[high, low] = own <= limit * np.minimum(once[low], once[high])
+    return LadderSchedule(stable_rungs(levels, stable))
 
 
 def stable_rungs(

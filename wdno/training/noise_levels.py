@@ -8,6 +8,7 @@ hides it.
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,8 +27,12 @@ Levels = Float[np.ndarray, " level"]
 
 
 def level_grid(model: WDNO, count: int) -> Levels:
-    """So many noise levels over the range of a model's schedule, evenly in ln σ."""
-    return np.unique(np.geomspace(*model.schedule.sigma_range, count))
+    """So many noise levels over the range of a model's schedule, evenly in ln σ.
+
+    The only one, if it is a ladder of one rung.
+    """
+    low, high = model.schedule.sigma_range
+    return np.geomspace(low, high, count if low < high else 1)
 
 
 def errors_of_levels(
@@ -62,7 +67,16 @@ def errors_of_levels(
     )
 
 
-def transition_ratios(
+class TransitionErrors(NamedTuple):
+    """Errors of a call that follows on another one, and of one that begins anew."""
+
+    own: Float[np.ndarray, " pair"]
+    """At the lower level of each transition, of the model's own estimate."""
+    truth: Float[np.ndarray, " level"]
+    """At each level, of the truth."""
+
+
+def transition_errors(
     model: WDNO,
     fields: Fields,
     levels: Levels,
@@ -71,14 +85,12 @@ def transition_ratios(
     *,
     batch_size: int,
     key: PRNGKeyArray,
-) -> Float[np.ndarray, " pair"]:
-    """By how much an own estimate in place of the truth raises the error of a call.
+) -> TransitionErrors:
+    """Errors of denoising an own estimate, and of denoising the truth.
 
-    ``mean |D(e + σ_low n'; σ_low) - x0|² / mean |D(x0 + σ_low n'; σ_low) - x0|²`` with
-    the estimate ``e = D(x0 + σ_high n; σ_high)`` and errors weighted to be those of the
-    fields (`energy_weight`). An estimate cannot hold more than there was at σ_high, so
-    that even an exact denoiser has at least ``E(σ_high)/E(σ_low)``: near 1 where noise
-    of either level hides all that is uncertain.
+    ``mean |D(e + σ_low n'; σ_low) - x0|²`` with the estimate ``e = D(x0 + σ_high n;
+    σ_high)``, and ``E(σ) = mean |D(x0 + σ n'; σ) - x0|²``, weighted to be errors of the
+    fields (`energy_weight`), in one unit.
 
     Args:
         model: on the grid of the fields.
@@ -93,9 +105,24 @@ def transition_ratios(
         _transitions, model, jnp.asarray(levels), jnp.asarray(high), jnp.asarray(low)
     )
     rows = _by_row(run, fields, batch_size, key)
-    # Roundings of a denoiser without any error are no ratio.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return _mean(rows["own"]) / _mean(rows["truth"])[low]
+    return TransitionErrors(_mean(rows["own"]), _mean(rows["truth"]))
+
+
+def transition_ratios(
+    errors: TransitionErrors, low: Int[np.ndarray, " pair"]
+) -> Float[np.ndarray, " pair"]:
+    """By how much an own estimate in place of the truth raises the error of a call.
+
+    An estimate cannot hold more than there was at the higher level, so that even an
+    exact denoiser has at least ``E(σ_high)/E(σ_low)``: near 1 where noise of either
+    level hides all that is uncertain.
+
+    Args:
+        errors: of transitions.
+        low: place of the level that each of them ends with.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):  # oracles make no error
+        return errors.own / errors.truth[low]
 
 
 def _by_row(
