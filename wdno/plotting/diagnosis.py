@@ -33,7 +33,8 @@ def diagnosis(found: xr.Dataset, *, limit: float = 1.05) -> Figure:
         >>> figure = plotting.diagnosis(wdno.diagnose(model, held_out, key=key))
         >>> plotting.save(figure, "diagnosis.png")
     """
-    figure = new_figure(15.0, 8.0)
+    # Names of subbands stand side by side in each of three columns.
+    figure = new_figure(max(15.0, 0.45 * found.sizes["channel"]), 8.0)
     (errors, ratios, ranks), (spreads, energies, times) = figure.subplots(2, 3)
     level = "noise level σ"
     _curves(errors, errors.loglog, found["denoising_error"], "sigma", found)
@@ -47,17 +48,20 @@ def diagnosis(found: xr.Dataset, *, limit: float = 1.05) -> Figure:
     finish(ranks, "rank of the truth", "share", "Rank histogram")
     _ideal(ranks, 1 / found.sizes["rank"])
     ranks.set_ylim(bottom=0)
+    ranks.xaxis.get_major_locator().set_params(integer=True)
     calls = found.attrs["calls"]
     title = f"Spread over skill, {calls} call{'s' if calls != 1 else ''}"
     finish(spreads, "", "spread over skill", title)
     _by_channel(spreads, found["spread_skill_by_channel"])
+    spreads.set_ylim(bottom=0)
     finish(energies, "", "members over truth", "Energy of subbands")
     _by_channel(energies, found["energy_ratio"])
+    energies.set_yscale("log")
     _curves(times, times.plot, found["spread_skill_by_time"], "time", found)
     finish(times, "time in the window", "spread over skill", "Spread over skill")
     _ideal(times, 1.0)
     times.set_ylim(bottom=0)
-    for axis in (errors, ratios):
+    for axis in (errors, ratios, energies):
         decimal_ticks(axis)
     errors.legend(frameon=False, labelcolor=INK, fontsize=8)
     return figure
@@ -83,14 +87,12 @@ def _curves(
 
 
 def _by_channel(axis: Axes, ratios: xr.DataArray) -> None:
-    """A dot for each subband; the smaller, the more there are."""
+    """A dot for each subband."""
     places = np.arange(ratios.sizes["channel"])
     axis.plot(places, ratios, "o", color=FORECAST, markersize=5)
     _ideal(axis, 1.0)
-    axis.set_ylim(bottom=0)
-    size = max(3, min(9, 180 // len(places)))
     axis.set_xticks(places, ratios["channel"].values, rotation=90)
-    axis.tick_params(axis="x", labelsize=size)
+    axis.tick_params(axis="x", labelsize=9 if len(places) < 20 else 7)
 
 
 def _ideal(axis: Axes, value: float) -> None:
