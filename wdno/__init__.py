@@ -25,6 +25,8 @@ from wdno.planning import adjoint, constraints, objectives
 from wdno.planning.closed_loop import control_loop
 from wdno.planning.control import best_plan, control
 from wdno.planning.planner import Planner, Polish
+from wdno.training.diagnosis import diagnose
+from wdno.training.ladder import stable_schedule
 from wdno.training.loss import training_loss
 from wdno.trajectory import open_trajectories
 from wdno.wavelets.field import Field, Role
@@ -45,6 +47,7 @@ __all__ = [
     "constraints",
     "control",
     "control_loop",
+    "diagnose",
     "generate",
     "guidance",
     "load",
@@ -60,6 +63,7 @@ __all__ = [
     "save",
     "shipped",
     "simulate",
+    "stable_schedule",
     "super_resolve",
     "tasks",
     "training_loss",

@@ -17,10 +17,12 @@ from wdno.cli import making
 from wdno.cli.fetching import amount
 from wdno.cli.making import duration
 from wdno.diffusion import samplers
+from wdno.diffusion.schedules import LadderSchedule
 from wdno.networks import FourierConfig, MultiplierConfig
 from wdno.operator import tasks
 from wdno.systems import Advection, Burgers, CompressibleNavierStokes, Smoke, Waves
 from wdno.training import recipes
+from wdno.training.diagnosis import as_notes
 from wdno.training.recipes import Recipe
 from wdno.trajectory import coarsen, save
 from wdno.wavelets.field import Field, Role
@@ -117,6 +119,40 @@ def test_simulate_then_evaluate(files, capsys):
     expected = float(((mean - truth.u.isel(time=slice(1, None))) ** 2).mean())
     assert float(scores.value.sel(metric="mse")) == pytest.approx(expected, rel=1e-4)
     assert "fair_crps" in printed
+
+
+def test_diagnose_says_and_writes_what_a_model_does(files, tmp_path, capsys):
+    diagnose = f"diagnose {files / 'run' / 'model'} {files / 'data.nc'} --samples 3"
+    cli.main(
+        f"{diagnose} --calls 2 --members 3 --levels 4 --candidates 3 "
+        f"--out {tmp_path / 'made' / 'found'}".split()
+    )
+    printed = capsys.readouterr().out
+    for said in ("6 windows, 3 members, calls: 2", "energy_ratio", "stable transit"):
+        assert said in printed
+    out = tmp_path / "made" / "found"
+    found, notes = xr.load_dataset(out / "diagnosis.nc"), out / "diagnosis.json"
+    assert found.sizes["sigma"] == 4 and found.attrs["stable_levels"].max() == 20.0
+    assert json.loads(notes.read_text())["windows"] == 6
+    assert (out / "diagnosis.png").stat().st_size > 10_000
+    error = f"{float(found.member_error[0]):.4g}"
+    assert error in printed
+    assert "one trajectory or more, but got --samples 0" in refused(
+        capsys, f"{diagnose[:-1]}0"
+    )
+    assert "two members or more" in refused(capsys, f"{diagnose} --members 1")
+
+
+def test_a_ladder_and_a_diagnosis_stand_on_the_card(files, tmp_path):
+    model = wdno.load(files / "run" / "model")
+    held_out = xr.load_dataset(files / "data.nc")
+    ladder = LadderSchedule((20.0, 0.3))
+    wdno.save(replace(model, schedule=ladder), tmp_path)
+    found = wdno.diagnose(model, held_out, levels=2, key=jax.random.key(0))
+    wdno.annotate(tmp_path, diagnosis=as_notes(found))
+    assert wdno.read_card(tmp_path)["diagnosis"] == as_notes(found)
+    assert wdno.load(tmp_path).schedule == ladder
+    cli.main(f"diagnose {tmp_path} {files / 'data.nc'} --calls 2".split())
 
 
 def test_simulating_a_file_equals_simulating_its_samples(files):

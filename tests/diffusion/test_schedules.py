@@ -5,11 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from wdno._json import from_json, to_json
 from wdno.diffusion import noise
 from wdno.diffusion.schedules import (
     CosineSchedule,
     DiscreteSchedule,
     KarrasSchedule,
+    LadderSchedule,
     Schedule,
     SigmoidSchedule,
 )
@@ -127,7 +129,14 @@ def test_karras_schedule_is_that_of_karras():
 
 
 @pytest.mark.parametrize(
-    "schedule", [KarrasSchedule(0.1, 5.0), CosineSchedule(30), SigmoidSchedule(30)]
+    "schedule",
+    [
+        KarrasSchedule(0.1, 5.0),
+        CosineSchedule(30),
+        SigmoidSchedule(30),
+        LadderSchedule((5.0, 1.0, 0.7, 0.1)),
+        LadderSchedule(tuple(np.geomspace(5.0, 0.1, 40).tolist())),
+    ],
 )
 def test_a_run_of_all_steps_goes_from_one_end_of_the_range_to_the_other(schedule):
     assert isinstance(schedule, Schedule)
@@ -143,9 +152,75 @@ def test_equal_schedules_are_one_key():
     used.step(jnp.ones(2))
     assert used == CosineSchedule(30) and hash(used) == hash(CosineSchedule(30))
     others = [CosineSchedule(40), SigmoidSchedule(30), KarrasSchedule(1.0, 2.0)]
-    assert len({used, *others}) == 4
+    assert len({used, *others, LadderSchedule((2.0, 1.0))}) == 5
 
 
 def test_a_discrete_schedule_has_a_table():
     with pytest.raises(TypeError, match="abstract"):
         DiscreteSchedule()
+
+
+# --- ladders --------------------------------------------------------------------------
+
+LADDER = LadderSchedule((10.0, 4.0, 1.0, 0.5, 0.02))
+
+
+@pytest.mark.parametrize(
+    ("steps", "levels"),
+    [
+        (1, [10.0]),
+        (2, [10.0, 0.02]),
+        (3, [10.0, 1.0, 0.02]),
+        (4, [10.0, 1.0, 0.5, 0.02]),
+        (5, [10.0, 4.0, 1.0, 0.5, 0.02]),
+    ],
+)
+def test_a_run_visits_rungs_spread_evenly_and_begins_on_the_highest(steps, levels):
+    np.testing.assert_array_equal(LADDER(steps), [*levels, 0.0])
+
+
+def test_a_run_of_more_steps_than_rungs_goes_evenly_in_the_logarithm_between_them():
+    levels = np.asarray(LADDER(9))
+    np.testing.assert_allclose(levels[:-1:2], LADDER.levels, rtol=1e-12)
+    between = np.sqrt(np.multiply(LADDER.levels[1:], LADDER.levels[:-1]))
+    np.testing.assert_allclose(levels[1:-1:2], between, rtol=1e-12)
+    assert levels[0] == 10.0 and levels[-2] == 0.02 and levels[-1] == 0
+
+
+@pytest.mark.parametrize("rungs", [2, 3, 7, 12])
+def test_no_rung_is_visited_twice(rungs):
+    ladder = LadderSchedule(tuple(np.geomspace(20.0, 0.02, rungs).tolist()))
+    for steps in range(1, 3 * rungs):
+        levels = np.asarray(ladder(steps))
+        assert levels.shape == (steps + 1,) and (np.diff(levels) < 0).all()
+        assert levels[0] == ladder.levels[0]
+        if steps <= rungs:
+            assert set(levels[:-1]) <= set(ladder.levels)
+
+
+def test_a_ladder_of_one_rung_has_one_step():
+    ladder = LadderSchedule((10.0,))
+    np.testing.assert_array_equal(ladder(1), [10.0, 0.0])
+    assert ladder.sigma_range == (10.0, 10.0)
+    with pytest.raises(ValueError, match="has one step, but 2 were asked"):
+        ladder(2)
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [(), (1.0, 2.0), (1.0, 1.0), (1.0, 0.0), (1.0, -1.0), (np.inf, 1.0), (np.nan, 1.0)],
+)
+def test_a_ladder_refuses_levels_that_no_run_can_visit(levels):
+    with pytest.raises(ValueError, match="decrease, at least one, but got"):
+        LadderSchedule(levels)
+
+
+def test_a_ladder_has_no_run_without_steps():
+    with pytest.raises(ValueError, match="from 1, but 0 were asked for"):
+        LADDER(0)
+
+
+def test_a_ladder_stands_in_files():
+    assert from_json(to_json(LADDER), Schedule) == LADDER
+    with pytest.raises(ValueError, match="decrease"):
+        from_json({"kind": "LadderSchedule", "levels": [1.0, 2.0]}, Schedule)

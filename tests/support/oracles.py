@@ -14,6 +14,7 @@ from wdno.diffusion.noise import per_row
 from wdno.diffusion.schedules import KarrasSchedule
 from wdno.operator import tasks
 from wdno.operator.residual import Interpolation, residuals
+from wdno.trajectory import to_dataset
 
 NAMES = ("u",), ("f",)
 DIMS = ("time", "x")
@@ -169,3 +170,22 @@ def wave(points, frames, modes=1):
     """sin(2 pi (x - t)) on a ring, states at t_0 … t_frames."""
     time, x = np.arange(frames + 1) / frames, np.arange(points) / points
     return np.sin(2 * np.pi * modes * (x - time[:, None]))[None]
+
+
+def labelled(fields):
+    """Fields of a system that adds up as trajectories, instants a quarter apart."""
+    frames, points = fields["u"].shape[1:]
+    coords = {"time": 0.25 * np.arange(frames + 1), "x": np.arange(points) / points}
+    return to_dataset(fields, coords, ("u",), ("f",))
+
+
+def make_uncertain(model, spread, batch, seed=2):
+    """Trajectories of one window whose coefficients are off by a spread.
+
+    Their distribution is the one of which an `Oracle` of this spread is the posterior
+    mean.
+    """
+    fields = make_fields(batch=batch, seed=seed)
+    z = model.targets.analysis(fields)
+    noise = np.random.default_rng(seed).normal(size=z.shape)
+    return labelled({**fields, **model.targets.synthesis(z + spread * noise)})

@@ -9,6 +9,7 @@ from wdno.diffusion.denoiser import Denoiser, freeze
 from wdno.diffusion.noise import per_row
 from wdno.diffusion.preconditioning import EDMPreconditioning
 from wdno.diffusion.schedules import KarrasSchedule
+from wdno.operator import tasks
 
 
 class Perceptron(nnx.Module):
@@ -27,9 +28,9 @@ class Perceptron(nnx.Module):
         return self.head(jnp.tanh(h + per_row(c_noise, h)))
 
 
-def make_tiny(seed=0, preconditioning=EDMPreconditioning()):  # noqa: B008
-    """Of the simulation task, on windows of four frames with eight points."""
-    targets, given = make_layouts()
+def make_tiny(seed=0, preconditioning=EDMPreconditioning(), task=tasks.simulation):  # noqa: B008
+    """On windows of four frames with eight points."""
+    targets, given = make_layouts(task=task)
     network = Perceptron(len(targets.channels), len(given.channels), seed=seed)
     return WDNO(
         targets,

@@ -17,6 +17,7 @@ COMMANDS = {
     "refine": using.refine,
     "control": using.control,
     "evaluate": looking.evaluate,
+    "diagnose": looking.diagnose,
     "info": looking.info,
 }
 

@@ -3,10 +3,16 @@
 import json
 from pathlib import Path
 
+import jax
+import xarray as xr
 from tyro.conf import Positional
 
-from wdno import io, metrics
+import wdno
+from wdno import io, metrics, plotting
+from wdno._files import replacing
+from wdno.diffusion.samplers import ddim
 from wdno.operator import checkpoint
+from wdno.training.diagnosis import as_notes
 from wdno.trajectory import open_trajectories, save
 
 
@@ -40,6 +46,91 @@ def evaluate(
         )
     if out is not None:
         save(scores, out)
+
+
+def diagnose(
+    model: Positional[str],
+    data: Positional[Path],
+    calls: int = 4,
+    members: int = 8,
+    samples: int = 16,
+    levels: int = 12,
+    candidates: int | None = None,
+    eta: float = 0.0,
+    out: Path | None = None,
+    seed: int = 0,
+) -> None:
+    """Say at which noise levels a model errs, and what its ensembles are worth.
+
+    Args:
+        model: shipped name or folder.
+        data: file of trajectories that the model was not trained on.
+        calls: denoiser calls of the ensemble, per window.
+        members: size of the ensemble.
+        samples: the last so many trajectories of the file are used, all their windows.
+        levels: noise levels at which the denoiser is tried.
+        candidates: also choose noise levels with stable transitions from so many, at
+            the cost of the square of it.
+        eta: noise of the sampler, 0 deterministic to 1 ancestral.
+        out: folder, also made, for the numbers as diagnosis.nc and diagnosis.json and
+            the picture diagnosis.png.
+        seed: seed of all noise.
+    """
+    if samples < 1:
+        raise ValueError(
+            f"A diagnosis takes one trajectory or more, but got --samples {samples}. "
+            "Ask for more."
+        )
+    operator = checkpoint.load(model)
+    held_out = open_trajectories(data).isel(sample=slice(-samples, None)).load()
+    found = wdno.diagnose(
+        operator,
+        held_out,
+        calls=calls,
+        members=members,
+        levels=levels,
+        sampler=ddim(eta),
+        key=jax.random.key(seed),
+    )
+    print(_table(found))
+    if candidates is not None:
+        ladder = wdno.stable_schedule(
+            operator, held_out, candidates=candidates, key=jax.random.key(seed)
+        )
+        found.attrs["stable_levels"] = list(ladder.levels)
+        rungs = ", ".join(f"{sigma:.4g}" for sigma in ladder.levels)
+        print(f"\nNoise levels with stable transitions: {rungs}")
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        save(found, out / "diagnosis.nc")
+        notes = json.dumps(as_notes(found), indent=1, allow_nan=False)
+        with replacing(out / "diagnosis.json") as temporary:
+            temporary.write_text(notes + "\n")
+        plotting.save(plotting.diagnosis(found), out / "diagnosis.png")
+        print(f"Wrote {out}: diagnosis.nc, diagnosis.json, diagnosis.png")
+
+
+def _table(found: xr.Dataset) -> str:
+    """The numbers of a diagnosis as text, a block for each thing that they go by."""
+    levels = ", ".join(f"{s:.4g}" for s in found.attrs["levels_of_ensemble"][:-1])
+    about = "{windows} windows, {members} members, calls: {calls}".format(**found.attrs)
+    by_level = found["denoising_error"].to_pandas()
+    by_level = by_level.assign(ratio=found["transition_ratio"].to_series())
+    scores = ["member_error", "mean_error", "fair_crps", "spread_skill"]
+    by_channel = found[["energy_ratio", "spread_skill_by_channel"]].to_dataframe()
+    blocks = {
+        "Error of one denoising by noise level, and ratio of two in a row": by_level,
+        f"Ensemble: {about}{levels and f' at {levels}'}": found[scores].to_dataframe(),
+        "By subband": by_channel,
+    }
+    tables = (
+        f"{title}\n{table.rename_axis(index=None, columns=None).to_string(**_FORMAT)}"
+        for title, table in blocks.items()
+    )
+    return "\n\n".join(tables)
+
+
+_FORMAT = {"float_format": "{:.4g}".format, "na_rep": ""}
 
 
 def info(what: Positional[str]) -> None:

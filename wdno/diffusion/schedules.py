@@ -8,6 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
 import jax.numpy as jnp
@@ -64,6 +65,69 @@ class KarrasSchedule:
     def __call__(self, steps: int) -> Levels:
         """Levels equidistant in sigma^(1/7), then 0."""
         return karras(steps, self.sigma_min, self.sigma_max)
+
+
+@register
+@dataclass(frozen=True)
+class LadderSchedule:
+    """Levels that were chosen one by one, such as those of `wdno.stable_schedule`.
+
+    A run begins on the highest rung. With fewer steps than rungs, n, it visits rungs
+    spread evenly from the highest to the lowest, the next one where they fall between
+    two; with more, step i of s has ``ln sigma`` interpolated linearly between rungs at
+    the place ``i (n - 1) / (s - 1)``.
+
+    Attributes:
+        levels: noise levels of the rungs, decreasing, without 0.
+
+    Raises:
+        ValueError: there is none, or they are not positive, finite and decreasing.
+
+    Example:
+        >>> LadderSchedule((10.0, 1.0, 0.1))(2)
+        Array([10. ,  0.1,  0. ], dtype=float32)
+    """
+
+    levels: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse levels that no run can visit."""
+        falling = all(high > low for high, low in pairwise(self.levels))
+        bounded = all(0 < level < math.inf for level in self.levels)
+        if not (self.levels and falling and bounded):
+            raise ValueError(
+                "The rungs of a ladder are positive, finite noise levels that "
+                f"decrease, at least one, but got {self.levels}. Sort them, and leave "
+                "out 0, which ends every run."
+            )
+
+    @property
+    def sigma_range(self) -> tuple[float, float]:
+        """Smallest and largest noise level."""
+        return self.levels[-1], self.levels[0]
+
+    def __call__(self, steps: int) -> Levels:
+        """So many levels from the highest rung to the lowest, then 0.
+
+        Raises:
+            ValueError: there is no step, or several on a ladder of one rung.
+        """
+        rungs = len(self.levels)
+        if steps < 1 or (rungs == 1 and steps > 1):
+            most = "one step" if rungs == 1 else "any number of steps from 1"
+            raise ValueError(
+                f"A run on the ladder {self.levels} has {most}, but {steps} were asked "
+                "for. Ask for as many as it has, or give the model another schedule."
+            )
+        if steps == 1:
+            return jnp.asarray([self.levels[0], 0.0])
+        if steps <= rungs:
+            picked = -(-np.arange(steps) * (rungs - 1) // (steps - 1))
+            return jnp.asarray(np.append(np.take(self.levels, picked), 0.0))
+        place = np.linspace(0, rungs - 1, steps)
+        between = np.exp(np.interp(place, np.arange(rungs), np.log(self.levels)))
+        between[[0, -1]] = self.levels[0], self.levels[-1]  # exact in spite of the logs
+        return jnp.asarray(np.append(between, 0.0))
 
 
 @dataclass(frozen=True)

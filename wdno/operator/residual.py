@@ -34,7 +34,7 @@ from wdno.operator.interpolation import (
 from wdno.operator.tasks import keys_of
 from wdno.wavelets.field import Field, Role
 from wdno.wavelets.layout import WaveletLayout
-from wdno.wavelets.protocols import Conditions
+from wdno.wavelets.protocols import Conditions, Layout
 
 Coefficients = Float[Array, "batch *grid channel"]
 
@@ -102,20 +102,29 @@ def nothing_known(condition: Coefficients, targets: WaveletLayout) -> Estimate:
 
 
 def energy_share(
-    layout: WaveletLayout, estimate: Estimate | None
+    layout: Layout, estimate: Estimate | None
 ) -> Float[Array, "*where channel"]:
     """What an error of each coefficient counts in physical space, 1 on average.
 
-    That of `WaveletLayout.energy_share`, times the square of the scale where
-    coefficients are those of a residual.
+    `energy_weight`, so that losses of all models have one size.
+    """
+    weight = energy_weight(layout, estimate)
+    return weight if estimate is None else weight / weight.mean()
+
+
+def energy_weight(
+    layout: Layout, estimate: Estimate | None
+) -> Float[Array, "*where channel"]:
+    """What an error of each coefficient counts in physical space, in one unit for all.
+
+    That of `Layout.energy_share`, times the square of the scale where coefficients are
+    those of a residual.
     """
     share = jnp.asarray(layout.energy_share)
     if estimate is None:
         return share
     square = jnp.square(estimate.scale)
-    over_grid = jnp.expand_dims(share.astype(square.dtype), range(square.ndim - 1))
-    weight = square * over_grid
-    return weight / weight.mean()
+    return square * jnp.expand_dims(share.astype(square.dtype), range(square.ndim - 1))
 
 
 @register

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -15,8 +13,9 @@ from wdno.inference.simulate import simulate
 from wdno.inference.super_resolution import super_resolve
 from wdno.operator import tasks
 from wdno.operator.model import WDNO
+from wdno.training.held_out import held_windows
 from wdno.training.loss import learned, mean_loss, training_loss
-from wdno.trajectory import coarsen, static_rows, to_fields
+from wdno.trajectory import coarsen
 
 
 def simulation_error(model: WDNO, truth: xr.Dataset, steps: int = 1) -> xr.DataArray:
@@ -72,16 +71,7 @@ def denoising_error(model: WDNO, truth: xr.Dataset, steps: int = 1) -> xr.DataAr
         truth: reference trajectories; their first window is used.
         steps: 0 for the loss of a learned mean instead.
     """
-    given = model.given.fields
-    controls = model.control or model.planned
-    first = truth.isel(time=slice(model.window + 1))
-    fields = to_fields(first, model.initial, controls, model.auxiliary)
-    rows = np.arange(truth.sizes["sample"])
-    fields |= {
-        name: jnp.asarray(values)
-        for name, values in static_rows(truth, list(model.static), rows).items()
-    }
-    fields = tasks.with_conditions(fields, given)
+    fields = held_windows(model, truth.isel(time=slice(model.window + 1)))
     loss = _denoising_loss if steps else _mean_loss
     return xr.DataArray(loss(model, fields, jax.random.key(0)))
 

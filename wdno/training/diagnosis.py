@@ -1,0 +1,244 @@
+"""What is wrong with a model, in numbers: its noise levels and its ensembles."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from wdno import metrics
+from wdno._typing import Fields
+from wdno.diffusion.keys import RowKeys
+from wdno.diffusion.samplers import Sampler, ddim
+from wdno.inference.batching import batch_keys, in_batches, with_members
+from wdno.operator.generation import generate
+from wdno.operator.model import WDNO
+from wdno.training.held_out import held_windows, on_points_of
+from wdno.training.noise_levels import (
+    errors_of_levels,
+    level_grid,
+    transition_errors,
+    transition_ratios,
+)
+
+COEFFICIENTS = ":coefficients"
+"""Key of the coefficients beside the fields that they are of; no field has a colon."""
+
+
+def diagnose(
+    model: WDNO,
+    truth: xr.Dataset,
+    *,
+    calls: int = 4,
+    members: int = 8,
+    levels: int = 12,
+    sampler: Sampler | None = None,
+    batch_size: int = 64,
+    key: PRNGKeyArray,
+) -> xr.Dataset:
+    """Errors of single calls at each noise level, and what ensembles are worth.
+
+    Every window is taken by itself, from the true state before it: what a record
+    gathers over windows is not in these numbers. Channels are the subbands of each
+    field, ``u:aa`` and so on.
+
+    Args:
+        model: a model of any task; of planners only the first two numbers say much,
+            since no single plan is right.
+        truth: trajectories on (sample, time, *space) that it was not trained on; every
+            window of theirs is used.
+        calls: denoiser calls of the ensemble, per window.
+        members: size of the ensemble.
+        levels: noise levels at which the denoiser is tried.
+        sampler: of the ensemble; deterministic DDIM by default.
+        batch_size: windows computed at once; bounds the memory and changes nothing
+            else.
+        key: randomness of all noise.
+
+    Returns:
+        A dataset with, by noise level, `noise_levels.errors_of_levels` and
+        ``transition_ratio``, that of the transition to each level from the next higher
+        one (`noise_levels.transition_ratios`). Of the ensemble: ``member_error`` and
+        ``mean_error``, the mean squared error of a member and of the mean of all;
+        ``fair_crps``; ``spread_skill``, also as ``spread_skill_by_channel`` and
+        ``spread_skill_by_time``; ``rank_histogram``; and ``energy_ratio``, the mean
+        square of the members' coefficients over that of the truth's, by channel.
+
+    Raises:
+        ValueError: there are fewer than two members or levels, or the data are not for
+            this model.
+
+    Example:
+        >>> found = wdno.diagnose(model, held_out, key=jax.random.key(0))
+        >>> found.energy_ratio.to_series()
+    """
+    if members < 2 or levels < 2:
+        raise ValueError(
+            "A diagnosis takes two members or more, and as many noise levels, but got "
+            f"members={members} and levels={levels}. Ask for more."
+        )
+    model = on_points_of(model, truth)
+    sigmas = model.levels(calls)
+    fields = held_windows(model, truth)
+    key_errors, key_ratios, key_members = jax.random.split(key, 3)
+    tried = level_grid(model, levels)
+    how = {"batch_size": batch_size, "key": key_errors}
+    errors = errors_of_levels(model, fields, tried, **how)
+    low = np.arange(len(tried) - 1)
+    how["key"] = key_ratios
+    transitions = transition_errors(model, fields, tried, low + 1, low, **how)
+    ratios = transition_ratios(transitions, low)
+    errors["transition_ratio"] = "sigma", np.append(ratios, np.nan)
+    drawn, true = ensemble(
+        model,
+        fields,
+        sigmas,
+        members,
+        sampler or ddim(),
+        batch_size=batch_size,
+        key=key_members,
+    )
+    scores = ensemble_scores(drawn, true)
+    units = [str(truth[n].attrs.get("units", "1")) for n in scores["field"].values]
+    return xr.Dataset(
+        {**errors.data_vars, **scores.data_vars},
+        coords={"units": ("field", units)},
+        attrs={
+            "calls": calls,
+            "members": members,
+            "windows": len(true[COEFFICIENTS]),
+            "levels_of_ensemble": [float(sigma) for sigma in sigmas],
+        },
+    )
+
+
+def ensemble(
+    model: WDNO,
+    fields: Fields,
+    sigmas: Float[Array, " level"],
+    members: int,
+    sampler: Sampler,
+    *,
+    batch_size: int,
+    key: PRNGKeyArray,
+) -> tuple[dict[str, xr.DataArray], dict[str, xr.DataArray]]:
+    """Members of each window and the truth, as fields and as their coefficients.
+
+    Args:
+        model: on the grid of the fields.
+        fields: windows as `held_windows` gives them.
+        sigmas: noise levels of the run, ending in 0.
+        members: size of the ensemble.
+        sampler: rule of one step in noise level.
+        batch_size: windows of members computed at once.
+        key: one key; a member's draws depend on the numbers of window and member.
+
+    Returns:
+        Fields on (sample, member, *axes) and (sample, *axes), a sample a window; under
+        `COEFFICIENTS` those of the layout, with the axis "channel".
+    """
+    given = {quantity.name: fields[quantity.name] for quantity in model.given.fields}
+    rows = len(next(iter(fields.values())))
+    known, batch = with_members(given, {"sample": rows}, members)
+    run = partial(_drawn, model, sigmas, sampler=sampler)
+    drawn = in_batches(run, known, batch_size, batch_keys(key, batch))
+    true = {q.name: np.asarray(fields[q.name]) for q in model.targets.fields}
+    true[COEFFICIENTS] = np.asarray(model.targets.analysis(fields))
+    return (
+        _labelled(model, drawn, batch),
+        _labelled(model, true, {"sample": rows}),
+    )
+
+
+def ensemble_scores(
+    drawn: dict[str, xr.DataArray], true: dict[str, xr.DataArray]
+) -> xr.Dataset:
+    """Scores of `ensemble` against the truth; see `diagnose`."""
+    by_field: list[xr.Dataset] = []
+    for name in (name for name in true if name != COEFFICIENTS):
+        cast, truth = drawn[name], true[name]
+        mean = cast.mean("member")
+        scores = {
+            "member_error": metrics.mse(cast, truth).mean(),
+            "mean_error": metrics.mse(mean, truth).mean(),
+            "fair_crps": metrics.fair_crps(cast, truth).mean(),
+            "spread_skill": metrics.spread_skill(cast, truth),
+            "spread_skill_by_time": _spread_skill_along("time", cast, truth),
+            "rank_histogram": metrics.rank_histogram(cast, truth).mean("sample"),
+        }
+        by_field.append(xr.Dataset(scores).expand_dims(field=[name]))
+    scores = xr.concat(by_field, "field")
+    coefficients = [part[COEFFICIENTS].astype(float) for part in (drawn, true)]
+    energies = [
+        np.square(z).mean([dim for dim in z.dims if dim != "channel"])
+        for z in coefficients
+    ]
+    return scores.assign(
+        spread_skill_by_channel=_spread_skill_along("channel", *coefficients),
+        energy_ratio=energies[0] / energies[1],
+    )
+
+
+def as_notes(diagnosis: xr.Dataset) -> dict[str, Any]:
+    """A diagnosis as notes of a model card: numbers with four digits, None for NaN.
+
+    Example:
+        >>> wdno.annotate(folder, diagnosis=as_notes(wdno.diagnose(model, held_out)))
+    """
+    notes = dict(diagnosis.attrs)
+    for name, values in diagnosis.variables.items():
+        notes[str(name)] = jax.tree.map(_rounded, values.values.tolist())
+    return notes
+
+
+@partial(jax.jit, static_argnames="sampler")
+def _drawn(
+    model: WDNO,
+    sigmas: Float[Array, " level"],
+    known: Fields,
+    keys: RowKeys,
+    *,
+    sampler: Sampler,
+) -> Fields:
+    fields = generate(model, known, sampler, sigmas, keys)
+    return {**fields, COEFFICIENTS: model.targets.analysis(fields)}
+
+
+def _labelled(
+    model: WDNO, arrays: dict[str, np.ndarray], batch: dict[str, int]
+) -> dict[str, xr.DataArray]:
+    """Arrays by their axes; time counts from the beginning of the window."""
+    frames = np.arange(1, model.window + 1)
+    time = {"time": float(model.domain.spacing[0]) * frames}
+    dims = {quantity.name: quantity.dims for quantity in model.targets.fields}
+    dims[COEFFICIENTS] = (*model.targets.dims, "channel")
+    labelled = {}
+    for name, own in dims.items():
+        values = arrays[name]
+        values = values.reshape(*batch.values(), *values.shape[1:])
+        labelled[name] = xr.DataArray(values, dims=(*batch, *own))
+        if name != COEFFICIENTS and "time" in own:
+            labelled[name] = labelled[name].assign_coords(time)
+    channels = {"channel": list(model.targets.channels)}
+    labelled[COEFFICIENTS] = labelled[COEFFICIENTS].assign_coords(channels)
+    return labelled
+
+
+def _spread_skill_along(
+    dim: str, drawn: xr.DataArray, truth: xr.DataArray
+) -> xr.DataArray:
+    """`metrics.spread_skill` at each place of an axis."""
+    ratios = [
+        metrics.spread_skill(drawn.isel({dim: [place]}), truth.isel({dim: [place]}))
+        for place in range(truth.sizes[dim])
+    ]
+    return xr.concat(ratios, truth[dim].variable).assign_coords({dim: truth[dim]})
+
+
+def _rounded(value: Any) -> Any:
+    """Four digits; None for what JSON has no word for."""
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.4g}") if np.isfinite(value) else None
