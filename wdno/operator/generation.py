@@ -69,6 +69,12 @@ def finish(model: WDNO, context: Context, z: Coefficients) -> Fields:
     return model.targets.synthesis(z if estimate is None else restored(z, estimate))
 
 
+def left_open(model: WDNO, context: Context, fields: Fields) -> Coefficients:
+    """What is to be generated for the targets to be these fields; undoes `finish`."""
+    z = model.targets.analysis(fields)
+    return z if context.estimate is None else residuals(z, context.estimate)
+
+
 def generate(
     model: WDNO,
     known: Fields,

@@ -8,10 +8,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from wdno._typing import Fields, Loss
 from wdno.diffusion.denoiser import Backbone, denoising_loss
 from wdno.diffusion.noise import NoiseDistribution
-from wdno.operator.generation import prepare
+from wdno.operator.generation import left_open, prepare
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.model import WDNO, with_backbone
-from wdno.operator.residual import energy_share, residuals
+from wdno.operator.residual import energy_share
 
 
 def training_loss(
@@ -39,9 +39,7 @@ def training_loss(
     def loss(backbone: Backbone, batch: Fields, key: PRNGKeyArray) -> Float[Array, ""]:
         trained = _on_grid(with_backbone(model, backbone), batch)
         context = prepare(trained, batch)
-        x0 = trained.targets.analysis(batch)
-        if context.estimate is not None:
-            x0 = residuals(x0, context.estimate)
+        x0 = left_open(trained, context, batch)
         weight = energy_share(trained.targets, context.estimate)
         weight = uniform_weight + (1 - uniform_weight) * weight
         condition = context.condition
@@ -71,10 +69,9 @@ def mean_loss(model: WDNO) -> Loss[Backbone]:
     def loss(network: Backbone, batch: Fields, key: PRNGKeyArray) -> Float[Array, ""]:
         mean = dataclasses.replace(residual, network=network, scale=())
         trained = _on_grid(dataclasses.replace(model, residual=mean), batch)
-        estimate = prepare(trained, batch).estimate
-        assert estimate is not None
-        error = residuals(trained.targets.analysis(batch), estimate)
-        weight = energy_share(trained.targets, estimate)
+        context = prepare(trained, batch)
+        error = left_open(trained, context, batch)
+        weight = energy_share(trained.targets, context.estimate)
         return jnp.mean(jnp.square(error) * weight)
 
     return loss

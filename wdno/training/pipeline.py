@@ -9,14 +9,15 @@ from pathlib import Path
 import jax
 import numpy as np
 import xarray as xr
+from flax import nnx
 
 from wdno._typing import Fields, Loss
 from wdno.diffusion.denoiser import Network, freeze
 from wdno.operator.checkpoint import save
-from wdno.operator.generation import prepare
+from wdno.operator.generation import left_open, prepare
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.model import WDNO, with_backbone
-from wdno.operator.residual import Coefficients, residuals
+from wdno.operator.residual import Coefficients
 from wdno.training.batches import WindowBatches
 from wdno.training.build import build_model
 from wdno.training.loop import TrainingConfig, fit
@@ -58,63 +59,70 @@ def train(
         ValueError: the mean has learned nothing in its share of the run.
     """
     batches = WindowBatches(dataset, recipe, config.seed)
-    unseen = batches
-    if held_back is not None:
-        unseen = WindowBatches(held_back, recipe, config.seed + 1)
     model = start or build_model(recipe, dataset, batches)
-
-    def validated(model: WDNO, steps: int) -> dict[str, float]:
-        if held_back is None:
-            return {}
-        return {"validation_error": _error(recipe, model, held_back, steps)}
-
-    def stage(
-        loss: Loss,
-        network: Network,
-        placed: Callable[[Network], WDNO],
-        part: TrainingConfig,
-        folder: Path,
-        steps: int,
-    ) -> WDNO:
-        """The model with that network trained."""
-        module = fit(
-            network.thaw(),
-            loss,
-            batches,
-            part,
-            folder,
-            validate=lambda module: validated(placed(freeze(module)), steps),
-            resume=resume,
-            clock=clock,
-        )
-        return placed(freeze(module))
-
-    folder = Path(directory)
-    mean_share = 0.0
+    stage = partial(_trained, recipe, batches, held_back, resume=resume, clock=clock)
+    folder, mean_share = Path(directory), 0.0
     if isinstance(model.residual, LearnedMean):
         mean_share = recipe.mean_share
         if mean_share > 0:
             model = stage(
-                mean_loss(model),
                 model.residual.network,
+                mean_loss(model),
                 partial(with_mean, model),
                 config.part(mean_share),
                 folder / "mean",
                 steps=0,
             )
+            unseen = batches
+            if held_back is not None:
+                unseen = WindowBatches(held_back, recipe, config.seed + 1)
             model = with_scales(model, unseen)
         folder = folder / "denoiser"
     if mean_share == 1:
         return model
-    loss = training_loss(model, recipe.noise.distribution(), recipe.uniform_weight)
     return stage(
-        loss,
         model.denoiser.backbone,
+        training_loss(model, recipe.noise.distribution(), recipe.uniform_weight),
         partial(with_backbone, model),
         config.part(1 - mean_share),
         folder,
         steps=1,
     )
+
+
+def _trained(
+    recipe: Recipe,
+    batches: WindowBatches,
+    held_back: xr.Dataset | None,
+    network: Network,
+    loss: Loss,
+    placed: Callable[[Network], WDNO],
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    steps: int,
+    resume: bool,
+    clock: Callable[[], float],
+) -> WDNO:
+    """The model with one network trained; `steps` are those of its validation."""
+
+    def validate(module: nnx.Module) -> dict[str, float]:
+        if held_back is None:
+            return {}
+        trained = placed(freeze(module))
+        return {"validation_error": _error(recipe, trained, held_back, steps)}
+
+    module = fit(
+        network.thaw(),
+        loss,
+        batches,
+        config,
+        folder,
+        validate=validate,
+        resume=resume,
+        clock=clock,
+    )
+    return placed(freeze(module))
 
 
 def train_recipe(
@@ -200,21 +208,24 @@ def with_scales(model: WDNO, batches: WindowBatches, count: int = 64) -> WDNO:
         count: of batches, on the grid of the data.
 
     Raises:
-        ValueError: the mean leaves everything open.
+        ValueError: the mean leaves everything open, or the layout is of another kind.
     """
     residual = dataclasses.replace(learned(model), scale=())
     plain = dataclasses.replace(model, residual=residual)
 
+    if not isinstance(model.targets, WaveletLayout):
+        raise ValueError(
+            "Scales are fitted to wavelet coefficients, but the targets of this model "
+            f"have the layout {model.targets}. Train it without a mean."
+        )
+
     @jax.jit
-    def open_after(plain: WDNO, fields: Fields) -> Coefficients:
-        estimate = prepare(plain, fields).estimate
-        assert estimate is not None
-        return residuals(plain.targets.analysis(fields), estimate)
+    def left(plain: WDNO, fields: Fields) -> Coefficients:
+        return left_open(plain, prepare(plain, fields), fields)
 
     turn = len(batches.recipe.grids)
-    left = [open_after(plain, batches(step)) for step in range(0, count * turn, turn)]
-    assert isinstance(model.targets, WaveletLayout)  # others have no residuals
-    scale = model.targets.scaled_to(left).scale
+    steps = range(0, count * turn, turn)
+    scale = model.targets.scaled_to(left(plain, batches(n)) for n in steps).scale
     weight = np.asarray(model.targets.energy_share)
     explained = 1 - float(np.average(np.square(scale), weights=weight))
     if explained < LEAST_EXPLAINED:
