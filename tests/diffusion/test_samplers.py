@@ -123,7 +123,7 @@ def test_two_step_rule_is_exact_where_the_estimate_is_linear_in_log_sigma():
 # ----------------------------------------------------------------- ancestral steps
 
 
-def moments(eta, sigmas):
+def moments(eta, sigmas, inflation=1.0):
     """Mean and variance of `ddim(eta)` samples by their exact affine recursion."""
     mean, variance = 0.0, sigmas[0] ** 2
     for sigma, after in zip(sigmas[:-1], sigmas[1:], strict=True):
@@ -132,15 +132,18 @@ def moments(eta, sigmas):
         shrink = STD**2 / (STD**2 + sigma**2)
         factor = keep + (1 - keep) * shrink
         mean = factor * mean + (1 - keep) * (1 - shrink) * MEAN
-        variance = factor**2 * variance + up**2
+        variance = factor**2 * variance + (inflation * up) ** 2
     return mean, variance
 
 
-@pytest.mark.parametrize("eta", [0.0, 0.4, 1.0, 3.0])
-def test_mean_and_variance_of_samples(eta):
+@pytest.mark.parametrize(
+    ("eta", "inflation"), [(0.0, 1.0), (0.4, 1.0), (1.0, 1.0), (3.0, 1.0), (1.0, 1.3)]
+)
+def test_mean_and_variance_of_samples(eta, inflation):
     sigmas, size = karras(25, 0.05, 20.0), 200_000
-    x = draw(ddim(eta), gaussian, (1000, size // 1000), sigmas, jax.random.key(3))
-    mean, variance = moments(eta, np.asarray(sigmas))
+    sampler, shape = ddim(eta, inflation), (1000, size // 1000)
+    x = draw(sampler, gaussian, shape, sigmas, jax.random.key(3))
+    mean, variance = moments(eta, np.asarray(sigmas), inflation)
     assert abs(x.mean() - mean) < 5 * np.sqrt(variance / size)
     assert abs(x.var() / variance - 1) < 5 * np.sqrt(2 / size)
 
@@ -357,6 +360,12 @@ def test_float32_is_accurate_where_the_variance_preserving_form_cancels():
 def test_bad_eta(eta):
     with pytest.raises(ValueError, match="`eta` must be finite and not negative"):
         ddim(eta)
+
+
+@pytest.mark.parametrize("inflation", [0.0, -1.0, float("nan"), float("inf")])
+def test_noise_is_not_inflated_by_nothing(inflation):
+    with pytest.raises(ValueError, match="`inflation` must be positive and finite"):
+        ddim(1.0, inflation)
 
 
 @pytest.mark.parametrize(
