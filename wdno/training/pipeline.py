@@ -6,24 +6,20 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import jax
-import numpy as np
 import xarray as xr
 
-from wdno._typing import Fields, Loss
+from wdno._typing import Loss
 from wdno.diffusion.denoiser import Network, freeze
 from wdno.operator.checkpoint import save
-from wdno.operator.generation import prepare
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.model import WDNO, with_backbone
-from wdno.operator.residual import Coefficients, residuals
 from wdno.training.batches import WindowBatches
 from wdno.training.build import build_model
+from wdno.training.closed_form import FITTED, with_closed_forms, with_scales
 from wdno.training.loop import TrainingConfig, fit
 from wdno.training.loss import learned, mean_loss, training_loss
 from wdno.training.recipes import RECIPES, Recipe
 from wdno.training.validation import VALIDATIONS
-from wdno.wavelets.layout import WaveletLayout
 
 
 def train(
@@ -39,9 +35,10 @@ def train(
 ) -> WDNO:
     """Train the model of a recipe on labelled trajectories; see `fit`.
 
-    Where a network has to learn the mean, that is trained first, for a share of the
-    run; then its scales are fitted, and the denoiser is trained for the rest. Each
-    stage has a folder of its own, ``mean`` and ``denoiser``.
+    Parts of a mean that have a closed form are fitted first. Where a network has to
+    learn the mean, that is trained next, for a share of the run; then its scales are
+    fitted, and the denoiser is trained for the rest. Each stage has a folder of its
+    own, ``mean`` and ``denoiser``.
 
     Args:
         recipe: model and noise levels.
@@ -55,13 +52,16 @@ def train(
         clock: what a budget counts.
 
     Raises:
-        ValueError: the mean has learned nothing in its share of the run.
+        ValueError: the mean explains nothing, after its share of the run or the fit.
     """
     batches = WindowBatches(dataset, recipe, config.seed)
     unseen = batches
     if held_back is not None:
         unseen = WindowBatches(held_back, recipe, config.seed + 1)
-    model = start or build_model(recipe, dataset, batches)
+    model = start
+    if model is None:
+        model = build_model(recipe, dataset, batches)
+        model = with_closed_forms(model, batches, unseen)
 
     def validated(model: WDNO, steps: int) -> dict[str, float]:
         if held_back is None:
@@ -104,7 +104,7 @@ def train(
             )
             model = with_scales(model, unseen)
         folder = folder / "denoiser"
-    if mean_share == 1:
+    if _mean_alone(recipe, model):
         return model
     loss = training_loss(model, recipe.noise.distribution(), recipe.uniform_weight)
     return stage(
@@ -167,8 +167,7 @@ def train_recipe(
         resume=resume,
         clock=clock,
     )
-    mean_alone = isinstance(model.residual, LearnedMean) and recipe.mean_share == 1
-    steps = 0 if mean_alone else 1
+    steps = 0 if _mean_alone(recipe, model) else 1
     notes = {
         "name": name,
         "recipe": recipe.notes(),
@@ -187,44 +186,9 @@ def with_mean(model: WDNO, network: Network) -> WDNO:
     return dataclasses.replace(model, residual=mean)
 
 
-LEAST_EXPLAINED = 0.02
-"""Share of what is generated that a mean has to explain, or it has learned nothing."""
-
-
-def with_scales(model: WDNO, batches: WindowBatches, count: int = 64) -> WDNO:
-    """The model with the scales of its learned mean fitted to what that leaves open.
-
-    Args:
-        model: with a trained mean.
-        batches: windows, at best of trajectories that the mean has not seen.
-        count: of batches, on the grid of the data.
-
-    Raises:
-        ValueError: the mean leaves everything open.
-    """
-    residual = dataclasses.replace(learned(model), scale=())
-    plain = dataclasses.replace(model, residual=residual)
-
-    @jax.jit
-    def open_after(plain: WDNO, fields: Fields) -> Coefficients:
-        estimate = prepare(plain, fields).estimate
-        assert estimate is not None
-        return residuals(plain.targets.analysis(fields), estimate)
-
-    turn = len(batches.recipe.grids)
-    left = [open_after(plain, batches(step)) for step in range(0, count * turn, turn)]
-    assert isinstance(model.targets, WaveletLayout)  # others have no residuals
-    scale = model.targets.scaled_to(left).scale
-    weight = np.asarray(model.targets.energy_share)
-    explained = 1 - float(np.average(np.square(scale), weights=weight))
-    if explained < LEAST_EXPLAINED:
-        raise ValueError(
-            "A mean is worth its calls if it explains something of what is generated, "
-            f"but it explains {explained:.1%} of its energy. Train it longer, give it "
-            "a larger share of the run, or leave it out."
-        )
-    mean = dataclasses.replace(learned(model), scale=scale)
-    return dataclasses.replace(model, residual=mean)
+def _mean_alone(recipe: Recipe, model: WDNO) -> bool:
+    """Whether the whole run is that of the mean."""
+    return isinstance(model.residual, (*FITTED, LearnedMean)) and recipe.mean_share == 1
 
 
 def _error(recipe: Recipe, model: WDNO, truth: xr.Dataset, steps: int) -> float:
