@@ -29,7 +29,7 @@ def test_whole_spacings_are_an_exact_shift(space):
 def test_linear_functions_are_carried_exactly():
     y, x = np.meshgrid(np.arange(6.0), np.arange(8.0), indexing="ij")
     plane = jnp.asarray(2 * y - 3 * x)[None, ..., None]
-    displacement = jnp.asarray([0.3, -0.7]) * jnp.ones((1, 6, 8, 2))
+    displacement = jnp.broadcast_to(jnp.asarray([0.3, -0.7]), (1, 6, 8, 2))
     found = carried(plane, displacement)[0, 1:-1, 1:-1, 0]
     expected = plane[0, 1:-1, 1:-1, 0] - 2 * 0.3 - 3 * 0.7
     np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -80,23 +80,23 @@ class LinearMean:
     copied: tuple[str, ...] = field(default=(), metadata={"static": True})
     base: Residual | None = None
     scale: tuple[float, ...] = field(default=(), metadata={"static": True})
-    maps: object = None
+    maps: Any = None
 
     def __post_init__(self) -> None:
         """Refuse what maps nothing."""
         check_divisors(self.scale)
         if not (self.targets and self.inputs) or not 0 <= self.rank <= LARGEST_COUNT:
             raise ValueError(
-                "A linear mean maps one given field or more to one target or more, with "
-                f"a rank from 0 to {LARGEST_COUNT}, but got {self.inputs} to "
+                "A linear mean maps one given field or more to one target or more, "
+                f"with a rank from 0 to {LARGEST_COUNT}, but got {self.inputs} to "
                 f"{self.targets} and rank {self.rank}. Correct them."
             )
         if self.copied and (
             len(self.copied) != len(self.targets) or set(self.copied) - {*self.inputs}
         ):
             raise ValueError(
-                "Targets begin with one of the inputs each, or none does, but there are "
-                f"the targets {self.targets}, the inputs {self.inputs} and copied "
+                "Targets begin with one of the inputs each, or none does, but there "
+                f"are the targets {self.targets}, the inputs {self.inputs} and copied "
                 f"{self.copied}. Name one a target."
             )
 
@@ -126,7 +126,7 @@ class LinearMean:
         Raises:
             ValueError: the grid is another one than that of the maps.
         """
-        maps: Any = self.maps
+        maps = self.maps
         x = jnp.stack([inputs[name] for name in self.inputs], axis=-1)
         batch, frames, *space = x.shape[:-1]
         if tuple(space) != maps.offset.shape[:-1]:

@@ -6,8 +6,8 @@ the diffusion is of order one in every subband, however much of it the condition
 decides: noise of level σ then hides the same share of each. What the residual depends
 on first, the network is given beside the condition.
 
-Kinds: the interpolated coarse states of a refiner (`Interpolation`), a linear map of what
-is given (`wdno.operator.linear_mean`), what estimated velocities carry
+Kinds: the interpolated coarse states of a refiner (`Interpolation`), a linear map of
+what is given (`wdno.operator.linear_mean`), what estimated velocities carry
 (`wdno.operator.transport`), and a network that was trained to give the mean
 (`wdno.operator.learned_mean`). All but the first may begin with another one.
 """

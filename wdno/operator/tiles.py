@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Shaped
 
 from wdno._json import register
 from wdno._ranges import check_counts
@@ -15,7 +15,7 @@ from wdno._ranges import check_counts
 @register
 @dataclass(frozen=True)
 class Tiles:
-    """Equal boxes that fill space, numbered row by row, and those that something acts in.
+    """Equal boxes that fill space, numbered row by row; in some of them something acts.
 
     Attributes:
         shape: points of a tile along each axis of space.
@@ -94,8 +94,8 @@ class Tiles:
         return tuple(found)
 
     def split(
-        self, x: Float[Array, "row *space value"], numbers: tuple[int, ...]
-    ) -> Float[Array, "row tile within"]:
+        self, x: Shaped[Array, "row *space value"], numbers: tuple[int, ...]
+    ) -> Shaped[Array, "row tile within"]:
         """Values within some of the tiles, points before fields."""
         counts, axes = self.counts(x.shape[1:-1]), len(self.shape)
         sides = itertools.chain.from_iterable(zip(counts, self.shape, strict=True))
@@ -107,15 +107,17 @@ class Tiles:
 
     def joined(
         self,
-        parts: Float[Array, "row tile within"],
+        parts: Shaped[Array, "row tile within"],
         numbers: tuple[int, ...],
         space: tuple[int, ...],
-    ) -> Float[Array, "row *space value"]:
+    ) -> Shaped[Array, "row *space value"]:
         """Undo `split`; other tiles are zero."""
         counts, axes = self.counts(space), len(self.shape)
         rows, _, within = parts.shape
         whole = jnp.zeros((rows, math.prod(counts), within), parts.dtype)
         whole = whole.at[:, list(numbers)].set(parts)
         cut = whole.reshape(rows, *counts, *self.shape, -1)
-        pairs = itertools.chain.from_iterable((1 + a, 1 + axes + a) for a in range(axes))
+        pairs = itertools.chain.from_iterable(
+            (1 + a, 1 + axes + a) for a in range(axes)
+        )
         return cut.transpose([0, *pairs, 2 * axes + 1]).reshape(rows, *space, -1)

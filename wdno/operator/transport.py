@@ -85,9 +85,9 @@ class Outflow:
 class Transport:
     """A scalar carried by estimated velocities, frame after frame from its initial one.
 
-    In each of n steps a frame ``s(x) <- s(x - v c / n)``, where v is the velocity at the
-    end of the frame and c the number of spacings that a unit of it covers in a frame
-    (`wdno.operator.warp.carried`). The scalar is carried on a grid refined by a factor:
+    In each of n steps a frame ``s(x) <- s(x - v c / n)``, where v is the velocity at
+    the end of the frame and c the number of spacings that a unit of it covers in a
+    frame (`wdno.operator.warp.carried`). The scalar is carried on a grid refined by a factor:
     linear interpolation smooths by the spacing, and what a solver on a finer grid does
     is met best on that grid. There the initial value stands from each point on to
     before the next, and velocities are interpolated linearly.
@@ -240,7 +240,9 @@ class Transport:
         """With the description of its base."""
         return dataclasses.replace(self, base=self.base.described())
 
-    def _displacement(self, flow: tuple[Array, ...]) -> Float[Array, "batch *space axis"]:
+    def _displacement(
+        self, flow: tuple[Array, ...]
+    ) -> Float[Array, "batch *space axis"]:
         """Of one step, in spacings of the finer grid."""
         parts = []
         for own, (component, speed) in enumerate(

@@ -4,6 +4,7 @@ import itertools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 Scalars = Float[Array, "batch *space scalar"]
@@ -45,7 +46,9 @@ def carried(scalars: Scalars, displacement: Steps) -> Scalars:
     return jnp.sum(found * weights[..., None], axis=-2)
 
 
-def upsampled(x: Float[Array, "batch *space"], factor: int, axis: int, ahead: float):
+def upsampled(
+    x: Float[Array, "batch *space"], factor: int, axis: int, ahead: float
+) -> Float[Array, "batch *fine"]:
     """Linear interpolation onto `factor` points a spacing, along one axis.
 
     Point i of the result lies at ``i / factor + ahead`` spacings, up to the last point
@@ -55,17 +58,19 @@ def upsampled(x: Float[Array, "batch *space"], factor: int, axis: int, ahead: fl
         x with ``factor (n - 1) + 1`` points along that axis.
     """
     count = x.shape[axis]
-    places = jnp.arange(factor * (count - 1) + 1) / factor + ahead
-    places = jnp.clip(places, 0, count - 1)
-    below = jnp.minimum(places.astype(jnp.int32), max(count - 2, 0))
-    above = jnp.minimum(below + 1, count - 1)
-    others = [n for n in range(x.ndim) if n != axis % x.ndim]
-    share = jnp.expand_dims((places - below).astype(x.dtype), others)
+    places = np.arange(factor * (count - 1) + 1) / factor + ahead
+    places = np.clip(places, 0, count - 1)
+    below = np.minimum(places.astype(int), max(count - 2, 0))
+    above = np.minimum(below + 1, count - 1)
+    others = [n for n in range(x.ndim) if n != axis]
+    share = jnp.expand_dims(jnp.asarray(places - below, x.dtype), others)
     lower, upper = (jnp.take(x, at, axis=axis) for at in (below, above))
     return lower + share * (upper - lower)
 
 
-def repeated(x: Float[Array, "batch *space"], factor: int) -> Array:
+def repeated(
+    x: Float[Array, "batch *space"], factor: int
+) -> Float[Array, "batch *fine"]:
     """Each value on the `factor` points from its own on, along every axis of space.
 
     Returns:

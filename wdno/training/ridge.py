@@ -11,7 +11,7 @@ from scipy.linalg import cholesky, solve, solve_triangular
 
 from wdno.operator.linear_mean import LinearMaps, LinearMean
 
-PENALTIES = (1e-8, 1e-6, 1e-5, 1e-4, 1e-3)
+PENALTIES = (1e-6, 1e-4, 1e-2)
 """Penalties that are tried, in units of the mean variance of an input."""
 JUDGED = 8
 """One record of so many judges the penalties; the others are fitted."""
@@ -174,7 +174,9 @@ def _solved(problem: Regression, moments: Moments, penalty: float) -> Solution:
     near, left = np.zeros_like(moments.xy), moments.xy.copy()
     for sources, outputs in _near(problem):
         place = np.ix_(sources, outputs)
-        near[place] = solve(ridge[np.ix_(sources, sources)], left[place], assume_a="pos")
+        near[place] = solve(
+            ridge[np.ix_(sources, sources)], left[place], assume_a="pos"
+        )
         left[:, outputs] -= ridge[:, sources] @ near[place]
     lower = cholesky(ridge, lower=True)
     whitened = solve_triangular(lower, left, lower=True)
