@@ -87,10 +87,10 @@ class Transport:
 
     In each of n steps a frame ``s(x) <- s(x - v c / n)``, where v is the velocity at
     the end of the frame and c the number of spacings that a unit of it covers in a
-    frame (`wdno.operator.warp.carried`). The scalar is carried on a grid refined by a factor:
-    linear interpolation smooths by the spacing, and what a solver on a finer grid does
-    is met best on that grid. There the initial value stands from each point on to
-    before the next, and velocities are interpolated linearly.
+    frame (`wdno.operator.warp.carried`). The scalar is carried on a grid refined by a
+    factor: linear interpolation smooths by the spacing, and what a solver on a finer
+    grid does is met best on that grid. There the initial value stands from each point
+    on to before the next, and velocities are interpolated linearly.
 
     Attributes:
         base: estimates the velocities, and what is not carried.

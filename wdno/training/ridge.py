@@ -24,7 +24,7 @@ SURPLUS, ITERATIONS = 16, 4
 """Vectors beyond the rank, and rounds, of the search for singular vectors."""
 
 Records = Mapping[str, Float[np.ndarray, "record frame *space"]]
-Matrix = Float[np.ndarray, "row column"]
+Matrix = Float[np.ndarray, "_ _"]
 
 
 class Regression(NamedTuple):
@@ -46,8 +46,8 @@ class Moments(NamedTuple):
 
     mean_x: Float[np.ndarray, " input"]
     mean_y: Float[np.ndarray, " output"]
-    xx: Float[np.ndarray, "input input"]
-    xy: Float[np.ndarray, "input output"]
+    xx: Matrix
+    xy: Matrix
 
 
 class Solution(NamedTuple):
