@@ -149,19 +149,24 @@ def main(config: Config) -> None:
         "seed": config.seed,
     }
     wdno.save(model, folder, notes=notes, dtype=jnp.float16)
-    lines = history(config.run)
-    curve = [line for line in lines if "validation_error" in line]
     stem = config.name.replace("-", "_").replace("_simulation", "")
+    results = {"metrics": notes["metrics"], **drawn(history(config.run), stem)}
+    print(json.dumps(bounds))
+    print(record(f"{stem}_training", asdict(config), **results))
+
+
+def drawn(lines: list[dict[str, Any]], stem: str) -> dict[str, Any]:
+    """The curve of a run and its picture; what is fitted at once has none."""
+    if not lines:
+        return {}
+    curve = [line for line in lines if "validation_error" in line]
     picture = Path(f"docs/pictures/{stem}_training.png")
     plotting.save(plotting.training_curve(curve), picture)
-    results = {
-        "metrics": notes["metrics"],
+    return {
         "steps": lines[-1]["step"],
         "seconds": lines[-1]["seconds"],
         "curve": [[line["seconds"], line["validation_error"]] for line in curve],
     }
-    print(json.dumps(bounds))
-    print(record(f"{stem}_training", asdict(config), **results))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 Plans of the shipped planner, guided, the best of several, polished through the solver;
 no control, the way-point controls that it was trained on, their regression (behaviour
-cloning: one call gives the mean), and adjoint-gradient optimisation with little and
-with much time. All judged by the solver at 128 x 128 from the true initial smoke.
+cloning: one call gives the mean), adjoint-gradient optimisation with little and with
+much time, and descent through the simulation model, which no solver sees. All are
+judged by the solver at 128 x 128 from the true initial smoke.
 """
 
 import json
@@ -25,6 +26,8 @@ import wdno
 from wdno._typing import Fields
 from wdno.planning.adjoint import descend
 from wdno.planning.objectives import leakage
+from wdno.planning.optimizer import Solve
+from wdno.planning.surrogate import Surrogate
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Config:
     """Which planner, on which scenes."""
 
     planner: str = "smoke-control"
+    simulation: str = "smoke-simulation"
     scenes: int = 50
     steps: int = 8
     strength: float = 3000.0
@@ -39,6 +43,7 @@ class Config:
     polish: int = 3
     descent_steps: int = 12
     descent_scenes: int = 8
+    model_steps: int = 20
     seed: int = 40_000
 
 
@@ -57,16 +62,21 @@ def main(config: Config) -> None:
         print(f"{name:28s}", results[name], flush=True)
         record("smoke_control", asdict(config), results=results)
 
-    def descent(name: str, start: Fields, steps: int, count: int) -> None:
-        """Steps through the solver, with J, gradients and seconds of each."""
+    def descent(
+        name: str, start: Fields, steps: int, count: int, solve: Solve = SYSTEM.solve
+    ) -> None:
+        """Steps through a solver or model: its J, gradients and seconds of each."""
         if name in results:
             return
         known = {"density0": scenes.inputs["density0"][:count]}
+        if solve is not SYSTEM.solve:
+            closed = jnp.asarray(SYSTEM.static["obstacle"])
+            known["obstacle"] = jnp.broadcast_to(closed, known["density0"].shape)
         start = {part: c[:count] for part, c in start.items()}
         how = {"objective": leakage, "constraint": ALLOWED}
         one = jax.tree.map(lambda a: a[:1], (known, start))
-        descend(SYSTEM.solve, *one, steps=1, **how)  # compiles
-        found = descend(SYSTEM.solve, known, start, steps=steps, **how)
+        descend(solve, *one, steps=1, **how)  # compiles
+        found = descend(solve, known, start, steps=steps, **how)
         best = np.minimum.accumulate(found.values)
         path = {
             "J": [interval(values) for values in best],
@@ -92,9 +102,15 @@ def main(config: Config) -> None:
     arm(f"sampled, best of {config.samples}", lambda: plans(**many))
     few, n = config.descent_scenes, config.descent_steps
     mean = {name: c.mean(axis=0) for name, c in scenes.waypoints.items()}
-    mean = {name: jnp.broadcast_to(c, (few, *c.shape)) for name, c in mean.items()}
+    mean = {
+        name: jnp.broadcast_to(c, (config.scenes, *c.shape)) for name, c in mean.items()
+    }
     descent(f"sampled, polish {config.polish}", plan, config.polish, config.scenes)
     descent(f"adjoint from mean way-points, {n} steps", mean, n, few)
+    model = Surrogate(wdno.load(config.simulation), SYSTEM.frames).solve
+    m = config.model_steps
+    descent(f"model from mean way-points, {m} steps", mean, m, config.scenes, model)
+    descent(f"model from sampled, {m} steps", plan, m, config.scenes, model)
 
 
 def stored(config: Config) -> dict[str, Any]:

@@ -6,8 +6,10 @@ the diffusion is of order one in every subband, however much of it the condition
 decides: noise of level σ then hides the same share of each. What the residual depends
 on first, the network is given beside the condition.
 
-Kinds: the interpolated coarse states of a refiner (`Interpolation`), and a network that
-was trained to give the mean (`wdno.operator.learned_mean`).
+Kinds: the interpolated coarse states of a refiner (`Interpolation`), a linear map of
+what is given (`wdno.operator.linear_mean`), what estimated velocities carry
+(`wdno.operator.transport`), and a network that was trained to give the mean
+(`wdno.operator.learned_mean`). All but the first may begin with another one.
 """
 
 from dataclasses import dataclass
@@ -99,6 +101,15 @@ def nothing_known(condition: Coefficients, targets: WaveletLayout) -> Estimate:
     zeros = jnp.zeros((*around_channels, len(targets.channels)), condition.dtype)
     ones = jnp.ones((1,) * condition.ndim, condition.dtype)
     return Estimate(zeros, ones, zeros[..., :0])
+
+
+def scaled(estimate: Estimate, scale: tuple[float, ...]) -> Estimate:
+    """The estimate with its scale times a number for each channel; empty means 1."""
+    if not scale:
+        return estimate
+    ndim = estimate.mean.ndim
+    factor = jnp.expand_dims(jnp.asarray(scale, estimate.mean.dtype), range(ndim - 1))
+    return estimate._replace(scale=estimate.scale * factor)
 
 
 def energy_share(

@@ -9,8 +9,10 @@ from wdno.diffusion.schedules import KarrasSchedule
 from wdno.networks import Shape, build
 from wdno.operator.domain import Domain
 from wdno.operator.learned_mean import LearnedMean
+from wdno.operator.linear_mean import LinearMean
 from wdno.operator.model import WDNO
 from wdno.operator.residual import Residual, residuals
+from wdno.operator.transport import Transport
 from wdno.training.batches import WindowBatches
 from wdno.training.recipes import Recipe
 from wdno.wavelets.layout import WaveletLayout
@@ -71,7 +73,7 @@ def build_model(recipe: Recipe, dataset: xr.Dataset, batches: WindowBatches) -> 
 
 
 def begun_with(residual: Residual | None) -> Residual | None:
-    """The part of a residual that is known without training."""
-    while isinstance(residual, LearnedMean):
+    """The part of a residual that is known without training or a fit."""
+    while isinstance(residual, LearnedMean | LinearMean | Transport):
         residual = residual.base
     return residual

@@ -6,25 +6,21 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import jax
-import numpy as np
 import xarray as xr
 from flax import nnx
 
-from wdno._typing import Fields, Loss
+from wdno._typing import Loss
 from wdno.diffusion.denoiser import Network, freeze
 from wdno.operator.checkpoint import save
-from wdno.operator.generation import left_open, prepare
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.model import WDNO, with_backbone
-from wdno.operator.residual import Coefficients
 from wdno.training.batches import WindowBatches
 from wdno.training.build import build_model
+from wdno.training.closed_form import FITTED, with_closed_forms, with_scales
 from wdno.training.loop import TrainingConfig, fit
 from wdno.training.loss import learned, mean_loss, training_loss
 from wdno.training.recipes import RECIPES, Recipe
 from wdno.training.validation import VALIDATIONS
-from wdno.wavelets.layout import WaveletLayout
 
 
 def train(
@@ -40,9 +36,10 @@ def train(
 ) -> WDNO:
     """Train the model of a recipe on labelled trajectories; see `fit`.
 
-    Where a network has to learn the mean, that is trained first, for a share of the
-    run; then its scales are fitted, and the denoiser is trained for the rest. Each
-    stage has a folder of its own, ``mean`` and ``denoiser``.
+    Parts of a mean that have a closed form are fitted first. Where a network has to
+    learn the mean, that is trained next, for a share of the run; then its scales are
+    fitted, and the denoiser is trained for the rest. Each stage has a folder of its
+    own, ``mean`` and ``denoiser``.
 
     Args:
         recipe: model and noise levels.
@@ -56,10 +53,16 @@ def train(
         clock: what a budget counts.
 
     Raises:
-        ValueError: the mean has learned nothing in its share of the run.
+        ValueError: the mean explains nothing, after its share of the run or the fit.
     """
     batches = WindowBatches(dataset, recipe, config.seed)
-    model = start or build_model(recipe, dataset, batches)
+    unseen = batches
+    if held_back is not None:
+        unseen = WindowBatches(held_back, recipe, config.seed + 1)
+    model = start
+    if model is None:
+        model = build_model(recipe, dataset, batches)
+        model = with_closed_forms(model, batches, unseen)
     stage = partial(_trained, recipe, batches, held_back, resume=resume, clock=clock)
     folder, mean_share = Path(directory), 0.0
     if isinstance(model.residual, LearnedMean):
@@ -73,12 +76,9 @@ def train(
                 folder / "mean",
                 steps=0,
             )
-            unseen = batches
-            if held_back is not None:
-                unseen = WindowBatches(held_back, recipe, config.seed + 1)
             model = with_scales(model, unseen)
         folder = folder / "denoiser"
-    if mean_share == 1:
+    if _mean_alone(recipe, model):
         return model
     return stage(
         model.denoiser.backbone,
@@ -175,8 +175,7 @@ def train_recipe(
         resume=resume,
         clock=clock,
     )
-    mean_alone = isinstance(model.residual, LearnedMean) and recipe.mean_share == 1
-    steps = 0 if mean_alone else 1
+    steps = 0 if _mean_alone(recipe, model) else 1
     notes = {
         "name": name,
         "recipe": recipe.notes(),
@@ -195,47 +194,9 @@ def with_mean(model: WDNO, network: Network) -> WDNO:
     return dataclasses.replace(model, residual=mean)
 
 
-LEAST_EXPLAINED = 0.02
-"""Share of what is generated that a mean has to explain, or it has learned nothing."""
-
-
-def with_scales(model: WDNO, batches: WindowBatches, count: int = 64) -> WDNO:
-    """The model with the scales of its learned mean fitted to what that leaves open.
-
-    Args:
-        model: with a trained mean.
-        batches: windows, at best of trajectories that the mean has not seen.
-        count: of batches, on the grid of the data.
-
-    Raises:
-        ValueError: the mean leaves everything open, or the layout is of another kind.
-    """
-    residual = dataclasses.replace(learned(model), scale=())
-    plain = dataclasses.replace(model, residual=residual)
-
-    if not isinstance(model.targets, WaveletLayout):
-        raise ValueError(
-            "Scales are fitted to wavelet coefficients, but the targets of this model "
-            f"have the layout {model.targets}. Train it without a mean."
-        )
-
-    @jax.jit
-    def left(plain: WDNO, fields: Fields) -> Coefficients:
-        return left_open(plain, prepare(plain, fields), fields)
-
-    turn = len(batches.recipe.grids)
-    steps = range(0, count * turn, turn)
-    scale = model.targets.scaled_to(left(plain, batches(n)) for n in steps).scale
-    weight = np.asarray(model.targets.energy_share)
-    explained = 1 - float(np.average(np.square(scale), weights=weight))
-    if explained < LEAST_EXPLAINED:
-        raise ValueError(
-            "A mean is worth its calls if it explains something of what is generated, "
-            f"but it explains {explained:.1%} of its energy. Train it longer, give it "
-            "a larger share of the run, or leave it out."
-        )
-    mean = dataclasses.replace(learned(model), scale=scale)
-    return dataclasses.replace(model, residual=mean)
+def _mean_alone(recipe: Recipe, model: WDNO) -> bool:
+    """Whether the whole run is that of the mean."""
+    return isinstance(model.residual, (*FITTED, LearnedMean)) and recipe.mean_share == 1
 
 
 def _error(recipe: Recipe, model: WDNO, truth: xr.Dataset, steps: int) -> float:

@@ -1,0 +1,72 @@
+"""A trained model in the place of a solver: descent through it costs no simulation."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from wdno._typing import Fields
+from wdno.inference.rollout import rollout
+from wdno.operator.model import WDNO
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """A model of the simulation task as a system that plans descend through.
+
+    ``solve`` is its mean, or a sample from noise that is always the same: a function of
+    initial states, of what never changes and of controls, differentiable in all. What
+    is planned is then as good as the model; a solver judges it, or polishes it further.
+    Compiled programs hold the parameters, and belong to one model.
+
+    Attributes:
+        model: of the simulation task.
+        frames: of the record; windows of the model are chained.
+        steps: denoiser calls a window; 0 for the mean alone.
+
+    Raises:
+        ValueError: there is no frame, or no call is asked of a model of whole fields.
+
+    Example:
+        >>> surrogate = Surrogate(wdno.load("smoke-simulation"), frames=32)
+        >>> planner = replace(planner, polish=Polish(surrogate, steps=20))
+    """
+
+    model: WDNO
+    frames: int
+    steps: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse at once what no record can be made of."""
+        if self.frames < 1:
+            raise ValueError(
+                f"A record has at least one frame, but got {self.frames}. Ask for more."
+            )
+        self.model.levels(self.steps)  # raises for a wrong number of calls
+
+    @property
+    def coords(self) -> Mapping[str, np.ndarray]:
+        """Instants t_0 … t_M under "time", then positions by axis."""
+        targets = self.model.targets
+        grid = (self.frames, *targets.grid[1:])
+        return self.model.domain.coords(targets.dims, grid)
+
+    def solve(self, inputs: Fields) -> Fields:
+        """What the model generates, at t_1 … t_M.
+
+        Args:
+            inputs: everything that the model is given, batch first.
+
+        Raises:
+            ValueError: something is missing.
+        """
+        over_time = {name: inputs[name] for name in self.model.control}
+        known = {n: values for n, values in inputs.items() if n not in over_time}
+        key = jax.random.key(0)
+        return rollout(self.model, known, over_time, steps=self.steps, key=key)
+
+    def over(self, frames: int) -> "Surrogate":
+        """The same for a record of that many intervals."""
+        return dataclasses.replace(self, frames=frames)

@@ -1,0 +1,241 @@
+"""Maps of a `LinearMean` from records: ridge regression, near first, then low rank."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from scipy.linalg import cholesky, solve, solve_triangular
+
+from wdno.operator.linear_mean import LinearMaps, LinearMean
+
+PENALTIES = (1e-6, 1e-4, 1e-2)
+"""Penalties that are tried, in units of the mean variance of an input."""
+JUDGED = 8
+"""One record of so many judges the penalties; the others are fitted."""
+MOST_JUDGED = 1024
+"""Instants that judge: more of them change nothing and cost as much as a fit."""
+RECORDS = 32
+"""Records that are in work at once, which bounds the memory."""
+
+SURPLUS, ITERATIONS = 16, 4
+"""Vectors beyond the rank, and rounds, of the search for singular vectors."""
+
+Records = Mapping[str, Float[np.ndarray, "record frame *space"]]
+Matrix = Float[np.ndarray, "_ _"]
+
+
+class Regression(NamedTuple):
+    """What is fitted to what: outputs y on inputs x, both as rows."""
+
+    mean: LinearMean
+    records: Records
+    unit: Float[np.ndarray, " target"]
+    """What targets are divided by."""
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        """Points of the grid along each axis."""
+        return self.records[self.mean.inputs[0]].shape[2:]
+
+
+class Moments(NamedTuple):
+    """Means, and second moments about them."""
+
+    mean_x: Float[np.ndarray, " input"]
+    mean_y: Float[np.ndarray, " output"]
+    xx: Matrix
+    xy: Matrix
+
+
+class Solution(NamedTuple):
+    """Matrices from inputs to outputs about their means: ``near + down up``."""
+
+    near: Matrix
+    down: Matrix
+    up: Matrix
+
+
+def fit_maps(mean: LinearMean, records: Records) -> LinearMean:
+    """The mean with maps fitted to records, its tiles those in which inputs vary.
+
+    With moments ``C = ⟨x xᵀ⟩ + λ`` and ``B = ⟨x yᵀ⟩``, y in units of each target's own,
+    the map S between tiles that touch is the regression of each tile's outputs on the
+    inputs near it. Of what that leaves, ``R = B - C S``, the map of low rank is
+    ``L⁻ᵀ U Uᵀ L⁻¹ R`` with ``C = L Lᵀ`` and the first left singular vectors U of
+    ``L⁻¹ R``, the best of its rank (reduced-rank regression: Izenman, J. Multivariate
+    Anal. 5 (1975), 248). The penalty λ is the one of `PENALTIES` that errs least on one
+    record of eight, which the fit has not seen.
+
+    Args:
+        mean: which fields, tiles and rank.
+        records: inputs and targets by name, (record, frame, *space).
+
+    Raises:
+        ValueError: there are fewer than two records, or no input varies.
+    """
+    count = len(records[mean.inputs[0]])
+    if count < 2:
+        raise ValueError(
+            "A linear mean is fitted to two records or more, one of which judges the "
+            f"penalty, but got {count}. Generate more."
+        )
+    judges = np.arange(count) % JUDGED == min(count, JUDGED) - 1
+    problem = Regression(
+        _where_inputs_vary(mean, records), records, _units(mean, records)
+    )
+    moments = _moments(problem, np.flatnonzero(~judges))
+    x, y = _judged(problem, np.flatnonzero(judges), moments)
+    errors, solutions = [], []
+    for penalty in PENALTIES:
+        found = _solved(problem, moments, penalty)
+        left = y - x @ found.near - (x @ found.down) @ found.up
+        errors.append(float(np.square(left).mean()))
+        # One at a time: each is as large as all that is known of the problem.
+        solutions = [found] if errors[-1] == min(errors) else solutions
+    return replace(problem.mean, maps=_maps(problem, moments, solutions[0]))
+
+
+def _where_inputs_vary(mean: LinearMean, records: Records) -> LinearMean:
+    """The mean whose tiles are those in which an input is no constant."""
+    varies = np.zeros(records[mean.inputs[0]].shape[2:], bool)
+    for name in mean.inputs:
+        for record in records[name]:
+            varies |= (record != records[name][0, 0]).any(axis=0)
+    everywhere = replace(mean.tiles, acting=())
+    cut = everywhere.split(
+        jnp.asarray(varies)[None, ..., None], everywhere.acting_on(varies.shape)
+    )
+    acting = np.flatnonzero(np.asarray(cut[0]).any(axis=-1))
+    if not acting.size:
+        raise ValueError(
+            f"A linear mean is fitted to inputs that vary, but {mean.inputs} never do. "
+            "Generate records with different inputs."
+        )
+    return replace(mean, tiles=replace(mean.tiles, acting=tuple(acting.tolist())))
+
+
+def _units(mean: LinearMean, records: Records) -> Float[np.ndarray, " target"]:
+    """Root mean square of each target, 1 where that is 0."""
+    squares = [np.mean(np.square(records[name])) for name in mean.targets]
+    rms = np.sqrt(np.asarray(squares, np.float64))
+    return np.where(rms > 0, rms, 1.0)
+
+
+def _rows(problem: Regression, chosen: np.ndarray) -> Iterator[tuple[Matrix, Matrix]]:
+    """Inputs in tiles, and outputs in their units without what they begin with."""
+    mean, records = problem.mean, problem.records
+    numbers = mean.tiles.acting_on(problem.space)
+    for first in range(0, len(chosen), RECORDS):
+        few = chosen[first : first + RECORDS]
+
+        def stacked(names: tuple[str, ...], few: np.ndarray = few) -> np.ndarray:
+            parts = [records[name][few].reshape(-1, *problem.space) for name in names]
+            return np.stack(parts, axis=-1)
+
+        x, y = stacked(mean.inputs), stacked(mean.targets)
+        if mean.copied:
+            y = y - stacked(mean.copied)
+        y = (y / problem.unit).astype(x.dtype)
+        split = np.asarray(mean.tiles.split(jnp.asarray(x), numbers))
+        yield split.reshape(len(x), -1), y.reshape(len(y), -1)
+
+
+def _moments(problem: Regression, chosen: np.ndarray) -> Moments:
+    count, sums = 0, [np.zeros(()), np.zeros(())]
+    for pair in _rows(problem, chosen):
+        count += len(pair[0])
+        sums = [s + v.sum(axis=0, dtype=float) for s, v in zip(sums, pair, strict=True)]
+    mean_x, mean_y = (total / count for total in sums)
+    xx = np.zeros((mean_x.size, mean_x.size))
+    xy = np.zeros((mean_x.size, mean_y.size))
+    for x, y in _rows(problem, chosen):
+        x, y = x - mean_x.astype(x.dtype), y - mean_y.astype(y.dtype)
+        xx += x.T @ x
+        xy += x.T @ y
+    return Moments(mean_x, mean_y, xx / count, xy / count)
+
+
+def _judged(
+    problem: Regression, chosen: np.ndarray, moments: Moments
+) -> tuple[Matrix, Matrix]:
+    """Inputs and outputs of some instants, about the means of the others."""
+    x, y = map(np.concatenate, zip(*_rows(problem, chosen), strict=True))
+    every = max(1, len(x) // MOST_JUDGED)
+    return x[::every] - moments.mean_x, y[::every] - moments.mean_y
+
+
+def _solved(problem: Regression, moments: Moments, penalty: float) -> Solution:
+    """Maps under a penalty: near first, then what is of low rank."""
+    inputs = len(moments.xx)
+    ridge = moments.xx + penalty * np.trace(moments.xx) / inputs * np.eye(inputs)
+    near, left = np.zeros_like(moments.xy), moments.xy.copy()
+    for sources, outputs in _near(problem):
+        place = np.ix_(sources, outputs)
+        near[place] = solve(
+            ridge[np.ix_(sources, sources)], left[place], assume_a="pos"
+        )
+        left[:, outputs] -= ridge[:, sources] @ near[place]
+    lower = cholesky(ridge, lower=True)
+    whitened = solve_triangular(lower, left, lower=True)
+    first = _leading(whitened, problem.mean.rank)
+    down, up = solve_triangular(lower.T, first), first.T @ whitened
+    # Of equal size, so that half precision holds both.
+    size = np.sqrt(np.abs(up).max(1, initial=0) / np.abs(down).max(0, initial=1e-300))
+    size = np.where(size > 0, size, 1.0)
+    return Solution(near, down * size, up / size[:, None])
+
+
+def _near(problem: Regression) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each acting tile the inputs of tiles that touch it, and its outputs."""
+    mean, space = problem.mean, problem.space
+    numbers, pairs = mean.tiles.acting_on(space), mean.tiles.pairs(space)
+    width = mean.tiles.size * len(mean.inputs)
+    place = np.arange(np.prod(space) * len(mean.targets))
+    place = jnp.asarray(place.reshape(1, *space, -1))
+    outputs = np.asarray(mean.tiles.split(place, numbers))[0]
+    for tile, found in enumerate(outputs):
+        touching = np.asarray([source for to, source in pairs if to == tile])
+        yield (touching[:, None] * width + np.arange(width)).reshape(-1), found
+
+
+def _leading(matrix: Matrix, rank: int) -> Matrix:
+    """First left singular vectors, by iteration of a random subspace.
+
+    Halko, Martinsson and Tropp, SIAM Review 53 (2011), 217, algorithm 4.4.
+    """
+    width = min(*matrix.shape, rank + SURPLUS)
+    draw = np.random.default_rng(0)
+    basis = matrix @ draw.standard_normal((matrix.shape[1], width))
+    for _ in range(ITERATIONS):
+        basis = matrix @ (matrix.T @ np.linalg.qr(basis)[0])
+    basis = np.linalg.qr(basis)[0]
+    vectors, _, _ = np.linalg.svd(basis.T @ matrix, full_matrices=False)
+    leading = (basis @ vectors)[:, :rank]
+    return np.pad(leading, ((0, 0), (0, rank - leading.shape[1])))
+
+
+def _maps(problem: Regression, moments: Moments, found: Solution) -> LinearMaps:
+    """The solution in the order and the units of a linear mean."""
+    mean, space = problem.mean, problem.space
+    shape = (*space, len(mean.targets))
+    tiles = len(mean.tiles.acting_on(space))
+    width = mean.tiles.size * len(mean.inputs)
+    unit = np.broadcast_to(problem.unit, shape).reshape(-1)
+    near, up = found.near * unit, found.up * unit
+    offset = moments.mean_y * unit - moments.mean_x @ near
+    offset -= (moments.mean_x @ found.down) @ up
+    sides = list(_near(problem))
+    local = [
+        near[np.ix_(source * width + np.arange(width), sides[to][1])]
+        for to, source in mean.tiles.pairs(space)
+    ]
+    single = jnp.float32
+    return LinearMaps(
+        jnp.asarray(offset.reshape(shape), single),
+        jnp.asarray(np.stack(local), single),
+        jnp.asarray(found.down.reshape(tiles, width, mean.rank), single),
+        jnp.asarray(up.reshape(mean.rank, *shape), single),
+    )
