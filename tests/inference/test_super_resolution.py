@@ -40,8 +40,8 @@ class Refiner(Oracle):
         fields = given.synthesis(cond[..., : len(given.channels)])
         exact = self.answer(fields)
         shift = blocks(fields["u_coarse"] - exact[:, 1::2, ::2], 2)
-        estimates = Interpolation()(fields, targets, given)
-        mean = targets.analysis(residuals({"u": exact + shift}, estimates))
+        estimate = Interpolation()(fields, cond, targets, given)
+        mean = residuals(targets.analysis({"u": exact + shift}), estimate)
         trust = self.spread**2 / (self.spread**2 + jnp.square(sigma))
         return mean + per_row(trust, x) * (x - mean)
 

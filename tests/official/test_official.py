@@ -260,11 +260,14 @@ def test_sampling_of_smoke(shared, parameters, monkeypatch, name):
         monkeypatch,
     )
     found = model.targets.tiling.unpack(z)
-    # The first level, 1,825, multiplies the rounding of the network, some 1e-6.
+    # The first level, 1,825, multiplies the rounding of the network, which differs
+    # from processor to processor: some 1e-7 nearly everywhere, 1e-6 at most.
     stated = golden.get(f"{name}/float64_diff", np.zeros(2))[0]
     final = channels_last(golden[f"{name}/final"], 2)
     free = ~model.given.tiling.known([q.name for q in model.given.fields])
-    np.testing.assert_allclose(z[:, free], final[:, free], rtol=0, atol=stated + 5e-4)
+    off = np.abs(z[:, free] - final[:, free])
+    assert np.quantile(off, 0.999) < stated + 5e-4
+    assert off.max() < stated + 1825e-6
     if name == "ddpm_T5_sim":
         return
     decoded = golden[f"{name}/decoded_state"]

@@ -372,7 +372,7 @@ BAD = {
         r"must hold \['u'\]",
     ),
     "no batch": ({"batch_size": lambda _: 0}, "batch_size=0"),
-    "no steps": ({"steps": lambda _: 0}, "`steps` must be at least 1"),
+    "no steps": ({"steps": lambda _: 0}, "whole fields and got steps=0"),
 }
 
 
