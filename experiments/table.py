@@ -22,7 +22,7 @@ def burgers_simulation() -> str:
         f"Forced Burgers flow, {config['samples']} unseen trajectories on the 80 × 120 "
         "grid, one sample of the shipped model; without a call the mean alone. MSE "
         "without t = 0, with 95 % bootstrap intervals over trajectories "
-        f"({result['machine']}):",
+        f"({result['machine']}); below, what one has for nothing:",
         "",
         "| denoiser calls per window | MSE | relative L2 | seconds per trajectory |",
         "|---|---|---|---|",
@@ -32,6 +32,11 @@ def burgers_simulation() -> str:
             f"| {steps} | {interval(row['mse'])} | {interval(row['relative_l2'])} "
             f"| {row['seconds_per_trajectory']:.4f} |"
         )
+    lines += [
+        f"| {name} | {interval(row['mse'])} | {interval(row['relative_l2'])} "
+        f"| {row['seconds_per_trajectory']:.4f} |"
+        for name, row in result["rivals"].items()
+    ]
     lines += [
         "",
         f"Ensembles of {config['members']} on {config['ensemble_samples']} of them; a "

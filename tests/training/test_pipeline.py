@@ -287,7 +287,7 @@ def test_the_mean_is_nearer_to_the_truth_than_nothing(staged):
 
 
 def test_either_stage_is_resumed(staged, monkeypatch):
-    """A run that is stopped in its second stage ends as if it had not been."""
+    """A run that is stopped between its stages ends as if it had not been."""
     model, folder, (recipe, part, config, unseen) = staged
     stopped = folder.parent / "stopped"
     shutil.copytree(folder / "mean", stopped / "mean")

@@ -23,7 +23,7 @@ def burgers(
     *,
     samples: int = 32,
     members: int = 8,
-    steps: int = 4,
+    steps: int = 8,
     seed: int = 0,
 ) -> Path:
     """Simulate, refine and control unseen forced Burgers flows beside the solver.

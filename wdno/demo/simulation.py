@@ -24,6 +24,10 @@ SHOWN = (
 """Scores in the table on the terminal."""
 
 
+INFLATION = 1.5
+"""Of the noise, with which 8 calls spread members as far as they are off."""
+
+
 def simulation(
     folder: Path, key: jax.Array, samples: int, members: int, steps: int
 ) -> list[Section]:
@@ -56,7 +60,7 @@ def simulation(
             truth.u.isel(time=0),
             truth.f,
             members=members,
-            sampler=ddim(1.0),
+            sampler=ddim(1.0, INFLATION),
             steps=steps,
             key=key_model,
         )

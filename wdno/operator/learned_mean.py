@@ -18,7 +18,7 @@ from wdno import networks
 from wdno._json import register
 from wdno._typing import Fields
 from wdno.diffusion.denoiser import Network, freeze
-from wdno.operator.residual import Coefficients, Estimate, Residual, nothing_known
+from wdno.operator.residual import Coefficients, Estimate, Residual, begun, scaled
 from wdno.wavelets.layout import WaveletLayout
 from wdno.wavelets.packing import check_divisors, check_scale
 from wdno.wavelets.protocols import Conditions
@@ -66,7 +66,7 @@ class LearnedMean:
 
         Features are those of the base and what the network says.
         """
-        first = self.begun(known, condition, targets, given)
+        first = begun(self.base, known, condition, targets, given)
         nothing = jnp.zeros(
             (*condition.shape[:-1], len(targets.channels)), condition.dtype
         )
@@ -74,24 +74,9 @@ class LearnedMean:
         seen = jnp.concatenate([condition, first.features], axis=-1)
         network: Any = self.network
         change = network(nothing, noiseless, seen)
-        scale = jnp.asarray(self.scale or (1.0,) * nothing.shape[-1], condition.dtype)
-        return Estimate(
-            first.mean + first.scale * change,
-            first.scale * jnp.expand_dims(scale, range(condition.ndim - 1)),
-            jnp.concatenate([first.features, change], axis=-1),
-        )
-
-    def begun(
-        self,
-        known: Fields,
-        condition: Coefficients,
-        targets: WaveletLayout,
-        given: Conditions,
-    ) -> Estimate:
-        """The estimate that the network begins with."""
-        if self.base is None:
-            return nothing_known(condition, targets)
-        return self.base(known, condition, targets, given)
+        mean = first.mean + first.scale * change
+        features = jnp.concatenate([first.features, change], axis=-1)
+        return scaled(Estimate(mean, first.scale, features), self.scale)
 
     def channels(self, targets: WaveletLayout, given: Conditions) -> int:
         """Those of the base, and one a channel of the targets."""

@@ -21,7 +21,7 @@ from wdno.operator.residual import (
     Coefficients,
     Estimate,
     Residual,
-    nothing_known,
+    begun,
     scaled,
 )
 from wdno.operator.tiles import Tiles
@@ -112,10 +112,7 @@ class LinearMean:
         Raises:
             ValueError: the grid is another one than that of the maps.
         """
-        if self.base is None:
-            first = nothing_known(condition, targets)
-        else:
-            first = self.base(known, condition, targets, given)
+        first = begun(self.base, known, condition, targets, given)
         found = self.mapped({name: known[name] for name in self.inputs})
         mean = targets.analysis(targets.synthesis(first.mean) | found)
         return scaled(Estimate(mean, first.scale, first.features), self.scale)

@@ -103,6 +103,19 @@ def nothing_known(condition: Coefficients, targets: WaveletLayout) -> Estimate:
     return Estimate(zeros, ones, zeros[..., :0])
 
 
+def begun(
+    base: Residual | None,
+    known: Fields,
+    condition: Coefficients,
+    targets: WaveletLayout,
+    given: Conditions,
+) -> Estimate:
+    """What an estimate that builds on another one begins with."""
+    if base is None:
+        return nothing_known(condition, targets)
+    return base(known, condition, targets, given)
+
+
 def scaled(estimate: Estimate, scale: tuple[float, ...]) -> Estimate:
     """The estimate with its scale times a number for each channel; empty means 1."""
     if not scale:

@@ -8,12 +8,10 @@ from wdno.diffusion.denoiser import Denoiser, freeze
 from wdno.diffusion.schedules import KarrasSchedule
 from wdno.networks import Shape, build
 from wdno.operator.domain import Domain
-from wdno.operator.learned_mean import LearnedMean
-from wdno.operator.linear_mean import LinearMean
 from wdno.operator.model import WDNO
 from wdno.operator.residual import Residual, residuals
-from wdno.operator.transport import Transport
 from wdno.training.batches import WindowBatches
+from wdno.training.closed_form import SCALED
 from wdno.training.recipes import Recipe
 from wdno.wavelets.layout import WaveletLayout
 
@@ -74,6 +72,6 @@ def build_model(recipe: Recipe, dataset: xr.Dataset, batches: WindowBatches) -> 
 
 def begun_with(residual: Residual | None) -> Residual | None:
     """The part of a residual that is known without training or a fit."""
-    while isinstance(residual, LearnedMean | LinearMean | Transport):
+    while isinstance(residual, SCALED):
         residual = residual.base
     return residual

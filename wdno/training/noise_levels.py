@@ -19,9 +19,9 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from wdno._typing import Denoise, Fields
 from wdno.diffusion.keys import RowKeys, row_normal, step_keys
 from wdno.inference.batching import batch_keys, in_batches
-from wdno.operator.generation import Context, denoiser, finish, prepare
+from wdno.operator.generation import Context, denoiser, finish, left_open, prepare
 from wdno.operator.model import WDNO
-from wdno.operator.residual import Coefficients, energy_weight, residuals
+from wdno.operator.residual import Coefficients, energy_weight
 
 Levels = Float[np.ndarray, " level"]
 
@@ -190,9 +190,7 @@ def _transitions(
 def _prepared(model: WDNO, fields: Fields) -> tuple[Context, Coefficients, Denoise]:
     """What is known, the coefficients to generate, and the function that denoises."""
     context = prepare(model, fields)
-    z = model.targets.analysis(fields)
-    clean = z if context.estimate is None else residuals(z, context.estimate)
-    return context, clean, denoiser(model, context)
+    return context, left_open(model, context, fields), denoiser(model, context)
 
 
 def _call(
