@@ -74,7 +74,8 @@ def super_resolution() -> str:
         f"{config['samples']} unseen trajectories; in brackets 95 % intervals. Seconds "
         "are per trajectory, on 2 cores; memory is the peak of the process until then. "
         "The change is against the grid before, trajectory by trajectory. Rows without "
-        "wavelets are of a model that does not ship, timed earlier.",
+        "wavelets are of a model that does not ship, and of forecasts of the base "
+        "model of version 0.1.",
         "",
         "| states | grid | MSE | change, 1e-6 | seconds | GiB |",
         "|---|---|---|---|---|---|",

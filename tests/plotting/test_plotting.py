@@ -1,5 +1,6 @@
 """Pictures show the numbers that they claim to show."""
 
+import io
 import threading
 
 import matplotlib
@@ -57,6 +58,18 @@ def test_space_time_shows_truth_mean_error_and_spread(pair):
             expected = field.isel(sample=sample).transpose("x", "time")
             np.testing.assert_allclose(shown(axis), expected, atol=1e-12)
         assert f"sample {sample}" in row[0].get_ylabel()
+
+
+def test_notebooks_show_pictures_as_they_are_saved(pair, tmp_path):
+    """Asked as IPython asks, without pyplot; of equal resolution they are equal."""
+    figure = plotting.space_time(pair[0], pair[1])
+    shown = Image.open(io.BytesIO(figure._repr_png_()))
+    saved = Image.open(plotting.save(figure, tmp_path / "saved.png"))
+    assert shown.format == "PNG"
+    assert shown.size[0] / shown.size[1] == pytest.approx(
+        saved.size[0] / saved.size[1], rel=0.01
+    )
+    assert np.asarray(shown.convert("RGB")).std() > 20  # no empty page
 
 
 def test_space_time_shares_scales_and_names_its_axes(pair):

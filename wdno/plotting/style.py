@@ -1,5 +1,6 @@
 """Colours, axes and files common to all pictures."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -92,9 +93,19 @@ def present(samples: Sequence[int], truth: xr.DataArray) -> list[int]:
     return found
 
 
+class Picture(Figure):
+    """A figure that notebooks show, whether or not pyplot has been imported."""
+
+    def _repr_png_(self) -> bytes:
+        """What IPython asks of an object that it displays."""
+        with io.BytesIO() as file:
+            self.savefig(file, format="png", dpi=110)
+            return file.getvalue()
+
+
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of the house style, in inches."""
-    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    return Picture(figsize=(width, height), layout="constrained", facecolor="white")
 
 
 def finish(axis: Axes, horizontal: str, vertical: str, title: str) -> None:
