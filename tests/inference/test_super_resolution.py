@@ -12,9 +12,9 @@ from oracles import NAMES, Oracle, add_up, make_operator, oracle
 from wdno import super_resolve
 from wdno.diffusion.noise import per_row
 from wdno.diffusion.samplers import ddim
-from wdno.operator import tasks
+from wdno.operator import Interpolation, tasks
 from wdno.operator.generation import generate
-from wdno.operator.residual import Interpolation, residuals
+from wdno.operator.residual import residuals
 from wdno.trajectory import coarsen, to_dataset
 
 KEY = jax.random.key(0)

@@ -14,10 +14,10 @@ from wdno.diffusion.denoiser import Denoiser, freeze
 from wdno.diffusion.preconditioning import EDMPreconditioning
 from wdno.diffusion.samplers import ddim, heun
 from wdno.networks import FourierConfig
-from wdno.operator import tasks
+from wdno.operator import Interpolation, tasks
 from wdno.operator.generation import prepare
 from wdno.operator.learned_mean import LearnedMean
-from wdno.operator.residual import Interpolation, residuals, restored
+from wdno.operator.residual import residuals, restored
 
 KEY = jax.random.key(0)
 TINY = FourierConfig((2, 2), width=4, depth=1)

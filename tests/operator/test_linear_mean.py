@@ -9,9 +9,8 @@ import pytest
 from flax import nnx
 from oracles import make_fields, make_layouts
 
-from wdno.operator import tasks
+from wdno.operator import Interpolation, tasks
 from wdno.operator.linear_mean import LinearMean
-from wdno.operator.residual import Interpolation
 from wdno.operator.tiles import Tiles
 
 

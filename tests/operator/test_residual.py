@@ -9,7 +9,7 @@ import pytest
 import pywt
 from oracles import halved, wave
 
-from wdno.operator import tasks
+from wdno.operator import Interpolation, tasks
 from wdno.operator.interpolation import (
     around,
     curvatures,
@@ -18,7 +18,6 @@ from wdno.operator.interpolation import (
 )
 from wdno.operator.residual import (
     Estimate,
-    Interpolation,
     energy_share,
     nothing_known,
     residuals,

@@ -16,10 +16,9 @@ from wdno.diffusion.denoiser import Denoiser, freeze
 from wdno.diffusion.preconditioning import EDMPreconditioning
 from wdno.diffusion.schedules import KarrasSchedule
 from wdno.networks import LocalConfig, Shape, build
-from wdno.operator import tasks
+from wdno.operator import Interpolation, tasks
 from wdno.operator.card import abstract_model, card_of
 from wdno.operator.card_file import CHECKSUM, parse, with_notes
-from wdno.operator.residual import Interpolation
 
 DIMS = ("time", "x")
 NOTES = {"metrics": {"mse": [0.1, 0.2]}}

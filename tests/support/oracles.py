@@ -12,8 +12,8 @@ from wdno import WDNO, Domain, Field, WaveletLayout
 from wdno.diffusion.denoiser import Denoiser
 from wdno.diffusion.noise import per_row
 from wdno.diffusion.schedules import KarrasSchedule
-from wdno.operator import tasks
-from wdno.operator.residual import Interpolation, residuals
+from wdno.operator import Interpolation, tasks
+from wdno.operator.residual import residuals
 from wdno.trajectory import to_dataset
 
 NAMES = ("u",), ("f",)

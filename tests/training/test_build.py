@@ -12,10 +12,10 @@ from oracles import BESIDE
 from wdno import training_loss
 from wdno.diffusion.preconditioning import DiscreteVariancePreserving
 from wdno.networks import FourierConfig
-from wdno.operator import tasks
+from wdno.operator import Interpolation, tasks
 from wdno.operator.generation import denoiser, prepare
 from wdno.operator.model import with_backbone
-from wdno.operator.residual import Interpolation, residuals
+from wdno.operator.residual import residuals
 from wdno.systems import Advection, Burgers, CompressibleNavierStokes, Smoke
 from wdno.training.batches import ERROR_LENGTH, WindowBatches, perturb_coarse
 from wdno.training.build import build_model

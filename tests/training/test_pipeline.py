@@ -12,10 +12,10 @@ from oracles import DIMS, NAMES
 
 from wdno.inference import simulate
 from wdno.networks import FourierConfig
-from wdno.operator import checkpoint, tasks
+from wdno.operator import Interpolation, checkpoint, tasks
 from wdno.operator.generation import prepare
 from wdno.operator.learned_mean import LearnedMean
-from wdno.operator.residual import Interpolation, residuals
+from wdno.operator.residual import residuals
 from wdno.systems import Burgers
 from wdno.training import pipeline, recipes
 from wdno.training.batches import WindowBatches

@@ -6,10 +6,10 @@ given what; `residual` and `interpolation`, `linear_mean`, `transport` and
 `checkpoint` reads and writes models.
 """
 
+from wdno.operator.interpolated_mean import Interpolation
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.linear_mean import LinearMean
 from wdno.operator.outflow import Outflow
-from wdno.operator.residual import Interpolation
 from wdno.operator.tiles import Tiles
 from wdno.operator.transport import Transport
 

@@ -6,35 +6,19 @@ the diffusion is of order one in every subband, however much of it the condition
 decides: noise of level σ then hides the same share of each. What the residual depends
 on first, the network is given beside the condition.
 
-Kinds: the interpolated coarse states of a refiner (`Interpolation`), a linear map of
-what is given (`wdno.operator.linear_mean`), what estimated velocities carry
-(`wdno.operator.transport`), and a network that was trained to give the mean
-(`wdno.operator.learned_mean`). All but the first may begin with another one.
+Kinds: the interpolated coarse states of a refiner (`wdno.operator.interpolated_mean`),
+a linear map of what is given (`linear_mean`), what estimated velocities carry
+(`transport`), and a network that was trained to give the mean (`learned_mean`). All but
+the first may begin with another one.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from wdno._json import register
 from wdno._typing import Fields
-from wdno.operator.interpolation import (
-    SMALLEST,
-    Continuation,
-    around,
-    curvatures,
-    interpolation_error,
-    odd,
-    prolonged,
-    repeated,
-    straight,
-)
-from wdno.operator.tasks import keys_of
-from wdno.wavelets.field import Field, Role
 from wdno.wavelets.layout import WaveletLayout
 from wdno.wavelets.protocols import Conditions, Layout
 
@@ -149,115 +133,3 @@ def energy_weight(
         return share
     square = jnp.square(estimate.scale)
     return square * jnp.expand_dims(share.astype(square.dtype), range(square.ndim - 1))
-
-
-@register
-@jax.tree_util.register_static
-@dataclass(frozen=True)
-class Interpolation:
-    """Coarse states, interpolated; the scale is the error of interpolation.
-
-    That falls with the square of the spacing, and what a network gets wrong with it.
-    Features are the curvatures of the coarse states, in the same units: in those of the
-    states they fade on finer grids, and a network can only be as exact there as it sees
-    them. Targets of which no coarse values are given have mean 0 and scale 1.
-    """
-
-    def __call__(
-        self,
-        known: Fields,
-        condition: Coefficients,
-        targets: WaveletLayout,
-        given: Conditions,
-    ) -> Estimate:
-        """Estimate of the targets of which coarse and initial states are given.
-
-        Walls of the target, otherwise the modes of its layout, say how states go on
-        beyond the ends of space.
-        """
-        unknown = nothing_known(condition, targets)
-        found = {
-            quantity.name: _interpolated(known, quantity, targets, given)
-            for quantity in targets.fields
-            if quantity.name in keys_of(Role.COARSE, given)
-        }
-        if not found:
-            return unknown
-        mean = targets.analysis(
-            targets.synthesis(unknown.mean)
-            | {name: states.mean for name, states in found.items()}
-        )
-        scales = {name: _local(states.error, targets) for name, states in found.items()}
-        names = [channel.split(":")[0] for channel in targets.channels]
-        one = jnp.ones((1,) * (condition.ndim - 1), condition.dtype)
-        scale = jnp.broadcast_arrays(*(scales.get(name, one) for name in names))
-        features = [
-            targets.means(repeated(states.curvatures[..., axis]))
-            for states in found.values()
-            for axis in range(len(targets.dims))
-        ]
-        return Estimate(mean, jnp.stack(scale, -1), jnp.stack(features, -1))
-
-    def channels(self, targets: WaveletLayout, given: Conditions) -> int:
-        """A curvature for each axis of each state that is given coarse."""
-        estimated = keys_of(Role.COARSE, given).keys() & keys_of(Role.EVOLVING, targets)
-        return len(estimated) * len(targets.dims)
-
-    def built(
-        self, targets: WaveletLayout, given: Conditions, rngs: nnx.Rngs
-    ) -> "Interpolation":
-        """Itself."""
-        return self
-
-    def described(self) -> "Interpolation":
-        """Itself."""
-        return self
-
-
-class _States(NamedTuple):
-    """Interpolated states of one target."""
-
-    mean: Float[Array, "batch frames *space"]
-    error: Float[Array, "batch frames *space"]
-    curvatures: Float[Array, "batch coarse_frames *coarse_space axis"]
-    """In units of the error."""
-
-
-def _interpolated(
-    known: Fields, quantity: Field, targets: WaveletLayout, given: Conditions
-) -> _States:
-    initial, coarse = (
-        known[keys_of(role, given)[quantity.name]]
-        for role in (Role.INITIAL, Role.COARSE)
-    )
-    continued = tuple(
-        _continuation(dim, mode, quantity)
-        for dim, mode in zip(targets.dims[1:], targets.mode[1:], strict=True)
-    )
-    coarse = quantity.between_walls(coarse)
-    before = quantity.between_walls(initial[:, None])[:, 0]
-    differences = curvatures(coarse, before, continued)
-    error = interpolation_error(differences)
-    place = (slice(None), *(slice(None, None, 2),) * (coarse.ndim - 1), None)
-    return _States(
-        prolonged(coarse, before, continued), error, differences / error[place]
-    )
-
-
-def _local(
-    error: Float[Array, "batch *extent"], targets: WaveletLayout
-) -> Float[Array, "batch *grid"]:
-    """The scale on the grid of coefficients: local means, which are positive.
-
-    Those of longer wavelets have weights of both signs.
-    """
-    means = targets.means(error)
-    everywhere = means.mean(axis=tuple(range(1, means.ndim)), keepdims=True)
-    return jnp.maximum(means, SMALLEST * everywhere)
-
-
-def _continuation(dim: str, mode: str, quantity: Field) -> Continuation:
-    """By the walls of a quantity, otherwise as the wavelets of its axis go on."""
-    if dim in quantity.walls:
-        return odd
-    return around if mode == "periodization" else straight

@@ -93,7 +93,7 @@ def present(samples: Sequence[int], truth: xr.DataArray) -> list[int]:
     return found
 
 
-class Picture(Figure):
+class _Picture(Figure):
     """A figure that notebooks show, whether or not pyplot has been imported."""
 
     def _repr_png_(self) -> bytes:
@@ -105,7 +105,7 @@ class Picture(Figure):
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of the house style, in inches."""
-    return Picture(figsize=(width, height), layout="constrained", facecolor="white")
+    return _Picture(figsize=(width, height), layout="constrained", facecolor="white")
 
 
 def finish(axis: Axes, horizontal: str, vertical: str, title: str) -> None:

@@ -9,10 +9,10 @@ from wdno.networks import (
     MultiplierConfig,
 )
 from wdno.operator import tasks
+from wdno.operator.interpolated_mean import Interpolation
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.linear_mean import LinearMean
 from wdno.operator.outflow import Outflow
-from wdno.operator.residual import Interpolation
 from wdno.operator.tiles import Tiles
 from wdno.operator.transport import Transport
 from wdno.training.recipe import NoiseLevels, Recipe, TrainingGrid
