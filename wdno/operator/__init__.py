@@ -1,9 +1,10 @@
 """The operator: fields to generate given fields, as coefficients, by a denoiser.
 
-`model` has `WDNO`, its loss and one window of generation; `tasks` says what is found
-given what; `residual` and `interpolation`, `linear_mean`, `transport` and
-`learned_mean` say what is generated in place of whole fields where much is known;
-`checkpoint` reads and writes models.
+`model` has `WDNO`, `generation` one window of it; `tasks` says what is found given
+what. Where much is known a model begins with an estimate (`residual`): interpolated
+coarse states (`interpolated_mean`), a linear map (`linear_mean`), what a flow carries
+(`transport`), what a network has learned (`learned_mean`). `checkpoint` reads and
+writes models.
 """
 
 from wdno.operator.interpolated_mean import Interpolation
