@@ -1,5 +1,6 @@
 """Strict numerics, a counter of compiled programs, the optional reference data."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -14,6 +15,18 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 # The same examples in every run, and no more than compilation time allows.
 settings.register_profile("wdno", max_examples=25, deadline=None, derandomize=True)
 settings.load_profile("wdno")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten_programs():
+    """Compiled programs of a module of tests are let go of at its end.
+
+    Each is mapped into memory, and a process may have 65,530 maps: thousands of
+    programs take gigabytes, and beyond that limit the compiler crashes.
+    """
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
