@@ -5,6 +5,7 @@ for the same processor time. All chain windows from initial states that no train
 over the record that they were trained on and beyond it.
 """
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 from _control import interval
-from _results import record
+from _results import RESULTS, record
 
 import wdno
 from wdno import metrics, plotting
@@ -47,6 +48,9 @@ class Config:
     unet_widths: tuple[int, ...] = (16, 32, 64)
     shipped: str = ""
     """Shipped name or folder of a model that is evaluated beside these."""
+    only: tuple[str, ...] = ()
+    """Forecasts to measure anew, by name; the rows of others stay as they are stored.
+    Empty for all."""
     samples: int = 256
     records: int = 2
     """Length of the rollouts, in records of training."""
@@ -68,8 +72,12 @@ def run(system: PhysicalSystem, training: PhysicalSystem, config: Config) -> Non
     key = jax.random.key(config.seed)
     longer = system.over(config.records * frames)
     truth = longer.trajectories(key, config.samples)
-    results, over_time = {}, {}
-    for name, forecast in _forecasts(training, config, folder).items():
+    stem = config.recipe.replace("-", "_")
+    results, rollouts, over_time = *_kept(stem, config.only), {}
+    for name, ready in _forecasts(training, config, folder).items():
+        if config.only and name not in config.only:
+            continue
+        forecast = ready()
         forecast(truth.isel(sample=slice(2)))  # compiles
         begin = time.perf_counter()
         found = forecast(truth)
@@ -79,31 +87,46 @@ def run(system: PhysicalSystem, training: PhysicalSystem, config: Config) -> Non
         results[name]["seconds_per_record"] = round(seconds, 5)
         over_time[name] = _over_time(found, truth)
         print(name, results[name], flush=True)
-    rollouts = {name: _portable(table) for name, table in over_time.items()}
-    stem = config.recipe.replace("-", "_")
+    rollouts |= {name: _portable(table) for name, table in over_time.items()}
     path = record(stem, asdict(config), one_record=results, rollouts=rollouts)
-    plotting.save(_figure(over_time, frames), Path(f"docs/pictures/{stem}_rollout.png"))
+    learned = float(truth.time[frames])
+    figure = _figure(rollouts, learned)
+    plotting.save(figure, Path(f"docs/pictures/{stem}_rollout.png"))
     print(path)
+
+
+def _kept(stem: str, only: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Scores and rollouts that are stored, unless all are measured anew."""
+    path = RESULTS / f"{stem}.json"
+    if not (only and path.exists()):
+        return {}, {}
+    stored = json.loads(path.read_text())
+    return stored["one_record"], stored["rollouts"]
 
 
 def _forecasts(
     system: PhysicalSystem, config: Config, folder: Path
-) -> dict[str, Forecast]:
-    """Every forecaster by its name, trained."""
-    model = wdno.load(_trained(system, config, folder))
-    data = _data(system, config, folder)
+) -> dict[str, Callable[[], Forecast]]:
+    """What makes every forecaster ready, by its name: most are trained first."""
     training = _training(config)
     recipe = replace(RECIPES[config.recipe], batch_size=config.rival_batch_size)
-    found: dict[str, Forecast] = {"WDNO": partial(_simulated, model)}
+
+    def model() -> Forecast:
+        return partial(_simulated, wdno.load(_trained(system, config, folder)))
+
+    def regression(name: str, make: _regression.Make) -> Forecast:
+        data = _data(system, config, folder)
+        place, clock = folder / name.lower(), time.process_time
+        rival = _regression.train(make, recipe, data, training, place, clock)
+        return partial(_regression.forecast, rival)
+
+    found: dict[str, Callable[[], Forecast]] = {"WDNO": model}
     if config.shipped:
-        found["WDNO as shipped"] = partial(_simulated, wdno.load(config.shipped))
+        shipped = partial(_simulated, wdno.load(config.shipped))
+        found["WDNO as shipped"] = lambda: shipped
     for name, make in _rivals(config).items():
-        place = folder / name.lower()
-        rival = _regression.train(
-            make, recipe, data, training, place, time.process_time
-        )
-        found[name] = partial(_regression.forecast, rival)
-    return found | {"persistence": _persisting}
+        found[name] = partial(regression, name, make)
+    return found | {"persistence": lambda: _persisting}
 
 
 def _rivals(config: Config) -> dict[str, _regression.Make]:
@@ -196,10 +219,14 @@ def _portable(table: xr.Dataset, every: int = 10) -> dict[str, list[float]]:
     }
 
 
-def _figure(over_time: dict[str, xr.Dataset], frames: int) -> plt.Figure:
-    """Error and short waves of every forecaster against the length of a rollout."""
-    names = [str(n) for n in next(iter(over_time.values())).data_vars]
-    errors = [n for n in names if n.startswith("error")]
+def _figure(rollouts: dict[str, dict[str, list[float]]], learned: float) -> plt.Figure:
+    """Error and short waves of every forecaster against the length of a rollout.
+
+    Args:
+        rollouts: columns of each, every tenth instant.
+        learned: length of the records that were trained on.
+    """
+    errors = [n for n in next(iter(rollouts.values())) if n.startswith("error")]
     figure, axes = plt.subplots(
         2,
         len(errors),
@@ -208,14 +235,13 @@ def _figure(over_time: dict[str, xr.Dataset], frames: int) -> plt.Figure:
         squeeze=False,
         layout="constrained",
     )
-    for label, table in over_time.items():
+    for label, table in rollouts.items():
         for column, name in enumerate(errors):
             quantity = name.removeprefix("error_")
-            axes[0, column].semilogy(table.time, table[name], label=label)
+            axes[0, column].semilogy(table["time"], table[name], label=label)
             waves = table[f"short_waves_{quantity}"]
-            axes[1, column].semilogy(table.time, waves)
+            axes[1, column].semilogy(table["time"], waves)
             axes[0, column].set_title(quantity)
-    learned = float(next(iter(over_time.values())).time[frames - 1])
     for axis in axes.flat:
         axis.axvline(learned, color="0.7", linewidth=0.8)
     for column in range(len(errors)):

@@ -111,6 +111,7 @@ MEASURES: dict[str, Measure] = {
     "burgers-refinement": doubling_mse,
     "burgers-control": objective,
     "navier-stokes-shock": mse_of(SYSTEMS["navier-stokes-shock"]()),
+    "navier-stokes-correction": mse_of(SYSTEMS["navier-stokes-shock"]()),
     "smoke-simulation": smoke_mse,
     "smoke-control": leakage,
     "era5-t2m": temperature_crps,

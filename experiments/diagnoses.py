@@ -1,0 +1,122 @@
+"""What is right and wrong with every shipped model, put on its card.
+
+    python experiments/diagnoses.py --era5 era5_uk_t2m_32x48_744h.nc
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import tyro
+import xarray as xr
+from _results import record
+
+import wdno
+from wdno.cli.making import SYSTEMS
+from wdno.diffusion.samplers import Sampler, ddim
+from wdno.training.diagnosis import as_notes
+
+SHIPPED = Path(wdno.__file__).parent / "pretrained"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Which models, on how much."""
+
+    models: tuple[str, ...] = tuple(wdno.shipped())
+    era5: Path | None = None
+    members: int = 8
+    levels: int = 8
+    seed: int = 30_000
+
+
+class Case(NamedTuple):
+    """What a model is diagnosed on, and how its ensembles are drawn."""
+
+    truth: Callable[[Config], xr.Dataset]
+    calls: int = 4
+    sampler: Sampler = ddim(1.0)
+
+
+def drawn(system: str, samples: int) -> Callable[[Config], xr.Dataset]:
+    """Trajectories of a seed that no training used."""
+
+    def truth(config: Config) -> xr.Dataset:
+        key = jax.random.key(config.seed)
+        return SYSTEMS[system]().trajectories(key, samples)
+
+    return truth
+
+
+def weather(config: Config) -> xr.Dataset:
+    """Windows of the days of test, every sixth hour."""
+    import era5
+
+    if config.era5 is None:
+        raise ValueError(
+            "The diagnosis of era5-t2m takes its record, but --era5 is missing. Name "
+            "the file, or leave that model out by --models."
+        )
+    preset = era5.replace(era5.LAPTOP, data=config.era5)
+    return era5.problem_of(preset).windows("test").isel(sample=slice(None, None, 6))
+
+
+CASES: dict[str, Case] = {
+    "advection-simulation": Case(drawn("advection", 32)),
+    "burgers-simulation": Case(drawn("burgers", 32), 8, ddim(1.0, inflation=1.5)),
+    "burgers-refinement": Case(drawn("burgers", 16), 1),
+    "burgers-control": Case(drawn("burgers-bursts", 32)),
+    "navier-stokes-shock": Case(drawn("navier-stokes-shock", 32)),
+    "navier-stokes-correction": Case(drawn("navier-stokes-shock", 32)),
+    "smoke-simulation": Case(drawn("smoke", 6), 2),
+    "smoke-control": Case(drawn("smoke", 6), 2),
+    "era5-t2m": Case(weather, 8),
+}
+
+
+def summary(found: xr.Dataset) -> dict[str, Any]:
+    """The numbers that say most: errors by level, and those of the ensemble."""
+    errors = found["error"].values if "error" in found else np.array([])
+    return {
+        "calls": found.attrs["calls"],
+        "members": found.attrs["members"],
+        "error_rises_with_sigma": bool((np.diff(errors) > 0).all()),
+        "error_from_pure_noise_over_least": float(f"{errors[-1] / errors.min():.4g}"),
+        "spread_skill": dict(
+            zip(
+                found["field"].values.tolist(),
+                found["spread_skill"].values.round(3).tolist(),
+                strict=True,
+            )
+        ),
+        "energy_ratio": [
+            float(f"{end(found['energy_ratio'].values):.3g}") for end in (np.min, np.max)
+        ],
+    }
+
+
+def main(config: Config) -> None:
+    """Diagnose, write cards, print and store."""
+    results: dict[str, Any] = {}
+    for name in config.models:
+        case = CASES[name]
+        found = wdno.diagnose(
+            wdno.load(name),
+            case.truth(config),
+            calls=case.calls,
+            members=config.members,
+            levels=config.levels,
+            sampler=case.sampler,
+            key=jax.random.key(0),
+        )
+        wdno.annotate(SHIPPED / name, diagnosis=as_notes(found))
+        results[name] = summary(found)
+        print(name, results[name], flush=True)
+        record("diagnoses", asdict(config), models=results)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))
