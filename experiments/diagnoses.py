@@ -1,6 +1,6 @@
 """What is right and wrong with every shipped model, put on its card.
 
-    python experiments/diagnoses.py --era5 era5_uk_t2m_32x48_744h.nc
+python experiments/diagnoses.py --era5 era5_uk_t2m_32x48_744h.nc
 """
 
 from collections.abc import Callable
@@ -93,7 +93,8 @@ def summary(found: xr.Dataset) -> dict[str, Any]:
             )
         ),
         "energy_ratio": [
-            float(f"{end(found['energy_ratio'].values):.3g}") for end in (np.min, np.max)
+            float(f"{end(found['energy_ratio'].values):.3g}")
+            for end in (np.min, np.max)
         ],
     }
 
