@@ -79,22 +79,16 @@ CASES: dict[str, Case] = {
 
 def summary(found: xr.Dataset) -> dict[str, Any]:
     """The numbers that say most: errors by level, and those of the ensemble."""
-    errors = found["error"].values if "error" in found else np.array([])
+    errors = found["denoising_error"].values
+    ends = np.min, np.max
+    spread = found["spread_skill"].values.round(3).tolist()
     return {
         "calls": found.attrs["calls"],
         "members": found.attrs["members"],
-        "error_rises_with_sigma": bool((np.diff(errors) > 0).all()),
-        "error_from_pure_noise_over_least": float(f"{errors[-1] / errors.min():.4g}"),
-        "spread_skill": dict(
-            zip(
-                found["field"].values.tolist(),
-                found["spread_skill"].values.round(3).tolist(),
-                strict=True,
-            )
-        ),
+        "errors_rise_with_sigma": bool((np.diff(errors, axis=0) > 0).all()),
+        "spread_skill": dict(zip(found["field"].values.tolist(), spread, strict=True)),
         "energy_ratio": [
-            float(f"{end(found['energy_ratio'].values):.3g}")
-            for end in (np.min, np.max)
+            float(f"{end(found['energy_ratio'].values):.3g}") for end in ends
         ],
     }
 
