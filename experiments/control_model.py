@@ -5,6 +5,7 @@ over smooth forces; beside it the same descent from no force. The solver only ju
 from the true initial states, here and on problems on which nothing was chosen.
 """
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import tyro
 from _control import OBJECTIVE, SYSTEM, Forces, Problems, late_plan
-from _results import record
+from _results import RESULTS, record
 
 import wdno
 from wdno.planning.adjoint import descend
@@ -43,29 +44,30 @@ class Config:
 
 
 def main(config: Config) -> None:
-    """Plan, judge, print and store."""
+    """Plan, judge, print and store; an interrupted run goes on where it was."""
     base, model = wdno.load(config.base), wdno.load(config.planner)
-    results: dict[str, dict[str, Any]] = {}
+    results = stored(config)
 
     def arm(name: str, problems: Problems, make: Callable[[], Forces]) -> None:
-        make()  # compiles
-        begin = time.perf_counter()
-        plan = jax.block_until_ready(make())
-        results[name] = problems.judged(plan, time.perf_counter() - begin)
+        if name not in results:
+            make()  # compiles
+            begin = time.perf_counter()
+            plan = jax.block_until_ready(make())
+            results[name] = problems.judged(plan, time.perf_counter() - begin)
         print(f"{name:40s}", results[name], flush=True)
         record("control_model", asdict(config), plans=results)
 
     def sampled(
         problems: Problems,
-        steps: int,
+        descent: int,
         horizon: int = config.horizon,
         waves: Waves = config.waves,
         members: int | None = None,
         **how: Any,
     ) -> Forces:
         """Plans of one call, unless more are asked for, and descent from them."""
-        if steps:
-            how["polish"] = wdno.Polish(Surrogate(base, horizon), steps)
+        if descent:
+            how["polish"] = wdno.Polish(Surrogate(base, horizon), descent)
             how["constraint"] = wdno.constraints.smooth("f", *waves)
         planner = wdno.Planner(model, OBJECTIVE, **{"steps": 1} | how)
         key = jax.random.key(config.seed + 2)
@@ -101,6 +103,14 @@ def main(config: Config) -> None:
         first,
         lambda: from_rest(base, first, *config.whole, config.steps[-1]),
     )
+
+
+def stored(config: Config) -> dict[str, Any]:
+    """Results of an earlier run with the same configuration."""
+    path = RESULTS / "control_model.json"
+    entry = json.loads(path.read_text()) if path.exists() else {}
+    same = entry.get("config") == json.loads(json.dumps(asdict(config)))
+    return entry["plans"] if same else {}
 
 
 def from_rest(

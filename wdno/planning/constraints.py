@@ -145,7 +145,7 @@ def smooth(name: str, *waves: int) -> Linear:
                 "not above that of the points."
             )
         for axis, (points, count) in enumerate(zip(shape, waves, strict=True), 1):
-            cosines = dct(np.eye(points), norm="ortho", axis=0)[:count]
+            cosines = np.asarray(dct(np.eye(points), norm="ortho", axis=0))[:count]
             onto = jnp.asarray(cosines.T @ cosines, field.dtype)
             apply = partial(jnp.tensordot, precision=jax.lax.Precision.HIGHEST)
             field = jnp.moveaxis(apply(field, onto, (axis, 0)), -1, axis)
