@@ -1,8 +1,8 @@
 """What do classical controllers reach on forced Burgers, and in what time?
 
-No control, a tuned PID, the gradient of the solver with Adam and L-BFGS (also over the
-last frames alone), and the gradient of a learned surrogate of the solver, on the same
-targets; each plan is judged by the solver from the true initial state.
+No control, a tuned PID, and the gradient of the solver with Adam and L-BFGS (also over
+the last frames alone), on the same targets; each plan is judged by the solver from the
+true initial state. Descent through a model instead is in ``control_model.py``.
 """
 
 import time
@@ -13,16 +13,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 import tyro
 from _control import OBJECTIVE, SYSTEM, Problems
 from _pid import pid, tune
 from _results import record
-from scipy.fft import dct
 
-import wdno
-from wdno._typing import Constraint, Fields
+from wdno._typing import Fields
 from wdno.planning.adjoint import descend
 
 
@@ -36,29 +33,7 @@ class Config:
     late_steps: int = 8
     adam_steps: int = 40
     adam_rate: float = 0.1
-    surrogate: str = "burgers-simulation"
-    surrogate_steps: int = 15
-    waves: tuple[int, int] = (20, 10)
     seed: int = 40_000
-
-
-def smooth(*waves: int) -> Constraint:
-    """Forces of the slowest cosines in time and space only.
-
-    The surrogate has seen smooth forces alone: to rough ones it reacts 400 times as
-    much as the solver, in directions of its own, and a descent that may use these
-    finds nothing else.
-    """
-    bases = (
-        dct(np.eye(n), norm="ortho", axis=0)[:count]
-        for n, count in zip((SYSTEM.frames, SYSTEM.points), waves, strict=True)
-    )
-    time, x = (jnp.asarray(basis.T @ basis, jnp.float32) for basis in bases)
-
-    def project(fields: Fields) -> Fields:
-        return {**fields, "f": jnp.einsum("st,btx,xy->bsy", time, fields["f"], x)}
-
-    return project
 
 
 def main(config: Config) -> None:
@@ -104,20 +79,11 @@ def main(config: Config) -> None:
     steered = jax.block_until_ready(pid(SYSTEM, u0, goal, gains))
     note("pid", steered, time.perf_counter() - begin, gains=gains._asdict())
 
-    model = wdno.load(config.surrogate)
-
-    def forecast(inputs: Fields) -> Fields:
-        """The mean of the simulation model, which is one call a window."""
-        initial, control = {"u0": inputs["u0"]}, {"f": inputs["f"]}
-        return wdno.rollout(model, initial, control, key=jax.random.key(0))
-
     late = SYSTEM.over(config.horizon)
     descent("lbfgs", SYSTEM.solve, config.lbfgs_steps)
     descent("lbfgs, late", late.solve, config.late_steps, config.horizon)
     adam = optax.adam(config.adam_rate)
     descent("adam", SYSTEM.solve, config.adam_steps, optimizer=adam)
-    steps = config.surrogate_steps
-    descent("surrogate", forecast, steps, constraint=smooth(*config.waves))
 
 
 if __name__ == "__main__":

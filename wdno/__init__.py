@@ -25,6 +25,7 @@ from wdno.planning import adjoint, constraints, objectives
 from wdno.planning.closed_loop import control_loop
 from wdno.planning.control import best_plan, control
 from wdno.planning.planner import Planner, Polish
+from wdno.planning.surrogate import Surrogate
 from wdno.training.diagnosis import diagnose
 from wdno.training.ladder import stable_schedule
 from wdno.training.loss import training_loss
@@ -39,6 +40,7 @@ __all__ = [
     "Planner",
     "Polish",
     "Role",
+    "Surrogate",
     "Task",
     "WaveletLayout",
     "adjoint",

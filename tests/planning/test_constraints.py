@@ -11,7 +11,13 @@ from oracles import make_layouts
 from wdno.diffusion.guidance import compose, guide, project
 from wdno.diffusion.noise import per_row
 from wdno.operator import tasks
-from wdno.planning.constraints import all_of, bounds, check_constraint, region
+from wdno.planning.constraints import (
+    all_of,
+    bounds,
+    check_constraint,
+    region,
+    smooth,
+)
 
 MASK = np.array([True] * 3 + [False] * 5)
 BOTH = all_of(bounds("f", -0.3, 0.5), region("f", MASK))
@@ -66,6 +72,33 @@ def test_region_of_two_space_axes():
     f = jnp.ones((2, 5, 3, 4))
     confined = region("f", mask)({"f": f})["f"]
     np.testing.assert_array_equal(confined, np.broadcast_to(mask, f.shape))
+
+
+def test_smooth_keeps_the_slowest_cosines_and_nothing_else():
+    time, x = (np.arange(n)[:, None] + 0.5 for n in (4, 8))
+    cosines = [np.cos(np.pi * k * time / 4) * np.cos(np.pi * m * x.T / 8)
+               for k, m in ((1, 2), (2, 2), (1, 3))]  # fmt: skip
+    slow = jnp.asarray(cosines)
+    kept = smooth("f", 2, 3)({"f": slow, "u": slow})
+    expected = slow * np.array([1.0, 0, 0])[:, None, None]
+    np.testing.assert_allclose(kept["f"], expected, atol=1e-12)
+    assert kept["u"] is slow
+    whole = smooth("f", 4, 8)(make_fields())["f"]
+    np.testing.assert_allclose(whole, make_fields()["f"], atol=1e-12)
+    draw = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 4, 5)))
+    flat = smooth("f", 1, 1, 1)({"f": draw})["f"]
+    means = np.broadcast_to(draw.mean((1, 2, 3), keepdims=True), draw.shape)
+    np.testing.assert_allclose(flat, means, atol=1e-12)
+
+
+@pytest.mark.parametrize("linear", [smooth("f", 2, 3), region("f", MASK)])
+def test_a_linear_constraint_projects_the_gradient(linear):
+    """grad J(P f) is P grad J at P f, which descents rely on."""
+    fields, value = make_fields(), lambda f: (jnp.sin(f) ** 2).sum()
+    f = {"f": fields["f"]}
+    through = jax.grad(lambda f: value(linear(f)["f"]))(f)
+    after = linear({"f": jax.grad(value)(linear(f)["f"])})
+    np.testing.assert_allclose(through["f"], after["f"], atol=1e-12)
 
 
 def test_every_applies_in_order_and_commutes_for_bounds_and_regions():
@@ -167,8 +200,17 @@ def test_bad_masks():
         region("f", np.ones(7, bool))(make_fields())
 
 
+def test_bad_waves():
+    for waves in ((), (0, 8)):
+        with pytest.raises(ValueError, match="one cosine an axis or more, but 'f'"):
+            smooth("f", *waves)
+    for waves in ((2,), (5, 8)):
+        with pytest.raises(ValueError, match=r"has the axes \(4, 8\) and is to keep"):
+            smooth("f", *waves)(make_fields())
+
+
 def test_fields_that_are_not_there():
-    for constraint in (bounds("g", 0.0), region("g", MASK)):
+    for constraint in (bounds("g", 0.0), region("g", MASK), smooth("g", 2, 3)):
         with pytest.raises(ValueError, match=r"acts on 'g', but .* \['f', 'u'\]"):
             constraint(make_fields())
 
@@ -184,8 +226,15 @@ def mean_free(f):
 
 @pytest.mark.parametrize(
     "constraint",
-    [BOTH, only(mean_free), bounds("f", 50.0, 60.0), bounds("u", -0.1, 0.1), all_of()],
-    ids=["both", "linear", "far from data", "state", "none"],
+    [
+        BOTH,
+        only(mean_free),
+        smooth("f", 2, 3),
+        bounds("f", 50.0, 60.0),
+        bounds("u", -0.1, 0.1),
+        all_of(),
+    ],
+    ids=["both", "linear", "smooth", "far from data", "state", "none"],
 )
 def test_good_constraints_pass(constraint):
     check_constraint(constraint, make_fields(), ("f",))

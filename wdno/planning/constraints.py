@@ -7,14 +7,33 @@ asks, a constraint holds to the last bit.
 
 from functools import cache, partial
 from math import inf
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, DTypeLike, Float
+from scipy.fft import dct
 
 from wdno._functions import ByValue, by_value
 from wdno._typing import Constraint, Fields
+
+
+class Linear(NamedTuple):
+    """A constraint that is an orthogonal projection onto a linear subspace.
+
+    ``P(a u + b v) = a P(u) + b P(v)`` and ``P = P^T``, so the gradient of J(P(f)) is
+    the projected gradient of J, and a descent under it costs no more than a free one.
+
+    Attributes:
+        project: the projection, P.
+    """
+
+    project: Constraint
+
+    def __call__(self, fields: Fields) -> Fields:
+        """What is allowed and nearest."""
+        return self.project(fields)
 
 
 @cache  # one object for equal bounds: jit compiles once
@@ -50,7 +69,7 @@ def bounds(name: str, low: float = -inf, high: float = inf) -> Constraint:
     return clamp
 
 
-def region(name: str, mask: ArrayLike | Bool[np.ndarray, "..."]) -> Constraint:
+def region(name: str, mask: ArrayLike | Bool[np.ndarray, "..."]) -> Linear:
     """Confine a field to a part of space: ``f <- f`` where `mask` holds, else 0.
 
     Args:
@@ -88,7 +107,51 @@ def region(name: str, mask: ArrayLike | Bool[np.ndarray, "..."]) -> Constraint:
         allowed = jnp.broadcast_to(inside, field.shape)
         return {**fields, name: jnp.where(allowed, field, jnp.zeros_like(field))}
 
-    return confine
+    return Linear(confine)
+
+
+def smooth(name: str, *waves: int) -> Linear:
+    """Keep the slowest cosines of a field: ``f <- B^T B f`` along time and each axis.
+
+    The rows of B are the first of the orthonormal cosines of the points n = 0 … N - 1,
+    ``cos(pi k (n + 1/2) / N)`` with k below the number of waves: a constant, half a
+    period, a whole one, and so on. Models react to fields rougher than those of their
+    training in directions of their own, which a descent through one would find.
+
+    Args:
+        name: the field, of shape (batch, frames, *space) or (batch, *space).
+        waves: how many cosines to keep, one number an axis.
+
+    Raises:
+        ValueError: if an axis keeps none; when called, if there is no such field or it
+            has another number of axes, or fewer points along one than waves.
+
+    Example:
+        >>> slow = smooth("f", 3, 8)  # of time and of x
+    """
+    if not waves or min(waves) < 1:
+        raise ValueError(
+            f"A smooth field has one cosine an axis or more, but {name!r} is to keep "
+            f"{waves}. Ask for more; 1 is a constant."
+        )
+
+    def soften(fields: Fields) -> Fields:
+        field = _named(fields, name)
+        shape = field.shape[1:]
+        if len(shape) != len(waves) or any(np.less(shape, waves)):
+            raise ValueError(
+                f"A smooth field keeps a number of cosines of each axis, but {name!r} "
+                f"has the axes {shape} and is to keep {waves}. Give a number for each, "
+                "not above that of the points."
+            )
+        for axis, (points, count) in enumerate(zip(shape, waves, strict=True), 1):
+            cosines = np.asarray(dct(np.eye(points), norm="ortho", axis=0))[:count]
+            onto = jnp.asarray(cosines.T @ cosines, field.dtype)
+            apply = partial(jnp.tensordot, precision=jax.lax.Precision.HIGHEST)
+            field = jnp.moveaxis(apply(field, onto, (axis, 0)), -1, axis)
+        return {**fields, name: field}
+
+    return Linear(soften)
 
 
 def all_of(*constraints: Constraint) -> Constraint:

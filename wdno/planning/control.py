@@ -18,6 +18,7 @@ from wdno.inference.batching import (
 from wdno.operator.model import WDNO
 from wdno.planning.inputs import read_states
 from wdno.planning.planner import Planner
+from wdno.planning.surrogate import Surrogate
 from wdno.trajectory import static_fields, to_batch, to_dataset
 
 
@@ -90,8 +91,8 @@ def control(
 def best_plan(plans: xr.Dataset) -> xr.Dataset:
     """The plan of each sample whose "objective" is smallest: best of M.
 
-    Unless the plans were polished it is the model that ranks, by the states that it
-    predicts itself.
+    Unless the plans were polished through a solver it is a model that ranks, by the
+    states that it predicts itself.
 
     Args:
         plans: what `control` returns with `members`.
@@ -121,6 +122,9 @@ def _static(model: WDNO, initial: Labelled) -> dict[str, xr.Variable]:
 def _labelled(
     values: np.ndarray, batch: Mapping[str, int], planner: Planner
 ) -> tuple[tuple[str, ...], np.ndarray, dict[str, str]]:
-    whose = "the model" if planner.polish is None else "the solver"
+    solver = planner.polish is not None and not isinstance(
+        planner.polish.system, Surrogate
+    )
+    whose = "the solver" if solver else "the model"
     attrs = {"long_name": f"objective, with the states of {whose}"}
     return tuple(batch), values.reshape(*batch.values()), attrs

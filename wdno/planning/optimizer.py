@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from wdno._functions import ByValue
 from wdno._typing import Constraint, Fields, Objective
+from wdno.planning.constraints import Linear
 
 Solve = Callable[[Fields], Fields]
 Scalar = Float[Array, ""]
@@ -92,7 +93,8 @@ class Problem:
         controls = self.project(optax.apply_updates(at.controls, step))
         trials = optax.tree_utils.tree_get(memory, "num_linesearch_steps", 0)
         slope = optax.tree_utils.tree_get(memory, "grad")
-        if slope is not None and self.constraint.value is None:
+        # Of the free and the linear the line search has seen the slope of the problem.
+        if slope is not None and isinstance(self.constraint.value, Linear | None):
             value = optax.tree_utils.tree_get(memory, "value")  # of the last trial
         else:
             value, slope = self.value_and_slope(known, controls)

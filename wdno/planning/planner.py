@@ -28,11 +28,11 @@ from wdno.planning.inputs import (
 
 
 class Polish(NamedTuple):
-    """Descent from a sampled plan through the solver of a system.
+    """Descent from a sampled plan through a system: its solver, or a model of it.
 
     Attributes:
-        system: what is controlled, on the grid of the model, e.g. `Burgers()`; a
-            record of any length will do.
+        system: what is controlled, on the grid of the model, e.g. `Burgers()`, or a
+            `Surrogate` in its place; a record of any length will do.
         steps: of L-BFGS, see `wdno.planning.adjoint.descend`.
     """
 

@@ -19,7 +19,8 @@ class Surrogate:
     ``solve`` is its mean, or a sample from noise that is always the same: a function of
     initial states, of what never changes and of controls, differentiable in all. What
     is planned is then as good as the model; a solver judges it, or polishes it further.
-    Compiled programs hold the parameters, and belong to one model.
+    Compiled programs hold the parameters, and belong to one model. A descent finds what
+    a model has never seen, so keep controls like those of its training: `smooth`.
 
     Attributes:
         model: of the simulation task.
@@ -32,6 +33,12 @@ class Surrogate:
     Example:
         >>> surrogate = Surrogate(wdno.load("smoke-simulation"), frames=32)
         >>> planner = replace(planner, polish=Polish(surrogate, steps=20))
+
+        >>> surrogate = Surrogate(wdno.load("burgers-simulation"), frames=32)
+        >>> planner = wdno.Planner(
+        ...     wdno.load("burgers-control"), reach, steps=1,
+        ...     polish=Polish(surrogate, steps=5), constraint=smooth("f", 6, 10),
+        ... )
     """
 
     model: WDNO
