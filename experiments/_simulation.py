@@ -126,7 +126,7 @@ def _trained(system: PhysicalSystem, config: Config, folder: Path) -> str:
     """Folder of the model of wavelet diffusion, trained unless it is there."""
     place = folder / "wdno"
     if not (place / "model").exists():
-        pipeline.run(
+        pipeline.train_recipe(
             config.recipe,
             _data(system, config, folder),
             _training(config),

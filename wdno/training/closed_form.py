@@ -12,6 +12,7 @@ from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.linear_mean import LinearMean
 from wdno.operator.model import WDNO
 from wdno.operator.residual import Coefficients, Residual
+from wdno.operator.solved_mean import SolvedMean
 from wdno.operator.transport import Transport
 from wdno.training.batches import WindowBatches
 from wdno.training.records import Records
@@ -21,7 +22,7 @@ from wdno.wavelets.layout import WaveletLayout
 LEAST_EXPLAINED = 0.02
 """Share of what is generated that a mean has to explain, or it has learned nothing."""
 
-FITTED = (LinearMean, Transport)
+FITTED = (LinearMean, Transport, SolvedMean)
 """Kinds of means that are fitted at once; which part of one is, says `fitted`."""
 SCALED = (*FITTED, LearnedMean)
 """Kinds of means that have a scale for each channel."""
@@ -68,8 +69,9 @@ def _(residual: LinearMean, records: Records) -> LinearMean:
     return fit_maps(replace(residual, base=fitted(residual.base, records)), records)
 
 
-@fitted.register
-def _(residual: Transport, records: Records) -> Transport:
+@fitted.register(Transport)
+@fitted.register(SolvedMean)
+def _(residual: Transport | SolvedMean, records: Records) -> Transport | SolvedMean:
     return replace(residual, base=fitted(residual.base, records))
 
 

@@ -13,8 +13,10 @@ from wdno.operator.interpolated_mean import Interpolation
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.linear_mean import LinearMean
 from wdno.operator.outflow import Outflow
+from wdno.operator.solved_mean import SolvedMean
 from wdno.operator.tiles import Tiles
 from wdno.operator.transport import Transport
+from wdno.systems import CompressibleNavierStokes
 from wdno.training.recipe import NoiseLevels, Recipe, TrainingGrid
 from wdno.wavelets.field import Field, Role
 
@@ -59,6 +61,9 @@ _SMOKE_CARRIED = Transport(
 
 _MAP = ("latitude", "longitude")
 
+# In units of what a mean leaves open.
+_RESIDUAL_LEVELS = NoiseLevels(sigma_max=10.0, share_at_max=0.1, mean=-0.3, std=1.4)
+
 RECIPES: dict[str, Recipe] = {
     "advection-simulation": Recipe(
         ("u",),
@@ -66,8 +71,11 @@ RECIPES: dict[str, Recipe] = {
         window=16,
         beside=tasks.Task((), tasks.static(("advection_speed",), ())),
         levels=1,
-        network=MultiplierConfig(instants=8),
-        noise=NoiseLevels(share_at_max=0.95, mean=0.0, std=2.0),
+        network=LocalConfig((3, 5), width=32, depth=4),
+        residual=LearnedMean(MultiplierConfig(instants=8)),
+        mean_share=0.8,
+        uniform_weight=0.5,
+        noise=_RESIDUAL_LEVELS,
         batch_size=64,
     ),
     "burgers-simulation": Recipe(
@@ -77,7 +85,7 @@ RECIPES: dict[str, Recipe] = {
         network=FourierConfig((8, 16), width=64, depth=4),
         residual=LearnedMean(FourierConfig((8, 16), width=64, depth=4)),
         uniform_weight=0.5,
-        noise=NoiseLevels(sigma_max=10.0, share_at_max=0.1, mean=-0.3, std=1.4),
+        noise=_RESIDUAL_LEVELS,
     ),
     "burgers-refinement": Recipe(
         ("u",),
@@ -109,7 +117,28 @@ RECIPES: dict[str, Recipe] = {
         (),
         window=20,
         network=FourierConfig((8, 16), width=64, depth=4),
-        noise=NoiseLevels(share_at_max=0.7, mean=0.0, std=2.0),
+        residual=LearnedMean(FourierConfig((8, 16), width=64, depth=4)),
+        mean_share=0.75,
+        uniform_weight=0.5,
+        noise=_RESIDUAL_LEVELS,
+        batch_size=16,
+    ),
+    # What a grid of 128 cells leaves of the means of 1,024: a matter of a few cells.
+    "navier-stokes-correction": Recipe(
+        ("density", "velocity", "pressure"),
+        (),
+        window=20,
+        network=LocalConfig((3, 5), width=32, depth=4),
+        residual=LearnedMean(
+            LocalConfig((3, 5), width=32, depth=4),
+            base=SolvedMean(
+                CompressibleNavierStokes(points=128),
+                least=(("density0", 0.01), ("pressure0", 0.01)),
+            ),
+        ),
+        mean_share=0.75,
+        uniform_weight=0.5,
+        noise=_RESIDUAL_LEVELS,
         batch_size=16,
     ),
     # What the solver's equations leave: a projection is linear, the rest transport.

@@ -6,6 +6,7 @@ appendix on compressible flow in one dimension), of which only the description w
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -14,12 +15,21 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from wdno._typing import Fields
 from wdno.systems.base import check_positive
 
-__all__ = ["Jumps", "Waves"]
+__all__ = ["InitialStates", "Jumps", "Waves"]
 
 Range = tuple[float, float]
 
 EDGE = 0.01
 """Half the thickness of the edges of a window, as a share of the domain."""
+
+
+@runtime_checkable
+class InitialStates(Protocol):
+    """A distribution of initial states, a frozen dataclass."""
+
+    def draw(self, key: PRNGKeyArray, samples: int, points: int) -> Fields:
+        """Density, velocity and pressure, each (samples, points), under name + "0"."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from wdno.systems.compressible.finite_volume import (
     to_primitive,
 )
 from wdno.systems.compressible.flow import GasFlow, fastest_wave
-from wdno.systems.compressible.states import Jumps, Waves
+from wdno.systems.compressible.states import InitialStates, Jumps
 
 __all__ = ["CompressibleNavierStokes"]
 
@@ -89,7 +89,7 @@ class CompressibleNavierStokes(LabelledSystem):
     refinement: int = 1
     courant: float = 0.45
     boundary: Boundary = OUTGOING
-    initial: Jumps | Waves = Jumps()
+    initial: InitialStates = Jumps()
 
     state: ClassVar[tuple[str, ...]] = ("density", "velocity", "pressure")
     control: ClassVar[tuple[str, ...]] = ()
