@@ -9,16 +9,15 @@ those of all threads of the process, which change less when a machine has other 
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
+import xarray as xr
 from flax import nnx
 from larger_than_memory import RECIPE, written
 
@@ -33,6 +32,12 @@ from wdno.trajectory import open_trajectories
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from _results import record  # noqa: E402
+
+Clocks = tuple[float, float]
+CLOCKS = ("by the clock", "by processor time")
+CONFIG = TrainingConfig(steps=1)
+WARM_UP = 5
+"""Updates before a measurement: the first of them compile."""
 
 
 @dataclass(frozen=True)
@@ -54,62 +59,55 @@ class Config:
 
 
 def main(config: Config) -> None:
-    """Measure, print and store."""
+    """Measure each in turn, print, and store what there is after every turn."""
     with tempfile.TemporaryDirectory(dir=config.folder) as folder:
-        found = speeds(Path(folder), config)
-    print(record("training_speed", asdict(config), **found))
+        datasets = sources(Path(folder), config)
+        batches = {
+            n: WindowBatches(d, RECIPE, config.seed) for n, d in datasets.items()
+        }
+        memory = batches["memory"]
+        model = build_model(RECIPE, datasets["memory"], memory)
+        loss = training_loss(model, RECIPE.noise.distribution())
+        measures = {"updates alone": partial(updates, model, loss, memory)}
+        for name, source in batches.items():
+            measures[name] = partial(looped, model, loss, source)
+        measures["memory, waiting"] = partial(measures["memory"], log_every=0.0)
+        reads = {name: reading(source) for name, source in batches.items()}
+        seconds: dict[str, list[Clocks]] = {name: [] for name in measures}
+        for _ in range(config.repeats):
+            for name, measure in measures.items():
+                seconds[name].append(measure(config.updates))
+                print(name, seconds[name][-1], flush=True)
+            found = {
+                "processor_seconds_to_read_a_batch": reads,
+                "seconds_an_update": seconds,
+                "share_in_update": beside("updates alone", seconds),
+                "speed_beside_memory": beside("memory", seconds),
+            }
+            print(record("training_speed", asdict(config), **found))
 
 
-def speeds(folder: Path, config: Config) -> dict[str, Any]:
-    """Of the loop on each kind of source in turn, and of nothing but updates."""
+def sources(folder: Path, config: Config) -> dict[str, xr.Dataset]:
+    """The same trajectories in memory and in files."""
     how = (config.gigabytes, config.seed)
     plain = open_trajectories(written(folder / "plain.nc", *how))
     packed = written(folder / "packed.nc", *how, compression="zlib", complevel=1)
     plain.to_zarr(folder / "data.zarr")
-    sources = {
+    return {
         "memory": plain.copy().load(),
         "NetCDF": plain,
         "NetCDF, compressed": open_trajectories(packed),
         "Zarr, compressed": open_trajectories(folder / "data.zarr"),
     }
-    batches = {
-        name: WindowBatches(dataset, RECIPE, config.seed)
-        for name, dataset in sources.items()
-    }
-    model = build_model(RECIPE, sources["memory"], batches["memory"])
-    loss = training_loss(model, RECIPE.noise.distribution())
-    measures = {"updates alone": partial(updates, model, loss, batches["memory"])}
-    for name in batches:
-        measures[name] = partial(looped, model, loss, batches[name])
-    measures["memory, waiting"] = partial(
-        looped, model, loss, batches["memory"], log_every=0.0
-    )
-    seconds: dict[str, list[Clocks]] = {name: [] for name in measures}
-    for _ in range(config.repeats):
-        for name, measure in measures.items():
-            seconds[name].append(measure(config.updates))
-            print(name, seconds[name][-1], flush=True)
+
+
+def beside(other: str, seconds: dict[str, list[Clocks]]) -> dict[str, dict[str, float]]:
+    """How fast each is by its medians, in units of one of them."""
     median = {name: np.median(values, axis=0) for name, values in seconds.items()}
-
-    def beside(other: str, names: Iterable[str]) -> dict[str, dict[str, float]]:
-        ratios = {name: (median[other] / median[name]).round(3) for name in names}
-        return {
-            n: dict(zip(CLOCKS, map(float, r), strict=True)) for n, r in ratios.items()
-        }
-
     return {
-        "seconds_an_update": {n: np.round(v, 4).tolist() for n, v in seconds.items()},
-        "processor_seconds_to_read_a_batch": {n: reading(batches[n]) for n in batches},
-        "share_in_update": beside("updates alone", median),
-        "speed_beside_memory": beside("memory", batches),
+        name: dict(zip(CLOCKS, (median[other] / each).round(3).tolist(), strict=True))
+        for name, each in median.items()
     }
-
-
-Clocks = tuple[float, float]
-CLOCKS = ("by the clock", "by processor time")
-CONFIG = TrainingConfig(steps=1)
-WARM_UP = 5
-"""Updates before a measurement: the first of them compile."""
 
 
 def clocks() -> Clocks:
