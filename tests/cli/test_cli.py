@@ -42,7 +42,8 @@ def files(tmp_path_factory):
         patch.setitem(recipes.RECIPES, "tiny", TINY)
         cli.main(
             f"train tiny --data {folder / 'data.nc'} --out {folder / 'run'} "
-            "--steps 3 --validation-samples 2".split()
+            "--steps 3 --validation-samples 2 --log-every 0s --checkpoint-every 1h "
+            "--weight-decay 0.01".split()
         )
     return folder
 
@@ -79,7 +80,8 @@ def test_duration_reads_units():
 def test_train_leaves_a_model_with_its_history(files):
     card = json.loads((files / "run" / "model" / "card.json").read_text())
     assert card["name"] == "tiny"
-    assert card["training"]["steps"] == 3
+    expected = {"steps": 3, "checkpoint_every": 3600, "weight_decay": 0.01}
+    assert expected.items() <= card["training"].items()
     assert np.isfinite(card["validation_error"])
     log = [json.loads(line) for line in (files / "run" / "log.jsonl").open()]
     assert [line["step"] for line in log] == [1, 2, 3, 3]

@@ -23,7 +23,7 @@ from torch_archive import (
 
 from wdno import io
 from wdno.io import torch_files
-from wdno.io.base import lazy
+from wdno.trajectory.lazy import lazy
 
 
 def generator(seed=0):

@@ -20,6 +20,14 @@ from wdno.systems import Advection, Burgers, CompressibleNavierStokes, Smoke
 from wdno.training.batches import ERROR_LENGTH, WindowBatches, perturb_coarse
 from wdno.training.build import build_model
 from wdno.training.recipes import RECIPES, Recipe, TrainingGrid
+from wdno.trajectory import (
+    coarsen,
+    join_trajectories,
+    open_trajectories,
+    to_arrays,
+    windows,
+)
+from wdno.trajectory.lazy import lazy
 from wdno.wavelets.field import Field, Role
 
 TINY = Recipe(
@@ -196,11 +204,112 @@ def test_records_lack_nothing_that_a_recipe_names():
     dataset = numbered_beside()
     with pytest.raises(ValueError, match=r"\['share'\] are missing"):
         WindowBatches(dataset.drop_vars("share"), GATED)
-    with pytest.raises(ValueError, match="share has NaN or Inf in sample 0 .5 samples"):
-        WindowBatches(dataset.assign(share=dataset.share.where(False)), GATED)
+    third = dataset.assign(share=dataset.share.where(dataset.u[:, 0, 0] != 3000))
+    with pytest.raises(ValueError, match="share has NaN or Inf in sample 3 "):
+        WindowBatches(third, replace(GATED, batch_size=40))(0)
     dataset = dataset.drop_vars("gate")
     with pytest.raises(ValueError, match="'gate' is missing"):
         build_model(GATED, dataset, WindowBatches(dataset, GATED))
+
+
+# Windows of files
+
+
+EVERYTHING = replace(
+    GATED,
+    more_grids=(TrainingGrid(2, 4), TrainingGrid(4, 4)),
+    batch_size=20,
+    share_at_start=0.3,
+)
+
+
+def irregular():
+    """Ten records of numbers without a pattern, with all that a recipe can name."""
+    dataset, draw = numbered_beside(rows=10, frames=16, points=8), draw_of(3)
+    noise = {n: v.copy(data=draw(v.shape)) for n, v in dataset[["u", "f"]].items()}
+    return dataset.assign(noise)
+
+
+def draw_of(seed):
+    generator = np.random.default_rng(seed)
+    return lambda shape: generator.standard_normal(shape, np.float32)
+
+
+def cut_in_memory(dataset, recipe, seed, step):
+    """The batch by the other order: coarsened as a whole, as arrays, then cut."""
+    draw = np.random.default_rng([seed, step])
+    ratio, window = recipe.grids[step % len(recipe.grids)]
+    dataset = dataset if ratio == 1 else coarsen(dataset, ratio)
+    arrays = to_arrays(dataset, {"u": "u0"}, ["f"], ["share"])
+    rows, frames = arrays["u"].shape[:2]
+    starts = draw.integers(0, frames - window + 1, recipe.batch_size)
+    at_start = draw.random(recipe.batch_size) < recipe.share_at_start
+    row = draw.integers(0, rows, recipe.batch_size)
+    starts = np.where(at_start, 0, starts)
+    cut = windows(arrays, window, starts, row, {"u": "u0"})
+    return cut | {"gate": dataset.gate.values[row]}
+
+
+def as_netcdf(dataset, folder):
+    how = {"zlib": True, "chunksizes": (1, 17, 8)}
+    dataset.to_netcdf(folder / "data.nc", encoding={"u": how, "f": how})
+    return open_trajectories(folder / "data.nc")
+
+
+def as_turned_netcdf(dataset, folder):
+    return as_netcdf(dataset, folder).pipe(lambda d: d.transpose("x", "time", "sample"))
+
+
+def as_zarr(dataset, folder):
+    dataset.to_zarr(folder / "data.zarr")
+    return open_trajectories(folder / "data.zarr")
+
+
+def as_two_files(dataset, folder):
+    for name, part in (("one", slice(3)), ("two", slice(3, None))):
+        dataset.isel(sample=part).to_netcdf(folder / f"{name}.nc")
+    return join_trajectories([folder / "one.nc", folder / "two.nc"])
+
+
+@pytest.mark.parametrize(
+    "kept", [as_netcdf, as_turned_netcdf, as_zarr, as_two_files, lambda data, _: data]
+)
+def test_windows_are_the_same_bit_for_bit_wherever_they_are_read(kept, tmp_path):
+    dataset = irregular()
+    batches = WindowBatches(kept(dataset, tmp_path), EVERYTHING, seed=5)
+    for step in (4, 0, 2, 1):
+        expected = cut_in_memory(dataset, EVERYTHING, 5, step)
+        found = batches(step)
+        assert found.keys() == expected.keys()
+        for name, values in expected.items():
+            np.testing.assert_array_equal(found[name], values, strict=True)
+
+
+def test_no_more_is_read_than_the_windows():
+    """Neither when a set is opened, nor the rest of a trajectory, nor it twice over."""
+    dataset, asked = irregular(), []
+
+    class Counting:
+        shape, dtype = dataset.u.shape[1:], dataset.u.dtype
+
+        def __init__(self, n):
+            self.n = n
+
+        def read(self, key):
+            values = dataset.u.values[self.n][key]
+            asked.append((self.n, values.shape[0]))
+            return values
+
+    stored = dataset.assign(u=lazy(Counting, 10, ("time", "x")))
+    batches = WindowBatches(stored.isel(sample=slice(7)), TINY)
+    assert not asked
+    rows = batches(3)
+    assert len(asked) == TINY.batch_size == len(rows["u"])
+    assert {extent for _, extent in asked} == {TINY.window + 1}
+    assert [n for n, _ in asked] == sorted(n for n, _ in asked)
+    whole = batches.records.read(np.array([6, 2]))
+    np.testing.assert_array_equal(whole["u"], dataset.u.values[[6, 2], 1:])
+    np.testing.assert_array_equal(whole["f"], dataset.f.values[[6, 2], :-1])
 
 
 def test_perturbed_states_are_out_of_place_and_off():

@@ -18,6 +18,7 @@ from wdno.training.build import build_model
 from wdno.training.closed_form import fitted, with_closed_forms, with_scales
 from wdno.training.loop import TrainingConfig
 from wdno.training.recipes import Recipe
+from wdno.training.records import Records
 from wdno.training.ridge import fit_maps
 from wdno.training.validation import simulation_error
 
@@ -67,6 +68,12 @@ def dataset_of(matrix, **how):
     )
 
 
+def read(arrays):
+    """The same, read by number."""
+    count = len(arrays["u"])
+    return Records(count, lambda rows: {n: v[rows] for n, v in arrays.items()})
+
+
 def dense(mean):
     """Offset and matrix of a fitted mean."""
     unit = jnp.concatenate([jnp.zeros((1, POINTS)), jnp.eye(POINTS)])
@@ -79,7 +86,7 @@ def dense(mean):
 def test_a_linear_system_is_recovered(mean, copied):
     mean = replace(mean, copied=copied)
     matrix = matrix_of(mean)
-    offset, found = dense(fit_maps(mean, records_of(matrix)))
+    offset, found = dense(fit_maps(mean, read(records_of(matrix))))
     np.testing.assert_allclose(found, matrix, atol=1e-4)
     np.testing.assert_allclose(offset, 1, atol=1e-4)
 
@@ -87,8 +94,8 @@ def test_a_linear_system_is_recovered(mean, copied):
 def test_patterns_are_the_best_of_their_rank():
     """With nothing near, and inputs that are white: by the singular values."""
     records = records_of(matrix_of(DENSE), records=4000, frames=1)
-    _, near = dense(fit_maps(BANDED, records))
-    _, whole = dense(fit_maps(replace(BANDED, rank=2), records))
+    _, near = dense(fit_maps(BANDED, read(records)))
+    _, whole = dense(fit_maps(replace(BANDED, rank=2), read(records)))
     singular, left = (
         np.linalg.svd(matrix_of(DENSE) - np.asarray(found), compute_uv=False)
         for found in (near, whole)
@@ -99,7 +106,7 @@ def test_patterns_are_the_best_of_their_rank():
 def test_the_penalty_is_that_which_errs_least_on_unseen_records():
     """With as many numbers as instants and noise, the smallest fits noise."""
     noisy = records_of(0 * matrix_of(DENSE), records=4, frames=3, noise=1.0)
-    _, found = dense(fit_maps(DENSE, noisy))
+    _, found = dense(fit_maps(DENSE, read(noisy)))
     assert np.abs(found).max() < 10
 
 
@@ -107,35 +114,37 @@ def test_tiles_are_those_in_which_inputs_vary():
     records = records_of(matrix_of(BANDED))
     records["f"][..., 2:4] = 0.7
     records["f"][..., 6:] = 0
-    assert fit_maps(BANDED, records).tiles == Tiles((2,), acting=(0, 2))
+    assert fit_maps(BANDED, read(records)).tiles == Tiles((2,), acting=(0, 2))
 
 
 def test_several_fields_keep_their_places_and_units():
     records = records_of(matrix_of(DENSE))
     records |= {"v": 1000 * records["u"][..., ::-1] - records["f"], "g": -records["f"]}
     mean = LinearMean(("v", "u"), ("f", "g"), 16, Tiles((4,)))
-    found = fit_maps(mean, records).mapped({n: jnp.asarray(records[n]) for n in "fg"})
+    found = fit_maps(mean, read(records)).mapped(
+        {n: jnp.asarray(records[n]) for n in "fg"}
+    )
     np.testing.assert_allclose(found["u"], records["u"], atol=1e-3)
     np.testing.assert_allclose(found["v"], records["v"], atol=1)
 
 
 def test_what_nothing_can_be_learned_from_is_refused():
     with pytest.raises(ValueError, match="two records or more"):
-        fit_maps(BANDED, records_of(matrix_of(BANDED), records=1))
+        fit_maps(BANDED, read(records_of(matrix_of(BANDED), records=1)))
     records = records_of(matrix_of(BANDED))
     records["f"][:] = 1.0
     with pytest.raises(ValueError, match=r"inputs that vary, but \('f',\) never do"):
-        fit_maps(BANDED, records)
+        fit_maps(BANDED, read(records))
 
 
 def test_means_that_others_begin_with_are_fitted():
     records = records_of(matrix_of(BANDED))
     chain = Transport(BANDED, "u", ("u",), (1.0,))
-    assert fitted(chain, records).base.maps is not None
-    on_top = fitted(replace(BANDED, base=DENSE), records)
+    assert fitted(chain, read(records)).base.maps is not None
+    on_top = fitted(replace(BANDED, base=DENSE), read(records))
     assert on_top.maps is not None and on_top.base.maps is not None
-    assert fitted(Interpolation(), records) == Interpolation()
-    assert fitted(None, records) is None
+    assert fitted(Interpolation(), read(records)) == Interpolation()
+    assert fitted(None, read(records)) is None
 
 
 def test_training_fits_what_has_a_closed_form(tmp_path, monkeypatch):

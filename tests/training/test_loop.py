@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import jax
@@ -25,7 +26,9 @@ from wdno.training.loop import (
     fit,
     train_step,
 )
-from wdno.training.run_log import on_sigterm, prefetch
+from wdno.training.pending import IN_FLIGHT
+from wdno.training.prefetch import AHEAD, prefetch
+from wdno.training.run_log import on_sigterm
 
 HEAD = nnx.All(nnx.Param, nnx.PathContains("head"))
 KEY = jax.random.key(0)
@@ -196,11 +199,11 @@ def test_a_tiny_network_overfits_one_batch(tmp_path):
     assert exact(trained, draw(0), KEY) < 1e-3 * first
 
 
-def test_the_log_holds_every_step_and_the_final_validation(tmp_path):
+def test_a_log_without_interval_holds_every_step_and_the_final_validation(tmp_path):
     def validate(model):
         return {"error": float(exact(model, draw(99), KEY))}
 
-    config = TrainingConfig(steps=5, learning_rate=0.05)
+    config = TrainingConfig(steps=5, learning_rate=0.05, log_every=0.0)
     model = Network()
     trained = fit(model, exact, draw, config, tmp_path, validate=validate)
     *steps, last = read_log(tmp_path, without=())
@@ -244,10 +247,45 @@ def test_intervals_of_validation_and_checkpoints_are_seconds_of_training(tmp_pat
 
 def test_a_budget_is_what_the_clock_counts_in_training(tmp_path):
     ticks = itertools.count()
-    config = TrainingConfig(budget=0.5)
+    config = TrainingConfig(budget=0.5, log_every=0.0)
     fit(Network(), exact, draw, config, tmp_path, clock=lambda: next(ticks) * 0.125)
     seconds = [line["seconds"] for line in read_log(tmp_path, without=())]
     assert seconds == [0.125, 0.25, 0.375, 0.5]
+
+
+def test_a_line_of_the_log_has_the_means_since_the_one_before(tmp_path):
+    logs = []
+    for every in (0.0, 3.0):
+        ticks, config = itertools.count(), TrainingConfig(steps=8, log_every=every)
+        folder = tmp_path / str(every)
+        fit(Network(), noisy, draw, config, folder, clock=lambda t=ticks: next(t) * 1.0)
+        logs.append(read_log(folder))
+    every, seldom = logs
+    steps = [line["step"] for line in seldom]
+    assert len(every) == steps[-1] == 8 and 2 <= len(steps) <= 4
+    for begin, line in zip([0, *steps], seldom, strict=False):
+        for name in ("loss", "gradient_norm"):
+            mean = np.mean([each[name] for each in every[begin : line["step"]]])
+            assert line[name] == pytest.approx(mean, rel=1e-6)
+
+
+def test_a_clock_is_ahead_of_the_device_by_a_few_steps_at_most(tmp_path):
+    """The host gives out steps in no time, and must not take that for training."""
+    done, shape = [], jax.ShapeDtypeStruct((), jnp.float32)
+
+    def rest(x):
+        time.sleep(0.005)
+        done.append(x)
+        return np.float32(0 * x)
+
+    def slow(model, batch, key):
+        rested = jax.pure_callback(rest, shape, jax.random.uniform(key))
+        return exact(model, batch, key) + rested
+
+    config = TrainingConfig(budget=20.0, log_every=60.0)
+    fit(Network(), slow, draw, config, tmp_path, clock=lambda: float(len(done)))
+    (line,) = read_log(tmp_path)  # the host has looked once, at the end
+    assert 20 <= line["step"] <= 20 + IN_FLIGHT
 
 
 def test_only_parameters_that_pass_the_filter_change(tmp_path):
@@ -301,7 +339,7 @@ def stop(directory, config, **how):
 @pytest.mark.parametrize("wrt", [nnx.Param, HEAD])
 def test_a_resumed_run_repeats_the_uninterrupted_one_bit_for_bit(tmp_path, wrt):
     how = {
-        "config": TrainingConfig(steps=12, learning_rate=0.05),
+        "config": TrainingConfig(steps=12, learning_rate=0.05, log_every=0.0),
         "validate": lambda model: {"error": float(exact(model, draw(99), KEY))},
         "wrt": wrt,
     }
@@ -362,11 +400,12 @@ def test_a_new_run_does_not_overwrite_another(tmp_path):
     assert (tmp_path / "log.jsonl").read_bytes() == log
 
 
-def test_a_bad_batch_stops_the_run_and_spares_the_checkpoint(tmp_path):
-    def spoiled(step):
-        batch = draw(step)
-        return {**batch, "y": batch["y"] * np.float32(np.nan if step == 3 else 1)}
+def spoiled(step):
+    batch = draw(step)
+    return {**batch, "y": batch["y"] * np.float32(np.nan if step == 3 else 1)}
 
+
+def test_a_bad_batch_stops_the_run_and_spares_the_checkpoint(tmp_path):
     config = TrainingConfig(steps=6, checkpoint_every=0.0)
     message = r"is nan at step 3 \(batch 3\).*last good checkpoint, step 3"
     with pytest.raises(FloatingPointError, match=message):
@@ -374,6 +413,14 @@ def test_a_bad_batch_stops_the_run_and_spares_the_checkpoint(tmp_path):
     found = fit(Network(), noisy, draw, config, tmp_path / "spoiled", resume=True)
     expected = fit(Network(), noisy, draw, config, tmp_path / "good")
     assert_same(parameters(found), parameters(expected))
+
+
+def test_a_bad_batch_is_noticed_later_but_before_anything_is_kept(tmp_path):
+    config = TrainingConfig(steps=8, log_every=60.0)
+    message = r"is nan at step 3 \(batch 3\).*no checkpoint yet"
+    with pytest.raises(FloatingPointError, match=message):
+        fit(Network(), noisy, spoiled, config, tmp_path)
+    assert [line["step"] for line in read_log(tmp_path)] == [3]
 
 
 def test_a_bad_first_batch_leaves_no_checkpoint_and_says_so(tmp_path):
@@ -397,7 +444,8 @@ def test_batches_are_loaded_ahead_in_order():
     stream = prefetch(batches, 3)
     assert [next(stream) for _ in range(4)] == [30, 40, 50, 60]
     stream.close()
-    assert loaded == [3, 4, 5, 6, 7]
+    assert loaded == list(range(3, 3 + len(loaded)))
+    assert 4 <= len(loaded) <= 4 + AHEAD
 
 
 @pytest.mark.slow

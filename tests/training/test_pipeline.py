@@ -188,7 +188,7 @@ def test_holding_back_everything_is_refused(dataset, tmp_path, monkeypatch):
 
 
 def test_three_steps_of_training_make_a_model_that_simulates(dataset, tmp_path):
-    config = TrainingConfig(steps=3, learning_rate=0.01)
+    config = TrainingConfig(steps=3, learning_rate=0.01, log_every=0.0)
     model = pipeline.train(TINY, dataset, config, tmp_path)
     lines = (tmp_path / "log.jsonl").read_text().splitlines()
     losses = [json.loads(line)["loss"] for line in lines]
@@ -248,8 +248,8 @@ def steps_of(folder):
 
 def test_the_mean_is_trained_first_then_the_denoiser(staged):
     model, folder, (recipe, part, config, unseen) = staged
-    assert len(steps_of(folder / "mean")) == 300
-    assert len(steps_of(folder / "denoiser")) == 100
+    assert steps_of(folder / "mean")[-1] == 300
+    assert steps_of(folder / "denoiser")[-1] == 100
     mean = pipeline.train(
         replace(recipe, mean_share=1.0),
         part,
@@ -301,7 +301,7 @@ def test_the_second_stage_goes_on_from_a_mean(staged, tmp_path):
     alone = replace(recipe, mean_share=0.0)
     after = pipeline.train(alone, part, TrainingConfig(steps=2), tmp_path, start=model)
     assert after.residual is model.residual
-    assert steps_of(tmp_path / "denoiser") == [1, 2]
+    assert steps_of(tmp_path / "denoiser")[-1] == 2
 
 
 def test_a_mean_that_has_learned_nothing_is_refused(dataset, tmp_path):

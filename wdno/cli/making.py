@@ -171,6 +171,10 @@ def train(
     start: str | None = None,
     validation_samples: int = 128,
     learning_rate: float = 1e-3,
+    weight_decay: float = 1e-4,
+    validate_every: str = "2m",
+    checkpoint_every: str = "3m",
+    log_every: str = "1s",
     seed: int = 0,
     resume: bool = False,
 ) -> None:
@@ -178,14 +182,19 @@ def train(
 
     Args:
         recipe: name of a recipe, e.g. burgers-simulation.
-        data: files of trajectories on one grid; the last trajectories of the last file
-            are held back for validation.
+        data: files of trajectories on one grid, of which windows are read as they are
+            needed; the last trajectories of the last file are held back for validation,
+            in memory.
         out: folder of the run.
         budget: length as a duration, e.g. 90m. Give this or steps.
         steps: length in updates; the run is then reproducible bit for bit.
         start: begin with the parameters of this model (name or folder).
         validation_samples: number of trajectories held back.
         learning_rate: peak learning rate.
+        weight_decay: decoupled weight decay.
+        validate_every: training between validations, as a duration.
+        checkpoint_every: training between checkpoints.
+        log_every: training between lines of the log.
         seed: seed of initial parameters, batches and noise.
         resume: continue from the last checkpoint in OUT.
     """
@@ -198,6 +207,10 @@ def train(
         steps=steps,
         budget=duration(budget) if budget else None,
         learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        validate_every=duration(validate_every),
+        checkpoint_every=duration(checkpoint_every),
+        log_every=duration(log_every),
         seed=seed,
     )
     pipeline.train_recipe(

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from wdno.io.base import lazy
 from wdno.io.torch_files import read
+from wdno.trajectory.lazy import lazy
 
 __all__ = [
     "open_burgers",

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from wdno.io.base import lazy, lazy_whole
 from wdno.io.hdf5 import Stored, attributes, opened, vector
+from wdno.trajectory.lazy import lazy, lazy_whole
 
 __all__ = ["matches_pdebench", "open_pdebench"]
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from wdno.io.base import lazy
 from wdno.io.hdf5 import Stored, opened, vector
+from wdno.trajectory.lazy import lazy
 
 __all__ = ["matches_realpdebench", "open_realpdebench"]
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import xarray as xr
 
-from wdno.io.base import lazy_whole
 from wdno.io.hdf5 import Stored, attributes, opened, vector
+from wdno.trajectory.lazy import lazy_whole
 
 __all__ = ["matches_the_well", "open_the_well"]
 

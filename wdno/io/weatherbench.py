@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from wdno.io.base import Labelled, lazy, lazy_whole
+from wdno.trajectory.lazy import Labelled, lazy, lazy_whole
 
 __all__ = ["matches_weatherbench", "open_weatherbench"]
 

@@ -10,22 +10,32 @@ from scipy.ndimage import gaussian_filter1d
 from wdno._typing import Fields
 from wdno.operator import tasks
 from wdno.training.recipes import Recipe
-from wdno.trajectory import coarsen, static_rows, to_arrays, windows
+from wdno.training.records import Records
+from wdno.trajectory import (
+    check_variables,
+    coarsen,
+    read_windows,
+    static_rows,
+    to_arrays,
+)
 from wdno.wavelets.field import Role
 
 
 class WindowBatches:
     """Random windows of training trajectories: the batch of a step, by its number.
 
+    Windows are read when their batch is asked for. What is read of a file does not stay
+    in memory, so that a set may be larger than that; one that is loaded is read there.
+
     Attributes:
         recipe: how windows are cut.
         seed: of the draws.
         dims: axes of the fields, time first.
-        arrays: whole trajectories by the ratio to which they are coarsened.
+        frames: of a trajectory, by the ratio to which it is coarsened.
     """
 
     def __init__(self, dataset: xr.Dataset, recipe: Recipe, seed: int = 0) -> None:
-        """Read the trajectories into memory, on every grid of the recipe.
+        """Look at the axes of the trajectories; read what never changes in any.
 
         Args:
             dataset: trajectories on (sample, time, *space).
@@ -40,40 +50,43 @@ class WindowBatches:
         self.dims = _dims(recipe, dataset)
         self._given = recipe.fields(self.dims).given
         self._initial = {q.of: q.name for q in self._given if q.role is Role.INITIAL}
-        ratios = sorted({grid.coarsening for grid in recipe.grids})
-        self._data = {r: dataset if r == 1 else coarsen(dataset, r) for r in ratios}
-        beside = [quantity.name for quantity in recipe.beside.targets]
-        self.arrays = {
-            ratio: to_arrays(data, self._initial, recipe.control, beside)
-            for ratio, data in self._data.items()
-        }
+        self._beside = [quantity.name for quantity in recipe.beside.targets]
+        given = [quantity.name for quantity in recipe.beside.given]
+        self._static = [name for name in given if name in dataset.variables]
+        names = (*recipe.state, *recipe.control, *self._beside)
+        check_variables(dataset, names)
+        self._dataset = xr.Dataset(
+            {name: dataset.variables[name] for name in (*names, *self._static)}
+        )
+        for variable in self._dataset.variables.values():
+            if "sample" not in variable.dims:
+                variable.load()
+        none = self._dataset.isel(sample=slice(0))
+        self.frames: dict[int, int] = {}
         for ratio, window in recipe.grids:
-            frames = self.arrays[ratio][recipe.state[0]].shape[1]
+            frames = _coarser(none, ratio).sizes["time"] - 1
             if frames < window:
                 raise ValueError(
                     f"A record holds at least one window of {window} frames, but "
                     f"coarsened by {ratio} these have {frames}. Use longer records or "
                     "a shorter window."
                 )
-        self._static = [
-            quantity.name
-            for quantity in recipe.beside.given
-            if quantity.name in dataset.variables
-        ]
+            self.frames[ratio] = frames
 
     def __call__(self, step: int) -> Fields:
-        """Windows drawn with replacement; depends on seed and step alone."""
+        """Windows drawn with replacement; depends on seed and step alone.
+
+        Raises:
+            ValueError: a window is not finite.
+        """
         draw = np.random.default_rng([self.seed, step])
         grids = self.recipe.grids
         ratio, window = grids[step % len(grids)]
-        arrays = self.arrays[ratio]
-        rows, frames = arrays[self.recipe.state[0]].shape[:2]
         size = self.recipe.batch_size
-        starts = draw.integers(0, frames - window + 1, size)
+        starts = draw.integers(0, self.frames[ratio] - window + 1, size)
         starts = np.where(draw.random(size) < self.recipe.share_at_start, 0, starts)
-        row = draw.integers(0, rows, size)
-        cut = windows(arrays, window, starts, row, self._initial)
-        cut |= static_rows(self._data[ratio], self._static, row)
+        rows = draw.integers(0, self._dataset.sizes["sample"], size)
+        cut = self._read(ratio, window, starts, rows)
         cut = tasks.with_conditions(cut, self._given)
         for quantity in self._given:
             if quantity.role is Role.COARSE:
@@ -82,6 +95,29 @@ class WindowBatches:
                     cut[name], recipe.coarse_shift, recipe.coarse_noise, draw
                 )
         return jax.tree.map(jnp.asarray, cut)
+
+    @property
+    def records(self) -> Records:
+        """Whole trajectories on the grid of the data."""
+
+        def read(rows: np.ndarray) -> dict[str, np.ndarray]:
+            return self._read(1, self.frames[1], np.zeros_like(rows), rows)
+
+        return Records(self._dataset.sizes["sample"], read)
+
+    def _read(
+        self, ratio: int, window: int, starts: np.ndarray, rows: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Windows by field; coarsened once cut, which is as good as the other order."""
+        cut = read_windows(self._dataset, ratio * window, ratio * starts, rows)
+        cut = _coarser(cut, ratio)
+        fields = to_arrays(cut, self._initial, self.recipe.control, self._beside)
+        return fields | static_rows(cut, self._static, np.arange(len(rows)))
+
+
+def _coarser(dataset: xr.Dataset, ratio: int) -> xr.Dataset:
+    """Coarsened; what stays on its grid need not say how it is coarsened."""
+    return dataset if ratio == 1 else coarsen(dataset, ratio)
 
 
 ERROR_LENGTH = 3.0

@@ -1,12 +1,10 @@
 """Parts of a mean that are fitted at once, before a network is trained."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import singledispatch
 
 import jax
 import numpy as np
-from jaxtyping import Float
 
 from wdno._typing import Fields
 from wdno.operator.generation import left_open, prepare
@@ -17,6 +15,7 @@ from wdno.operator.residual import Coefficients, Residual
 from wdno.operator.solved_mean import SolvedMean
 from wdno.operator.transport import Transport
 from wdno.training.batches import WindowBatches
+from wdno.training.records import Records
 from wdno.training.ridge import fit_maps
 from wdno.wavelets.layout import WaveletLayout
 
@@ -50,33 +49,29 @@ def with_closed_forms(
         return replace(model, residual=replace(residual, base=base))
     if not isinstance(residual, FITTED):
         return model
-    found = fitted(residual, batches.arrays[1])
+    found = fitted(residual, batches.records)
     return with_scales(replace(model, residual=found), unseen)
 
 
 @singledispatch
-def fitted(
-    residual: Residual | None, records: Mapping[str, Float[np.ndarray, "record *axes"]]
-) -> Residual | None:
+def fitted(residual: Residual | None, records: Records) -> Residual | None:
     """The residual with fitted parts; of most kinds there are none.
 
     Args:
         residual: of a model.
-        records: whole trajectories by field.
+        records: whole trajectories.
     """
     return residual
 
 
 @fitted.register
-def _(residual: LinearMean, records: Mapping[str, np.ndarray]) -> LinearMean:
+def _(residual: LinearMean, records: Records) -> LinearMean:
     return fit_maps(replace(residual, base=fitted(residual.base, records)), records)
 
 
 @fitted.register(Transport)
 @fitted.register(SolvedMean)
-def _(
-    residual: Transport | SolvedMean, records: Mapping[str, np.ndarray]
-) -> Transport | SolvedMean:
+def _(residual: Transport | SolvedMean, records: Records) -> Transport | SolvedMean:
     return replace(residual, base=fitted(residual.base, records))
 
 

@@ -21,7 +21,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from wdno._typing import Batch, Loss
 from wdno.training.averaging import WIDEST_AVERAGE, PowerLawAverage
-from wdno.training.run_log import Record, on_sigterm, prefetch
+from wdno.training.prefetch import prefetch
+from wdno.training.run_log import Record, on_sigterm
 
 Model = TypeVar("Model", bound=nnx.Module)
 Validate = Callable[[Model], dict[str, float]]
@@ -33,7 +34,8 @@ class TrainingConfig:
 
     Attributes:
         steps: number of updates; the run is then reproducible bit for bit.
-        budget: seconds of training instead of `steps` (validation not counted).
+        budget: seconds of training instead of `steps` (validation and checkpoints not
+            counted).
         learning_rate: peak rate of AdamW.
         warmup: share of the run in which the rate rises linearly from zero.
         weight_decay: decoupled weight decay.
@@ -44,6 +46,8 @@ class TrainingConfig:
             section 3.1). However short the run, the initial parameters have no part.
         validate_every: seconds of training between validations.
         checkpoint_every: seconds of training between checkpoints.
+        log_every: seconds of training between lines of the log, each with the means
+            since the one before; only then does the host wait for the device.
         seed: seed of the loss' randomness.
     """
 
@@ -56,6 +60,7 @@ class TrainingConfig:
     average_width: float = 0.05
     validate_every: float = 120.0
     checkpoint_every: float = 180.0
+    log_every: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -178,21 +183,22 @@ def fit(
     Raises:
         ValueError: `directory` holds a run and `resume` is not asked for.
         FloatingPointError: the loss or its gradient is not finite; the message names
-            step and batch, and the last good checkpoint stays.
+            step and batch, and the last good checkpoint stays. It is noticed when the
+            step is looked at, which is before anything is validated or kept.
         SystemExit: after SIGTERM, once a checkpoint is written.
     """
     run = Run(model, config, wrt)
     update = nnx.jit(train_step, static_argnames="loss")
     key = jax.random.key(config.seed)
+    how = (config.steps, config.budget, config.log_every, clock)
     with (
-        Record(run, Path(directory), resume, config.steps, config.budget) as record,
+        Record(run, Path(directory), resume, *how) as record,
         on_sigterm() as stopped,
     ):
         for batch in prefetch(batches, record.step):
             progress = config.progress(record.step, record.seconds)
             if progress >= 1 or stopped():
                 break
-            start = clock()
             metrics = update(
                 run,
                 loss=loss,
@@ -200,12 +206,10 @@ def fit(
                 rate=jnp.float32(config.rate(progress)),
                 key=jax.random.fold_in(key, record.step),
             )
-            metrics = {name: float(value) for name, value in metrics.items()}
-            _refuse_non_finite(metrics, record)
-            rows = len(jax.tree.leaves(batch)[0])
-            record.add(rows, clock() - start, metrics)
+            record.add(len(jax.tree.leaves(batch)[0]), metrics)
             if record.due("validate", config.validate_every):
-                record.write(_validation(run, validate))
+                with record.paused():
+                    record.write(_validation(run, validate))
             if record.due("checkpoint", config.checkpoint_every):
                 record.save(run)
         record.save(run)
@@ -219,13 +223,3 @@ def _validation(run: Run, validate: Validate | None) -> dict[str, float]:
     if validate is None:
         return {}
     return validate(run.average.apply_to(run.model))
-
-
-def _refuse_non_finite(metrics: dict[str, float], record: Record) -> None:
-    for name, value in metrics.items():
-        if not math.isfinite(value):
-            raise FloatingPointError(
-                f"Training needs a finite loss and gradient, but {name} is {value} at "
-                f"step {record.step} (batch {record.step}). {record.resumption} Check "
-                "that batch for bad data, or lower the learning rate."
-            )

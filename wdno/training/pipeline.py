@@ -43,7 +43,7 @@ def train(
 
     Args:
         recipe: model and noise levels.
-        dataset: trajectories to train on.
+        dataset: trajectories to train on; what is not loaded is read as it is needed.
         config: length of the run, learning rate, seed.
         directory: folder of log and checkpoints.
         held_back: trajectories for validation, and for the scales of a learned mean,
@@ -144,7 +144,8 @@ def train_recipe(
 
     Args:
         name: of the recipe, and of the model on its card.
-        dataset: trajectories; the last ones are held back.
+        dataset: trajectories, read as they are needed; the last ones are held back, in
+            memory.
         config: length of the run, learning rate, seed.
         directory: folder of the run.
         recipe: one to follow in place of the shipped recipe of that name.

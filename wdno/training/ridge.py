@@ -1,6 +1,6 @@
 """Maps of a `LinearMean` from records: ridge regression, near first, then low rank."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ from jaxtyping import Float
 from scipy.linalg import cholesky, solve, solve_triangular
 
 from wdno.operator.linear_mean import LinearMaps, LinearMean
+from wdno.training.records import Arrays, Records
 
 PENALTIES = (1e-6, 1e-4, 1e-2)
 """Penalties that are tried, in units of the mean variance of an input."""
@@ -17,13 +18,10 @@ JUDGED = 8
 """One record of so many judges the penalties; the others are fitted."""
 MOST_JUDGED = 1024
 """Instants that judge: more of them change nothing and cost as much as a fit."""
-RECORDS = 32
-"""Records that are in work at once, which bounds the memory."""
 
 SURPLUS, ITERATIONS = 16, 4
 """Vectors beyond the rank, and rounds, of the search for singular vectors."""
 
-Records = Mapping[str, Float[np.ndarray, "record frame *space"]]
 Matrix = Float[np.ndarray, "_ _"]
 
 
@@ -32,13 +30,10 @@ class Regression(NamedTuple):
 
     mean: LinearMean
     records: Records
+    space: tuple[int, ...]
+    """Points of the grid along each axis."""
     unit: Float[np.ndarray, " target"]
     """What targets are divided by."""
-
-    @property
-    def space(self) -> tuple[int, ...]:
-        """Points of the grid along each axis."""
-        return self.records[self.mean.inputs[0]].shape[2:]
 
 
 class Moments(NamedTuple):
@@ -71,20 +66,25 @@ def fit_maps(mean: LinearMean, records: Records) -> LinearMean:
 
     Args:
         mean: which fields, tiles and rank.
-        records: inputs and targets by name, (record, frame, *space).
+        records: inputs and targets by name, (record, frame, *space); they are read
+            five times over, a few at a time.
 
     Raises:
         ValueError: there are fewer than two records, or no input varies.
     """
-    count = len(records[mean.inputs[0]])
+    count = records.count
     if count < 2:
         raise ValueError(
             "A linear mean is fitted to two records or more, one of which judges the "
             f"penalty, but got {count}. Generate more."
         )
     judges = np.arange(count) % JUDGED == min(count, JUDGED) - 1
+    first = records.read(np.arange(1))
     problem = Regression(
-        _where_inputs_vary(mean, records), records, _units(mean, records)
+        _where_inputs_vary(mean, records, first),
+        records,
+        first[mean.inputs[0]].shape[2:],
+        _units(mean, records),
     )
     moments = _moments(problem, np.flatnonzero(~judges))
     x, y = _judged(problem, np.flatnonzero(judges), moments)
@@ -98,12 +98,12 @@ def fit_maps(mean: LinearMean, records: Records) -> LinearMean:
     return replace(problem.mean, maps=_maps(problem, moments, solutions[0]))
 
 
-def _where_inputs_vary(mean: LinearMean, records: Records) -> LinearMean:
+def _where_inputs_vary(mean: LinearMean, records: Records, first: Arrays) -> LinearMean:
     """The mean whose tiles are those in which an input is no constant."""
-    varies = np.zeros(records[mean.inputs[0]].shape[2:], bool)
-    for name in mean.inputs:
-        for record in records[name]:
-            varies |= (record != records[name][0, 0]).any(axis=0)
+    varies = np.zeros(first[mean.inputs[0]].shape[2:], bool)
+    for few in records.parts():
+        for name in mean.inputs:
+            varies |= (few[name] != first[name][0, 0]).any(axis=(0, 1))
     everywhere = replace(mean.tiles, acting=())
     cut = everywhere.split(
         jnp.asarray(varies)[None, ..., None], everywhere.acting_on(varies.shape)
@@ -119,20 +119,23 @@ def _where_inputs_vary(mean: LinearMean, records: Records) -> LinearMean:
 
 def _units(mean: LinearMean, records: Records) -> Float[np.ndarray, " target"]:
     """Root mean square of each target, 1 where that is 0."""
-    squares = [np.mean(np.square(records[name])) for name in mean.targets]
-    rms = np.sqrt(np.asarray(squares, np.float64))
+    squares, values = np.zeros(len(mean.targets)), 0
+    for few in records.parts():
+        fields = [few[name] for name in mean.targets]
+        squares += [np.square(field, dtype=float).sum() for field in fields]
+        values += fields[0].size
+    rms = np.sqrt(squares / values)
     return np.where(rms > 0, rms, 1.0)
 
 
 def _rows(problem: Regression, chosen: np.ndarray) -> Iterator[tuple[Matrix, Matrix]]:
     """Inputs in tiles, and outputs in their units without what they begin with."""
-    mean, records = problem.mean, problem.records
+    mean = problem.mean
     numbers = mean.tiles.acting_on(problem.space)
-    for first in range(0, len(chosen), RECORDS):
-        few = chosen[first : first + RECORDS]
+    for few in problem.records.parts(chosen):
 
-        def stacked(names: tuple[str, ...], few: np.ndarray = few) -> np.ndarray:
-            parts = [records[name][few].reshape(-1, *problem.space) for name in names]
+        def stacked(names: tuple[str, ...], few: Arrays = few) -> np.ndarray:
+            parts = [few[name].reshape(-1, *problem.space) for name in names]
             return np.stack(parts, axis=-1)
 
         x, y = stacked(mean.inputs), stacked(mean.targets)
@@ -162,9 +165,14 @@ def _judged(
     problem: Regression, chosen: np.ndarray, moments: Moments
 ) -> tuple[Matrix, Matrix]:
     """Inputs and outputs of some instants, about the means of the others."""
-    x, y = map(np.concatenate, zip(*_rows(problem, chosen), strict=True))
-    every = max(1, len(x) // MOST_JUDGED)
-    return x[::every] - moments.mean_x, y[::every] - moments.mean_y
+    frames = problem.records.read(chosen[:1])[problem.mean.inputs[0]].shape[1]
+    every = max(1, len(chosen) * frames // MOST_JUDGED)
+    judged, passed = [], 0
+    for pair in _rows(problem, chosen):
+        judged.append([side[-passed % every :: every] for side in pair])
+        passed += len(pair[0])
+    x, y = map(np.concatenate, zip(*judged, strict=True))
+    return x - moments.mean_x, y - moments.mean_y
 
 
 def _solved(problem: Regression, moments: Moments, penalty: float) -> Solution:

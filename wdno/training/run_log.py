@@ -4,11 +4,10 @@ import json
 import math
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TextIO
 
 import jax
 import jax.numpy as jnp
@@ -18,19 +17,7 @@ from flax import nnx
 from tqdm import tqdm
 
 from wdno._files import replacing
-
-T = TypeVar("T")
-
-
-def prefetch(batches: Callable[[int], T], step: int) -> Iterator[T]:
-    """Batches of step, step + 1, …, each loaded while the one before is in use."""
-    with ThreadPoolExecutor(max_workers=1) as loader:
-        following = loader.submit(batches, step)
-        while True:
-            batch = following.result()
-            step += 1
-            following = loader.submit(batches, step)
-            yield batch
+from wdno.training.pending import Metrics, Pending, Step, means
 
 
 @contextmanager
@@ -72,9 +59,13 @@ def _board(folder: Path, step: int) -> Any:
 class Record:
     """What a run leaves on disk and on the terminal: log, checkpoints, progress bar.
 
+    The host does not wait for a step before it begins the next, so that the device is
+    never idle. What steps gave is looked at together, at intervals and before anything
+    is validated or kept.
+
     Attributes:
-        step: updates done.
-        seconds: seconds of training done.
+        step: updates begun.
+        seconds: seconds of training done; what is `paused` for does not count.
         saved: step of the last checkpoint, -1 before the first.
     """
 
@@ -85,6 +76,8 @@ class Record:
         resume: bool,
         steps: int | None,
         budget: float | None,
+        log_every: float,
+        clock: Callable[[], float],
     ) -> None:
         self.directory = directory.absolute()
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -96,6 +89,8 @@ class Record:
         self.step, self.seconds, self.saved = 0, 0.0, -1
         self._restore(run, resume)
         self._marks: dict[str, float] = {}
+        self._log_every = log_every
+        self._pending = Pending()
         self._log = self._open_log()
         self._board = _board(self.directory / "tensorboard", self.step)
         total = steps or math.ceil(budget or 0)
@@ -104,6 +99,8 @@ class Record:
         self._bar = tqdm(
             total=total, initial=done, unit=unit, unit_scale=True, disable=None
         )
+        self._logged = self.seconds
+        self._clock, self._time = clock, clock()
 
     def __enter__(self) -> "Record":
         return self
@@ -160,31 +157,86 @@ class Record:
         self._marks[name] = self.seconds
         return True
 
-    def add(self, rows: int, elapsed: float, metrics: dict[str, float]) -> None:
-        """Count one step and show it."""
-        done = elapsed if not self._counts_steps else 1
-        self.step, self.seconds = self.step + 1, self.seconds + elapsed
-        self.write({**metrics, "samples_per_second": rows / elapsed})
+    def add(self, rows: int, metrics: Metrics) -> None:
+        """Count a step that was begun, and look at all of these if it is time.
+
+        Raises:
+            FloatingPointError: metrics of one are not finite.
+        """
+        self._pending.add(Step(self.step, rows, metrics))
+        self.step += 1
+        if self.due("log", self._log_every):
+            self.settle()
+        else:
+            self._pending.wait()
+            self._tick()
+
+    def settle(self) -> None:
+        """Wait for all steps that were begun, and log the means of what they gave.
+
+        Raises:
+            FloatingPointError: metrics of one are not finite; those before are logged.
+        """
+        if not self._pending:
+            return
+        good, bad = self._pending.take()
+        self._tick()
+        if good:
+            self._log_steps(good)
+        if bad is not None:
+            name = next(n for n, v in bad.metrics.items() if not math.isfinite(v))
+            raise FloatingPointError(
+                f"Training needs a finite loss and gradient, but {name} is "
+                f"{bad.metrics[name]} at step {bad.number} (batch {bad.number}). "
+                f"{self.resumption} Check that batch for bad data, or lower the "
+                "learning rate."
+            )
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Settle, and do what is no training: the seconds of it are not counted."""
+        self.settle()
+        yield
+        self._time = self._clock()
+
+    def _tick(self) -> None:
+        now = self._clock()
+        self.seconds += now - self._time
+        self._time = now
+
+    def _log_steps(self, steps: Sequence[Step]) -> None:
+        elapsed, self._logged = self.seconds - self._logged, self.seconds
+        rate = sum(step.rows for step in steps) / max(elapsed, 1e-9)
+        entries = means(steps) | {"samples_per_second": rate}
+        self._write(steps[-1].number + 1, entries)
         self._bar.set_postfix_str(
-            f"loss {metrics['loss']:.3g}, {rows / elapsed:.0f} samples/s", refresh=False
+            f"loss {entries['loss']:.3g}, {rate:.0f} samples/s", refresh=False
         )
-        self._bar.update(done)
+        self._bar.update(len(steps) if self._counts_steps else elapsed)
 
     def write(self, entries: dict[str, float]) -> None:
         """Append one line to the log, and to TensorBoard where it is installed."""
         if entries:
-            line = {"step": self.step, "seconds": round(self.seconds, 3), **entries}
-            self._log.write(json.dumps(line) + "\n")
-            self._log.flush()
+            self._write(self.step, entries)
+
+    def _write(self, step: int, entries: dict[str, float]) -> None:
+        line = {"step": step, "seconds": round(self.seconds, 3), **entries}
+        self._log.write(json.dumps(line) + "\n")
+        self._log.flush()
         if self._board is not None:
             for name, value in entries.items():
-                self._board.add_scalar(name, value, self.step)
+                self._board.add_scalar(name, value, step)
 
     def save(self, run: nnx.Module) -> None:
-        """Write a checkpoint of this step, unless there is one."""
-        if self.step == self.saved:
-            return
-        tree = {"run": nnx.to_pure_dict(nnx.state(run)), "seconds": self.seconds}
-        self._manager.save(self.step, args=ocp.args.StandardSave(tree))
-        self._manager.wait_until_finished()
-        self.saved = self.step
+        """Write a checkpoint of this step, unless there is one.
+
+        Raises:
+            FloatingPointError: a step since the last one was bad; nothing is written.
+        """
+        with self.paused():
+            if self.step == self.saved:
+                return
+            tree = {"run": nnx.to_pure_dict(nnx.state(run)), "seconds": self.seconds}
+            self._manager.save(self.step, args=ocp.args.StandardSave(tree))
+            self._manager.wait_until_finished()
+            self.saved = self.step

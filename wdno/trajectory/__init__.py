@@ -7,7 +7,7 @@ pair "u0" (batch, *space), "u" (batch, M, *space) at t_1 … t_M, and the contro
 (batch, M, *space).
 """
 
-from wdno.trajectory._checks import named
+from wdno.trajectory._checks import check_variables, named
 from wdno.trajectory.arrays import static_rows, to_arrays, to_dataset, to_fields
 from wdno.trajectory.cuts import append, coarsen, windows
 from wdno.trajectory.files import join_trajectories, open_trajectories, save
@@ -21,11 +21,13 @@ from wdno.trajectory.inputs import (
     to_inputs,
 )
 from wdno.trajectory.keys import initial_keys
+from wdno.trajectory.reading import read_windows
 
 __all__ = [
     "append",
     "at_instant",
     "check_grid",
+    "check_variables",
     "coarsen",
     "initial_keys",
     "join_trajectories",
@@ -34,6 +36,7 @@ __all__ = [
     "on_grid",
     "open_trajectories",
     "over_intervals",
+    "read_windows",
     "save",
     "static_rows",
     "to_arrays",

@@ -27,6 +27,7 @@ def named(
 
 
 def check_variables(dataset: xr.Dataset, names: Sequence[str]) -> None:
+    """Refuse trajectories without these variables on (sample, time, …)."""
     for name, variable in named(dataset, names).items():
         if not {"sample", "time"} <= set(variable.dims):
             raise ValueError(
@@ -35,12 +36,16 @@ def check_variables(dataset: xr.Dataset, names: Sequence[str]) -> None:
             )
 
 
-def finite(name: str, values: np.ndarray) -> np.ndarray:
+def finite(
+    name: str, values: np.ndarray, samples: Sequence | np.ndarray | None = None
+) -> np.ndarray:
+    """Refuse what is not finite; `samples` are the names of the rows, if not 0, 1, …"""
     bad = not_finite(values)
     if bad.any():
+        first = int(np.argmax(bad))
         raise ValueError(
             f"Fields must be finite, but {name} has NaN or Inf in sample "
-            f"{int(np.argmax(bad))} ({int(bad.sum())} samples in all). Remove or "
-            "regenerate these samples."
+            f"{first if samples is None else samples[first]} ({int(bad.sum())} samples "
+            "in all). Remove or regenerate these samples."
         )
     return values

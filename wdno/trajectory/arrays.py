@@ -45,7 +45,8 @@ def to_arrays(
     initial = {key: values[name][:, 0] for name, key in keys.items()}
     later = {name: values[name][:, 1:] for name in (*state, *auxiliary)}
     arrays = initial | later | {name: values[name][:, :-1] for name in control}
-    return {name: finite(name, array) for name, array in arrays.items()}
+    samples = dataset["sample"].values
+    return {name: finite(name, array, samples) for name, array in arrays.items()}
 
 
 def to_fields(

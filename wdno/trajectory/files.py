@@ -4,10 +4,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import xarray as xr
 
 from wdno._files import replacing
 from wdno.trajectory._checks import check_variables
+from wdno.trajectory.lazy import Labelled, lazy
 
 __all__ = ["open_trajectories", "save"]
 
@@ -50,9 +52,7 @@ def open_trajectories(path: str | Path, variables: Sequence[str] = ()) -> xr.Dat
 
 
 def join_trajectories(paths: Sequence[str | Path]) -> xr.Dataset:
-    """Open files of trajectories as one data set, in the order of the files.
-
-    One file is opened lazily; several are read into memory.
+    """Open files of trajectories lazily as one data set, in the order of the files.
 
     Args:
         paths: NetCDF files or Zarr folders on one grid, with the same variables.
@@ -74,8 +74,9 @@ def join_trajectories(paths: Sequence[str | Path]) -> xr.Dataset:
     try:
         if any(names != variables[0] for names in variables):
             raise ValueError(f"variables {variables}")  # xarray fills in what is not
-        joined = xr.concat(
-            parts,
+        # Without a sample they have all that they have in common, and nothing is read.
+        common = xr.concat(
+            [part.isel(sample=slice(0)) for part in parts],
             "sample",
             join="exact",
             data_vars="minimal",
@@ -83,6 +84,11 @@ def join_trajectories(paths: Sequence[str | Path]) -> xr.Dataset:
             compat="equals",
             combine_attrs="drop_conflicts",
         )
+        of_samples = {
+            name: _joined([part.variables[name] for part in parts])
+            for name, variable in common.variables.items()
+            if "sample" in variable.dims
+        }
     except ValueError as error:
         raise ValueError(
             "Files are joined along their trajectories and have all else in common, "
@@ -93,7 +99,26 @@ def join_trajectories(paths: Sequence[str | Path]) -> xr.Dataset:
         name: json.dumps([part.attrs.get(name) for part in parts])
         for name in ("recipe", "checksum")
     }
-    return joined.assign_attrs(of_each)
+    joined = common.drop_vars(of_samples).assign(of_samples).assign_attrs(of_each)
+    return joined.set_coords(common.coords)
+
+
+def _joined(parts: Sequence[xr.Variable]) -> xr.Variable:
+    """Variables one after the other along "sample"; single numbers are read at once."""
+    if parts[0].ndim == 1:
+        return xr.Variable.concat([part.to_base_variable() for part in parts], "sample")
+    if len(dtypes := {part.dtype for part in parts}) > 1:
+        raise ValueError(f"types {dtypes}")
+    dims = tuple(str(dim) for dim in parts[0].dims if dim != "sample")
+    ends = np.cumsum([part.sizes["sample"] for part in parts])
+
+    def sample(n: int) -> Labelled:
+        of = int(np.searchsorted(ends, n, side="right"))
+        return Labelled(parts[of].isel(sample=n - ends[of]), dims)  # from its end
+
+    joined = lazy(sample, int(ends[-1]), dims)
+    joined.attrs = dict(parts[0].attrs)
+    return joined
 
 
 def save(dataset: xr.Dataset, path: str | Path) -> None:
