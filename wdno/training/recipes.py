@@ -128,12 +128,12 @@ RECIPES: dict[str, Recipe] = {
         ),
         noise=NoiseLevels(share_at_max=0.3, mean=0.0, std=1.8),
     ),
-    # Of departures from damped persistence, which are of order one at all leads.
+    # Of departures from a linear forecast, which are of order one at all leads.
     "era5-t2m": Recipe(
         ("t2m",),
         ("local_time_cos", "local_time_sin"),
         window=24,
-        beside=tasks.Task((), tasks.past(("t2m_0h_before",), _MAP)),
+        beside=tasks.Task((), tasks.past(("t2m_0h_before", "t2m_1h_before"), _MAP)),
         wavelet="haar",
         mode=("boundary",) * 3,
         network=LocalConfig((3, 3, 3), width=32, depth=4),
