@@ -44,6 +44,7 @@ from wdno.training.recipes import RECIPES, Recipe
 from wdno.weather import ATTRIBUTION
 
 RECIPE = "era5-t2m"
+HOUR = ("local_time_cos", "local_time_sin")
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,15 @@ class Config:
     past: tuple[int, ...] = (0, 1)
     lead: int = 24
     leads: tuple[int, ...] = (1, 6, 12, 24)
-    network: LocalConfig = LocalConfig((3, 3, 3), width=32, depth=4)
+    network: LocalConfig = LocalConfig((3, 3, 3), width=64, depth=3)
     rival_batch: int = 4
+    rival_rate: float = 1e-3
     fno_modes: tuple[int, int, int] = (4, 6, 6)
     fno_width: int = 12
     unet_widths: tuple[int, ...] = (8, 16, 32)
-    updates: int = 300
+    updates: int = 500
     budget: float = 60.0
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     validate_every: float = 9.0
     every: int = 3
@@ -121,13 +123,18 @@ def problem_of(config: Config) -> Problem:
 
 
 def recipe_of(config: Config) -> Recipe:
-    """The shipped recipe for windows, past and network of this run."""
+    """The shipped recipe for windows and network of this run."""
+    return replace(RECIPES[RECIPE], window=config.lead, network=config.network)
+
+
+def regression_of(config: Config) -> Recipe:
+    """Windows of the regressions, which are given the past and the hour of the day."""
     before = tuple(f"{NAME}_{hours}h_before" for hours in config.past)
     return replace(
-        RECIPES[RECIPE],
-        window=config.lead,
+        recipe_of(config),
+        control=HOUR,
         beside=tasks.Task((), tasks.past(before, ("latitude", "longitude"))),
-        network=config.network,
+        batch_size=config.rival_batch,
     )
 
 
@@ -179,8 +186,7 @@ def one_call(model: wdno.WDNO) -> Forecaster:
 def regressed(model: _regression.Regression) -> Forecaster:
     """The one forecast of a regression."""
 
-    control = RECIPES[RECIPE].control
-    return lambda part, n: _regression.forecast(model, part, control)[
+    return lambda part, n: _regression.forecast(model, part, HOUR)[
         [NAME]
     ].assign_coords(time=part.time)
 
@@ -217,8 +223,9 @@ def trained(
     found = {f"WDNO, {config.members} members": many}
     found["WDNO, one call"] = by_model(problem, one_call(model))
     # On the grid itself an update costs many times as much as on coefficients.
-    small = replace(recipe, batch_size=config.rival_batch)
-    short = replace(training, steps=None, budget=config.budget)
+    small = regression_of(config)
+    length = {"steps": None, "budget": config.budget}
+    short = replace(training, **length, learning_rate=config.rival_rate)
     rivals = {
         "FNO": _regression.fourier(config.fno_modes, config.fno_width),
         "U-Net": _regression.unet(config.unet_widths),

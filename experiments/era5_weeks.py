@@ -9,7 +9,7 @@ days next to a block are left out of its training.
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import era5 as one_week
@@ -35,6 +35,7 @@ class Config:
         settings: recipe, sampler and scores, as those of the model that ships.
         blocks: first and last day of each block, both included.
         gap: days on either side of a block that are left out of training.
+        updates: of each model, as many as of the shipped one.
         runs: folder of the logs.
     """
 
@@ -46,6 +47,7 @@ class Config:
         ("2019-03-23", "2019-03-31"),
     )
     gap: int = 1
+    updates: int = one_week.LAPTOP.updates
     runs: Path = Path("runs/era5-weeks")
 
 
@@ -68,7 +70,7 @@ def forecasters(
     model = train(
         one_week.recipe_of(settings),
         one_week.both_signs(problem.departures),
-        one_week.training_of(settings),
+        replace(one_week.training_of(settings), steps=config.updates),
         folder,
         clock=time.process_time,
     )

@@ -311,7 +311,8 @@ def score_tables(found: dict[str, Any]) -> list[str]:
             and not (score == "rmse_member" and "spread_skill" not in row)
             and not (score == "skill" and name == "damped persistence")
         }
-        lines += leads_table(title, rows, 3 if score == "skill" else 2)
+        if rows:
+            lines += leads_table(title, rows, 3 if score == "skill" else 2)
     return lines
 
 
@@ -339,7 +340,7 @@ def era5_weeks() -> str:
     lines = [
         f"{result['starts']} starts, {config['settings']['every']} h apart, on "
         f"{result['days']} days in {len(config['blocks'])} blocks, each held back from "
-        f"a model of {config['settings']['updates']} updates. In brackets 95 % "
+        f"a model of {config['updates']} updates. In brackets 95 % "
         "bootstrap intervals, days of starts drawn as wholes.",
         *score_tables(found),
     ]

@@ -73,8 +73,9 @@ class FirstGuess(ABC):
         """Anomalies a(τ) of departures: the inverse of `departures`.
 
         Args:
-            forecast: departures with the coordinates x_0h_before and the like, which
-                `wdno.simulate` hands on to what it returns.
+            forecast: departures with the coordinates x_0h_before and the like, as
+                `departures` made them. `wdno.simulate` hands on those that its model
+                is given; the others have to be added.
 
         Raises:
             ValueError: such a coordinate is missing.
@@ -84,8 +85,8 @@ class FirstGuess(ABC):
         if lost := [name for name in fields if f"{name}_0h_before" not in past]:
             raise ValueError(
                 "Departures carry the anomaly that they start from, but the "
-                f"coordinates {[f'{name}_0h_before' for name in lost]} are missing. "
-                "Add them by `.assign_coords`."
+                f"coordinate {lost[0]}_0h_before is missing. Add it by "
+                "`.assign_coords`."
             )
         guess, moved = self.expected(past), {}
         for name, field in fields.items():
@@ -97,7 +98,7 @@ class FirstGuess(ABC):
 
 def size_of_errors(off: xr.DataArray, unit: float) -> xr.DataArray:
     """Root mean square over samples, 1 where it is nothing in this unit."""
-    size = np.sqrt((off**2).mean("sample")).transpose("time", *SPACE)
+    size = ((off**2).mean("sample") ** 0.5).transpose("time", *SPACE)
     return size.where(size > 1e-6 * unit, 1.0)
 
 

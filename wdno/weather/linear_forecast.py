@@ -133,7 +133,7 @@ def _fitted(
 def _near(means: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
     """Weights of means over neighbours; of collinear ones the smallest weights."""
     every = ["sample", *SPACE]
-    unit = np.sqrt((means**2).sum(every))
+    unit = (means**2).sum(every) ** 0.5
     unit = unit.where(unit > 0, 1.0)
     means = means / unit
     both = {"state": "other_state", "scale": "other_scale"}
@@ -155,7 +155,7 @@ def _far(
 ) -> tuple[xr.DataArray, xr.DataArray]:
     """Ridge regression on whole maps by their patterns."""
     count = states.sizes["sample"]
-    unit = np.sqrt((states**2).sum(SPACE).mean("sample"))
+    unit = (states**2).sum(SPACE).mean("sample") ** 0.5
     unit = unit.where(unit > 0, 1.0)
     scaled = (states / unit).transpose("sample", "state", *SPACE)
     z = scaled.values.reshape(count, -1)
