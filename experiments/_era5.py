@@ -5,6 +5,7 @@ comes from the days of training alone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ NAME = "t2m"
 PERIODS = ("training", "validation", "test")
 
 Forecaster = Callable[[xr.Dataset, int], xr.Dataset]
-"""(departures from damped persistence, number of the part) -> departures forecast."""
+"""(departures from a first guess, number of the part) -> departures forecast."""
 
 
 class Problem(NamedTuple):
@@ -25,7 +26,10 @@ class Problem(NamedTuple):
 
     climatology: xr.Dataset
     damped: weather.DampedPersistence
+    linear: weather.FirstGuess
     anomalies: dict[str, xr.Dataset]
+    departures: xr.Dataset
+    """Of the days of training from linear forecasts that have not seen them."""
 
     @classmethod
     def read(
@@ -46,25 +50,15 @@ class Problem(NamedTuple):
 
         Pieces are records of whole days, so that every hour is in them as often.
         """
-        climatology = climatology_of(periods["training"])
+        cut = ([NAME], max(1, *past), lead)
+        fit = partial(weather.LinearForecast.fit, variables=[NAME])
+        found = weather.cross_fitted(periods["training"], [NAME], fit, *cut[1:])
         anomalies = {
-            period: xr.concat(
-                [
-                    weather.forecast_windows(
-                        weather.departures(piece, climatology), [NAME], max(past), lead
-                    )
-                    for piece in pieces
-                ],
-                "sample",
-            )
+            period: weather.anomaly_windows(pieces, found.climatology, *cut)
             for period, pieces in periods.items()
         }
         damped = weather.DampedPersistence.fit(anomalies["training"], [NAME])
-        return cls(climatology, damped, anomalies)
-
-    def windows(self, period: str) -> xr.Dataset:
-        """What models are trained on: departures from damped persistence."""
-        return self.damped.departures(self.anomalies[period])
+        return cls(found.climatology, damped, found.forecast, anomalies, found.windows)
 
     def kelvin(self, anomalies: xr.Dataset, dates: xr.DataArray) -> xr.DataArray:
         """Temperatures of anomalies that are valid at these dates."""
@@ -81,34 +75,20 @@ def opened(path: Path) -> xr.Dataset:
     return weather.check_finite(weather.open_era5(path, [NAME])).astype(np.float32)
 
 
-def climatology_of(pieces: Sequence[xr.Dataset]) -> xr.Dataset:
-    """The hourly climatology of all pieces together, with days of equal weight.
-
-    Means and harmonics are linear in the record, so that it is the mean of those of the
-    pieces, weighted by their days. The pieces need not follow one another.
-    """
-    days = sum(piece.sizes["time"] for piece in pieces)
-    weighted = [
-        weather.hourly_climatology(piece, [NAME]) * (piece.sizes["time"] / days)
-        for piece in pieces
-    ]
-    return sum(weighted[1:], start=weighted[0])
-
-
 def by_model(problem: Problem, forecaster: Forecaster) -> Forecaster:
     """Anomalies of a model of departures."""
-    return lambda part, n: problem.damped.from_departures(
-        forecaster(problem.damped.departures(part), n)
-    )
+
+    def anomalies(part: xr.Dataset, n: int) -> xr.Dataset:
+        given = problem.linear.departures(part)
+        past = {name: given[name] for name in given.coords if "_before" in str(name)}
+        found = forecaster(given, n).assign_coords(past)
+        return problem.linear.from_departures(found)
+
+    return anomalies
 
 
 def simple_forecasters(problem: Problem, members: int) -> dict[str, Forecaster]:
-    """Rivals without a network, from anomalies to anomalies, by name.
-
-    Damped persistence becomes an ensemble by its own errors in windows of the days of
-    training, drawn at random and added as wholes.
-    """
-    errors = problem.windows("training")[NAME]
+    """Rivals without a network, from anomalies to anomalies, by name."""
 
     def persistence(part: xr.Dataset, n: int) -> xr.Dataset:
         """The temperature, not the anomaly, stays as it is."""
@@ -116,22 +96,32 @@ def simple_forecasters(problem: Problem, members: int) -> dict[str, Forecaster]:
         stays = whole - problem.expected(part.valid_time)
         return part[[NAME]].assign({NAME: stays.transpose(*part[NAME].dims)})
 
-    def dressed(part: xr.Dataset, n: int) -> xr.Dataset:
-        draw = np.random.default_rng([1, n])
-        shape = (part.sizes["sample"], members)
-        rows = draw.integers(errors.sizes["sample"], size=shape)
-        chosen = xr.Variable(("sample", "member"), rows)
-        windows = problem.damped.departures(part)
-        likely = errors.drop_vars(set(errors.coords) - {*errors.dims}).drop_vars(
-            "sample", errors="ignore"
-        )
-        return problem.damped.from_departures(
-            windows[[NAME]].assign({NAME: likely.isel(sample=chosen)})
-        )
-
+    linear, damped = problem.linear, problem.damped
+    seen = damped.departures(problem.anomalies["training"])
     return {
-        "damped persistence with its past errors": dressed,
-        "damped persistence": lambda part, n: problem.damped.forecast(part),
+        "linear forecast with its past errors": dressed(
+            linear, problem.departures, members
+        ),
+        "linear forecast": lambda part, n: linear.forecast(part),
+        "damped persistence with its past errors": dressed(damped, seen, members),
+        "damped persistence": lambda part, n: damped.forecast(part),
         "persistence": persistence,
         "hourly climatology": lambda part, n: 0.0 * part[[NAME]],
     }
+
+
+def dressed(guess: weather.FirstGuess, windows: xr.Dataset, members: int) -> Forecaster:
+    """An ensemble by past errors, drawn at random and added as wholes."""
+    errors = windows[NAME].variable
+
+    def forecaster(part: xr.Dataset, n: int) -> xr.Dataset:
+        draw = np.random.default_rng([1, n])
+        shape = (part.sizes["sample"], members)
+        rows = draw.integers(windows.sizes["sample"], size=shape)
+        chosen = xr.Variable(("sample", "member"), rows)
+        past = guess.departures(part)
+        return guess.from_departures(
+            past[[NAME]].assign({NAME: errors[{"sample": chosen}]})
+        )
+
+    return forecaster

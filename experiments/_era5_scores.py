@@ -39,15 +39,17 @@ def _means(
     members = forecast if size else forecast.expand_dims(member=1)
     mean = members.mean("member")
     each = metrics.latitude_weighted_mse(members, truth).mean("member")
+    absolute = metrics.area_mean(abs(mean.astype(float) - truth))
     if size:
         crps = metrics.latitude_weighted_crps(members, truth)
         variance = metrics.area_mean(members.astype(float).var("member", ddof=1))
     else:
-        crps = metrics.area_mean(abs(mean.astype(float) - truth))
+        crps = absolute
         variance = 0.0 * crps
     found = {
         "square_of_mean": metrics.latitude_weighted_mse(mean, truth),
         "square_of_member": each,
+        "absolute_of_mean": absolute,
         "crps": crps,
         "variance": variance,
         "unbiased_square": metrics.latitude_weighted_mse(mean, truth)
@@ -81,6 +83,7 @@ def scores(
         formulas["spread_skill"] = lambda a, b: np.sqrt(
             a["variance"] / np.maximum(a["unbiased_square"], 1e-12)
         )
+        formulas["crps_share"] = lambda a, b: a["crps"] / a["absolute_of_mean"]
     return _intervals(formulas, found, reference, leads)
 
 

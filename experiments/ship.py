@@ -157,17 +157,17 @@ def main(config: Config) -> None:
 
 
 def drawn(lines: list[dict[str, Any]], stem: str) -> dict[str, Any]:
-    """The curve of a run and its picture; what is fitted at once has none."""
+    """Length of a run, its curve and its picture; what is fitted at once has none."""
     if not lines:
         return {}
+    length = {"steps": lines[-1]["step"], "seconds": lines[-1]["seconds"]}
     curve = [line for line in lines if "validation_error" in line]
+    if not curve:
+        return length
     picture = Path(f"docs/pictures/{stem}_training.png")
     plotting.save(plotting.training_curve(curve), picture)
-    return {
-        "steps": lines[-1]["step"],
-        "seconds": lines[-1]["seconds"],
-        "curve": [[line["seconds"], line["validation_error"]] for line in curve],
-    }
+    found = [[line["seconds"], line["validation_error"]] for line in curve]
+    return length | {"curve": found}
 
 
 if __name__ == "__main__":

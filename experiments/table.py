@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "experiments" / "results"
@@ -281,33 +282,44 @@ def bakeoff() -> str:
     return "\n".join(lines)
 
 
+FORECAST_SCORES = {
+    "rmse": "RMSE in K, of the mean of an ensemble",
+    "rmse_member": "RMSE in K of single members",
+    "crps": "Fair CRPS in K; of a single forecast its mean absolute error",
+    "acc": "ACC, against the hourly climatology",
+    "skill": "1 - RMSE / RMSE of damped persistence, of the same draws",
+    "spread_skill": "Spread–skill ratio, 1 is ideal",
+    "crps_share": "Fair CRPS over the mean absolute error of the ensemble's mean; 0.71 "
+    "for a normal distribution that is right",
+}
+"""Scores of forecasts of temperature, and what they are."""
+
+
 def era5() -> str:
     """Tables of forecasts of temperature by score: a row each, a lead a column."""
     result = json.loads((RESULTS / "era5.json").read_text())
-    titles = {
-        "rmse": "RMSE in K, of the mean of an ensemble",
-        "rmse_member": "RMSE in K of single members",
-        "crps": "Fair CRPS in K; of a single forecast its mean absolute error",
-        "acc": "ACC, against the hourly climatology",
-        "skill": "1 - RMSE / RMSE of damped persistence, of the same draws",
-        "spread_skill": "Spread–skill ratio, 1 is ideal",
-    }
-    lines = [
+    first = (
         f"{result['starts']} starts, {result['config']['every']} h apart, on "
         f"{result['days']} days of test. In brackets 95 % bootstrap intervals, days of "
-        f"starts drawn as wholes: {result['days']} blocks make rough intervals.",
-    ]
-    for score, title in titles.items():
+        f"starts drawn as wholes: {result['days']} blocks make rough intervals."
+    )
+    return "\n".join([first, *score_tables(result["results"])])
+
+
+def score_tables(found: dict[str, Any]) -> list[str]:
+    """Lines of a table for each score, of those forecasts that have it."""
+    lines = []
+    for score, title in FORECAST_SCORES.items():
         rows = {
-            name: found[score]
-            for name, found in result["results"].items()
-            if score in found
-            and not (score == "rmse_member" and "spread_skill" not in found)
+            name: row[score]
+            for name, row in found.items()
+            if score in row
+            and not (score == "rmse_member" and "spread_skill" not in row)
             and not (score == "skill" and name == "damped persistence")
         }
-        digits = 3 if score == "skill" else 2
-        lines += leads_table(title, rows, digits)
-    return "\n".join(lines)
+        if rows:
+            lines += leads_table(title, rows, 3 if score == "skill" else 2)
+    return lines
 
 
 def leads_table(
@@ -334,23 +346,16 @@ def era5_weeks() -> str:
     lines = [
         f"{result['starts']} starts, {config['settings']['every']} h apart, on "
         f"{result['days']} days in {len(config['blocks'])} blocks, each held back from "
-        f"a model of {config['updates']} updates. In brackets 95 % bootstrap "
-        "intervals, days of starts drawn as wholes.",
+        f"a model of {config['updates']} updates. In brackets 95 % "
+        "bootstrap intervals, days of starts drawn as wholes.",
+        *score_tables(found),
     ]
-    titles = {
-        "rmse": "RMSE in K, of the mean of an ensemble",
-        "crps": "Fair CRPS in K; of a single forecast its mean absolute error",
-        "acc": "ACC, against the hourly climatology",
-    }
-    for score, title in titles.items():
-        rows = {name: row[score] for name, row in found.items() if score in row}
-        lines += leads_table(title, rows, 2)
     for score, title in (("rmse", "RMSE"), ("crps", "CRPS")):
         rows = {
             f"{name}, less {reference}": found[name]["less"][reference][score]
             for name in found
             for reference in found[name]["less"]
-            if name not in ("persistence", "hourly climatology")
+            if name not in ("damped persistence", "persistence", "hourly climatology")
         }
         what = f"{title} in K less that of a reference, of the same draws"
         lines += leads_table(f"{what}; below zero is better", rows, 2)

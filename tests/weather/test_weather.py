@@ -1,6 +1,7 @@
 """ERA5 as a source of data: files written here, and two real ones where they are."""
 
 import sys
+from functools import partial
 
 import jax
 import netCDF4
@@ -781,10 +782,8 @@ def test_the_recipe_of_forecasts_reads_departures():
     assert recipe.mode == weather.wavelet_modes(days)
     assert not batch["t2m0"].any()  # no departure yet
     # A window of the batch, put together again, is one of the anomalies.
-    start = batch["t2m_0h_before"][0]
-    share = damped.share.t2m.values[1:, None, None]
     error = damped.error.t2m.values[1:]
-    whole = share * np.asarray(start) + error * np.asarray(batch["t2m"][0])
+    whole = damped.forecast(windows).t2m[:, 1:] + error * np.asarray(batch["t2m"][0])
     off = abs(windows.t2m[:, 1:] - whole).max(["time", *AXES[1:]])
     assert off.min() < 1e-4 < off.max()
 
@@ -795,24 +794,21 @@ def test_the_shipped_model_beats_persistence_and_climatology(shared):
     """On days that it has not seen, by the CRPS, of which an error is the simplest."""
     record = opened(shared / "data" / UK).astype(np.float32).load()
     training, _, test = weather.split(record, "2019-03-21", "2019-03-25")
-    climatology = weather.hourly_climatology(training, ["t2m"])
-    seen, unseen = (
-        weather.forecast_windows(
-            weather.departures(days, climatology), ["t2m"], 0, 24, step
-        )
-        for days, step in ((training, 1), (test, 6))
-    )
-    damped = weather.DampedPersistence.fit(seen, ["t2m"])
-    given, model = damped.departures(unseen), wdno.load("era5-t2m")
-    start, hours = given[["t2m"]].isel(time=0), given[list(model.control)]
-    how = {"samples": 8, "sampler": wdno.diffusion.samplers.dpmpp_2m(), "steps": 8}
-    forecast = wdno.simulate(model, start, hours, **how, key=jax.random.key(0))
-    forecast = damped.from_departures(forecast)
+    fit = partial(weather.LinearForecast.fit, variables=["t2m"])
+    climatology, linear, _ = weather.cross_fitted([training], ["t2m"], fit, 1, 24)
+    windows = weather.anomaly_windows([test], climatology, ["t2m"], 1, 24)
+    unseen = windows.isel(sample=slice(None, None, 6))
+    given, model = linear.departures(unseen), wdno.load("era5-t2m")
+    how = {"members": 8, "sampler": wdno.diffusion.samplers.dpmpp_2m(), "steps": 8}
+    start = given[["t2m"]].isel(time=0)
+    forecast = wdno.simulate(model, start, **how, key=jax.random.key(0))
+    past = {f"t2m_{hours}h_before": given[f"t2m_{hours}h_before"] for hours in (0, 1)}
+    forecast = linear.from_departures(forecast.assign_coords(time=unseen.time, **past))
     found, truth = (
         weather.from_departures(
             part.assign_coords(valid_time=unseen.valid_time), climatology
         ).t2m
-        for part in (forecast.assign_coords(time=unseen.time), unseen)
+        for part in (forecast, unseen)
     )
     normal = metrics.climatology_at(climatology.t2m, unseen.valid_time)
     persistence = truth.isel(time=0, drop=True).broadcast_like(truth)

@@ -9,7 +9,12 @@ from jaxtyping import Float
 from wdno.trajectory import named
 from wdno.weather.time_axis import check_finite, step_hours
 
-__all__ = ["departures", "from_departures", "hourly_climatology"]
+__all__ = [
+    "departures",
+    "from_departures",
+    "hourly_climatology",
+    "pooled_climatology",
+]
 
 
 def hourly_climatology(
@@ -66,6 +71,35 @@ def hourly_climatology(
         for name, field in fields.items()
     }
     return xr.Dataset(smooth, raw.coords)
+
+
+def pooled_climatology(
+    records: Sequence[xr.Dataset], variables: Sequence[str], harmonics: int = 2
+) -> xr.Dataset:
+    """The climatology of several records of whole days, with days of equal weight.
+
+    Means and harmonics are linear in a record, so that it is the mean of those of all
+    records, weighted by their days. The records need not follow one another.
+
+    Args:
+        records: each as in `hourly_climatology`.
+        variables: names of the fields.
+        harmonics: K of `hourly_climatology`.
+
+    Raises:
+        ValueError: there is no record, or as `hourly_climatology`.
+    """
+    if not records:
+        raise ValueError(
+            "A climatology is that of one record or more, but got none. Give some days."
+        )
+    total = sum(record.sizes["time"] for record in records)
+    weighted = [
+        hourly_climatology(record, variables, harmonics)
+        * (record.sizes["time"] / total)
+        for record in records
+    ]
+    return sum(weighted[1:], start=weighted[0])
 
 
 def departures(dataset: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
