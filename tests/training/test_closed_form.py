@@ -1,6 +1,7 @@
 """Means that are fitted at once: exact where a system is of their kind."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import jax
@@ -163,6 +164,18 @@ def test_training_fits_what_has_a_closed_form(tmp_path, monkeypatch):
     card = json.loads((tmp_path / "model" / "card.json").read_text())
     assert card["validation_error"] < 3e-6
     assert card["residual"]["maps"] is None and not (tmp_path / "denoiser").exists()
+
+
+def test_what_is_fitted_is_not_fitted_again(tmp_path, monkeypatch):
+    """A run that was stopped after its fit, which takes minutes on large grids."""
+    recipe = replace(recipe_of(BANDED), mean_share=0.5)
+    data = dataset_of(matrix_of(BANDED), noise=0.1)
+    whole = pipeline.train(recipe, data, CONFIG, tmp_path / "whole")
+    shutil.copytree(tmp_path / "whole" / "fitted", tmp_path / "stopped" / "fitted")
+    monkeypatch.setattr(pipeline, "with_closed_forms", None)
+    again = pipeline.train(recipe, data, CONFIG, tmp_path / "stopped", resume=True)
+    for one, other in zip(jax.tree.leaves(whole), jax.tree.leaves(again), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_network_begins_with_what_is_fitted():

@@ -53,6 +53,13 @@ def with_closed_forms(
     return with_scales(replace(model, residual=found), unseen)
 
 
+def has_closed_forms(residual: Residual | None) -> bool:
+    """Whether a residual, or what a network's mean begins with, is fitted at once."""
+    if isinstance(residual, LearnedMean):
+        return has_closed_forms(residual.base)
+    return isinstance(residual, FITTED)
+
+
 @singledispatch
 def fitted(residual: Residual | None, records: Records) -> Residual | None:
     """The residual with fitted parts; of most kinds there are none.

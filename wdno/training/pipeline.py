@@ -11,12 +11,17 @@ from flax import nnx
 
 from wdno._typing import Loss
 from wdno.diffusion.denoiser import Network, freeze
-from wdno.operator.checkpoint import save
+from wdno.operator.checkpoint import load, save
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.model import WDNO, with_backbone
 from wdno.training.batches import WindowBatches
 from wdno.training.build import build_model
-from wdno.training.closed_form import FITTED, with_closed_forms, with_scales
+from wdno.training.closed_form import (
+    FITTED,
+    has_closed_forms,
+    with_closed_forms,
+    with_scales,
+)
 from wdno.training.loop import TrainingConfig, fit
 from wdno.training.loss import learned, mean_loss, training_loss
 from wdno.training.recipes import RECIPES, Recipe
@@ -39,7 +44,7 @@ def train(
     Parts of a mean that have a closed form are fitted first. Where a network has to
     learn the mean, that is trained next, for a share of the run; then its scales are
     fitted, and the denoiser is trained for the rest. Each stage has a folder of its
-    own, ``mean`` and ``denoiser``.
+    own, ``fitted``, ``mean`` and ``denoiser``.
 
     Args:
         recipe: model and noise levels.
@@ -59,12 +64,18 @@ def train(
     unseen = batches
     if held_back is not None:
         unseen = WindowBatches(held_back, recipe, config.seed + 1)
-    model = start
-    if model is None:
-        model = build_model(recipe, dataset, batches)
-        model = with_closed_forms(model, batches, unseen)
-    stage = partial(_trained, recipe, batches, held_back, resume=resume, clock=clock)
     folder, mean_share = Path(directory), 0.0
+    kept = folder / "fitted"
+    if start is not None:
+        model = start
+    elif resume and (kept / "card.json").is_file():
+        model = load(kept)
+    else:
+        model = build_model(recipe, dataset, batches)
+        if has_closed_forms(model.residual):
+            model = with_closed_forms(model, batches, unseen)
+            save(model, kept)
+    stage = partial(_trained, recipe, batches, held_back, resume=resume, clock=clock)
     if isinstance(model.residual, LearnedMean):
         mean_share = recipe.mean_share
         if mean_share > 0:
