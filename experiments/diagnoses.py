@@ -3,16 +3,18 @@
 python experiments/diagnoses.py --era5 era5_uk_t2m_32x48_744h.nc
 """
 
+import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import era5
 import jax
 import numpy as np
 import tyro
 import xarray as xr
-from _results import record
+from _results import RESULTS, record
 
 import wdno
 from wdno.cli.making import SYSTEMS
@@ -53,15 +55,15 @@ def drawn(system: str, samples: int) -> Callable[[Config], xr.Dataset]:
 
 def weather(config: Config) -> xr.Dataset:
     """Windows of the days of test, every sixth hour."""
-    import era5
-
     if config.era5 is None:
         raise ValueError(
             "The diagnosis of era5-t2m takes its record, but --era5 is missing. Name "
             "the file, or leave that model out by --models."
         )
-    preset = era5.replace(era5.LAPTOP, data=config.era5)
-    return era5.problem_of(preset).windows("test").isel(sample=slice(None, None, 6))
+    preset = replace(era5.LAPTOP, data=config.era5)
+    problem = era5.problem_of(preset)
+    departures = problem.linear.departures(problem.anomalies["test"])
+    return departures.isel(sample=slice(None, None, 6))
 
 
 CASES: dict[str, Case] = {
@@ -93,9 +95,15 @@ def summary(found: xr.Dataset) -> dict[str, Any]:
     }
 
 
+def stored() -> dict[str, Any]:
+    """What was found before, which stays for models that are not diagnosed now."""
+    path = RESULTS / "diagnoses.json"
+    return json.loads(path.read_text())["models"] if path.exists() else {}
+
+
 def main(config: Config) -> None:
     """Diagnose, write cards, print and store."""
-    results: dict[str, Any] = {}
+    results = stored()
     for name in config.models:
         case = CASES[name]
         found = wdno.diagnose(

@@ -362,6 +362,56 @@ def era5_weeks() -> str:
     return "\n".join(lines)
 
 
+def front() -> str:
+    """Table of forecasts by system: error, and seconds a record."""
+    result = json.loads((RESULTS / "front.json").read_text())
+    lines = ["| system | forecast | MSE | seconds a record |", "|---|---|---|---|"]
+    for system, found in result["systems"].items():
+        for name, row in found.items():
+            cells = f"{interval(row['mse'])} | {row['seconds']:.2g}"
+            lines.append(f"| {system} | {name} | {cells} |")
+    return "\n".join(lines)
+
+
+def rivals() -> str:
+    """Table of ways to generate, a row for each seed of training."""
+    result = json.loads((RESULTS / "rivals.json").read_text())
+    columns = {
+        "MSE of one sample": "mse_of_one_sample",
+        "MSE of the mean of all": "mse_of_mean",
+        "fair CRPS": "fair_crps",
+        "spread–skill": "spread_skill",
+    }
+    lines = [
+        f"{result['config']['budget']:.0f} s of processor time each.",
+        "",
+        f"| way | seed | calls | {' | '.join(columns)} |",
+        f"|{'---|' * (len(columns) + 3)}",
+    ]
+    for name, seeds in result["arms"].items():
+        for seed, row in seeds.items():
+            cells = " | ".join(interval(row[column]) for column in columns.values())
+            number = seed.removeprefix("seed ")
+            lines.append(f"| {name} | {number} | {row['calls']} | {cells} |")
+    return "\n".join(lines)
+
+
+def diagnoses() -> str:
+    """Table of all shipped models: whether errors rise with σ, spread, energy."""
+    result = json.loads((RESULTS / "diagnoses.json").read_text())
+    lines = [
+        "| model | calls | error rises with σ | spread–skill | energy of subbands |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in sorted(result["models"].items()):
+        spread = ", ".join(f"{n} {v:.2f}" for n, v in row["spread_skill"].items())
+        rises = "yes" if row["errors_rise_with_sigma"] else "no"
+        least, most = row["energy_ratio"]
+        cells = f"{row['calls']} | {rises} | {spread} | {least:.2g} to {most:.2g}"
+        lines.append(f"| {name} | {cells} |")
+    return "\n".join(lines)
+
+
 BLOCKS = (
     ("README.md", "results", burgers_simulation),
     ("README.md", "refinement", super_resolution),
@@ -371,6 +421,9 @@ BLOCKS = (
     ("docs/waves.md", "navier-stokes", navier_stokes),
     ("docs/design.md", "bakeoff", bakeoff),
     ("docs/structure.md", "seconds", seconds),
+    ("docs/rivals.md", "front", front),
+    ("docs/rivals.md", "rivals", rivals),
+    ("docs/rivals.md", "diagnoses", diagnoses),
     ("docs/era5.md", "era5", era5),
     ("docs/era5.md", "era5-weeks", era5_weeks),
 )
