@@ -19,6 +19,7 @@ import tyro
 import xarray as xr
 from _control import interval
 from _results import record
+from matplotlib import colormaps
 from matplotlib.ticker import NullFormatter
 
 import wdno
@@ -169,9 +170,10 @@ def front_of(front: Front, config: Config, samples: int) -> dict[str, Any]:
 
 def draw(results: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     """Error against seconds, one panel a system; the solver of the truth as a line."""
-    figure = new_figure(4.6 * len(results), 4.4)
+    figure = new_figure(4.6 * len(results), 5.2)
     axes = figure.subplots(1, len(results), squeeze=False)[0]
     for axis, (system, found) in zip(axes, results.items(), strict=True):
+        axis.set_prop_cycle(color=colormaps["tab20"](range(20)))
         for name, point in found.items():
             if name == "persistence":
                 continue
@@ -186,7 +188,8 @@ def draw(results: Mapping[str, Mapping[str, Any]], path: Path) -> None:
             )
         axis.set(xscale="log", yscale="log", title=system, xlabel="seconds a record")
         axis.xaxis.set_minor_formatter(NullFormatter())
-        axis.legend(fontsize=6, loc="best")
+        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.15)}
+        axis.legend(fontsize=7, ncols=2, frameon=False, **below)
     axes[0].set_ylabel("mean squared error")
     save(figure, path)
 
