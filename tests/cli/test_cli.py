@@ -401,7 +401,11 @@ def test_a_system_without_controls_is_learned_and_simulated(tmp_path, monkeypatc
     save(truth, tmp_path / "data.nc")
     ring = MultiplierConfig(instants=2, frequencies=4, modes=3, width=4, depth=1)
     recipe = replace(
-        recipes.RECIPES["advection-simulation"], window=4, network=ring, batch_size=2
+        recipes.RECIPES["advection-simulation"],
+        window=4,
+        network=ring,
+        residual=None,
+        batch_size=2,
     )
     monkeypatch.setitem(recipes.RECIPES, "tiny", recipe)
     cli.main(
