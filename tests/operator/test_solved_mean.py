@@ -1,5 +1,6 @@
 """A mean that a solver gives."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -10,13 +11,15 @@ import pytest
 from flax import nnx
 
 import wdno
+from wdno._json import from_json, to_json
 from wdno.diffusion.denoiser import Denoiser, freeze
 from wdno.diffusion.preconditioning import EDMPreconditioning
 from wdno.diffusion.schedules import KarrasSchedule
 from wdno.networks import LocalConfig
 from wdno.operator import tasks
+from wdno.operator.residual import Residual
 from wdno.operator.solved_mean import SolvedMean
-from wdno.systems import CompressibleNavierStokes
+from wdno.systems import Advection, Burgers, CompressibleNavierStokes, Smoke
 from wdno.wavelets.field import Field
 
 GAS = CompressibleNavierStokes(points=16, frames=8, duration=0.2)
@@ -92,6 +95,14 @@ def test_a_card_names_the_system(tmp_path):
     assert loaded.residual.least == BOUNDS
     known = GAS.sample_inputs(jax.random.key(0), 3)
     np.testing.assert_array_equal(pressure(loaded, known), pressure(model, known))
+
+
+@pytest.mark.parametrize(
+    "system", [Advection(), Burgers(), GAS, Smoke()], ids=lambda s: type(s).__name__
+)
+def test_every_system_may_stand_on_a_card(system):
+    entry = json.loads(json.dumps(to_json(SolvedMean(system))))
+    assert from_json(entry, Residual).system == system
 
 
 @pytest.mark.parametrize(
