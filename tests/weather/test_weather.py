@@ -303,14 +303,14 @@ def test_what_is_no_record_is_refused(tmp_path):
     with pytest.raises(ValueError, match="is on .*'number'.*select one entry"):
         opened(stored(members, tmp_path / "members.nc"))
     (tmp_path / "t.nc").write_text("no weather")
-    with pytest.raises(ValueError, match=r"t\.nc cannot be read"):
+    with pytest.raises(ValueError, match=r"t\.nc begins with"):
         opened(tmp_path / "t.nc")
 
 
 def test_folders_that_are_no_store_are_refused(tmp_path):
     pytest.importorskip("zarr")
     (tmp_path / "e.zarr").mkdir()
-    with pytest.raises(ValueError, match=r"e\.zarr cannot be read"):
+    with pytest.raises(ValueError, match=r"e\.zarr begins with"):
         opened(tmp_path / "e.zarr")
 
 
@@ -320,7 +320,7 @@ def test_truncated_files_are_refused(tmp_path, form):
     record(400).to_netcdf(path, engine="netcdf4", format=form)
     assert opened(path).sizes["time"] == 400
     path.write_bytes(path.read_bytes()[:40000])
-    with pytest.raises(ValueError, match=r"a\.nc cannot be read.*load it again"):
+    with pytest.raises(ValueError, match=r"a\.nc (cannot|has).*opy it again"):
         opened(path)
 
 
@@ -334,6 +334,7 @@ def test_missing_packages_are_named(tmp_path, monkeypatch, package, source):
     monkeypatch.setitem(sys.modules, package, None)
     stored(record(2), tmp_path / "a.nc")
     (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / ".zgroup").write_text("{}")
     place = source if "://" in source else tmp_path / source
     with pytest.raises(ModuleNotFoundError, match=rf"{package}.*wdno\[era5\]"):
         weather.open_era5(place)

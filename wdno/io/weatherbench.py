@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from wdno.trajectory import open_labelled
 from wdno.trajectory.lazy import Labelled, lazy, lazy_whole
 
 __all__ = ["matches_weatherbench", "open_weatherbench"]
@@ -45,7 +46,7 @@ def open_weatherbench(path: str | Path) -> xr.Dataset:
         ValueError: it is of another layout or incomplete, or latitudes, longitudes or
             instants are out of order.
     """
-    dataset = _opened(Path(path))
+    dataset = open_labelled(path, decode_timedelta={_LEAD: True})
     if not matches_weatherbench(dataset):
         raise ValueError(
             "Files of WeatherBench 2 have the dimensions time, latitude and longitude "
@@ -94,22 +95,6 @@ def open_weatherbench(path: str | Path) -> xr.Dataset:
         coords["valid_time"] = (("sample", "time"), dates[None])
     coords["time"] = ("time", leads / _HOUR, hours)
     return xr.Dataset(variables, coords, {**dataset.attrs, "source": Path(path).name})
-
-
-def _opened(path: Path) -> xr.Dataset:
-    if not path.exists():
-        raise FileNotFoundError(
-            f"Weather is read from an existing file, but there is none at {path}. "
-            "Check the path."
-        )
-    try:
-        engine = "zarr" if path.is_dir() else "netcdf4"
-        return xr.open_dataset(path, engine=engine, decode_timedelta={_LEAD: True})
-    except (OSError, KeyError) as error:
-        raise ValueError(
-            f"Weather comes in complete NetCDF files or Zarr folders, but {path} "
-            f"cannot be read ({error}). Is it of this layout? If so, copy it again."
-        ) from error
 
 
 def _check_axes(dataset: xr.Dataset, path: str | Path) -> None:

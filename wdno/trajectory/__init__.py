@@ -10,7 +10,7 @@ pair "u0" (batch, *space), "u" (batch, M, *space) at t_1 … t_M, and the contro
 from wdno.trajectory._checks import check_variables, named
 from wdno.trajectory.arrays import static_rows, to_arrays, to_dataset, to_fields
 from wdno.trajectory.cuts import append, coarsen, windows
-from wdno.trajectory.files import join_trajectories, open_trajectories, save
+from wdno.trajectory.files import join_trajectories, open_trajectories
 from wdno.trajectory.inputs import (
     at_instant,
     check_grid,
@@ -21,12 +21,15 @@ from wdno.trajectory.inputs import (
     to_inputs,
 )
 from wdno.trajectory.keys import initial_keys
+from wdno.trajectory.opening import open_labelled
 from wdno.trajectory.reading import read_windows
+from wdno.trajectory.storing import check_output, save
 
 __all__ = [
     "append",
     "at_instant",
     "check_grid",
+    "check_output",
     "check_variables",
     "coarsen",
     "initial_keys",
@@ -34,6 +37,7 @@ __all__ = [
     "static_fields",
     "named",
     "on_grid",
+    "open_labelled",
     "open_trajectories",
     "over_intervals",
     "read_windows",
