@@ -10,6 +10,7 @@ from typing import Literal
 from tyro.conf import Positional
 
 from wdno import demo, io, official, systems
+from wdno._files import check_output_folder
 from wdno.operator.checkpoint import load
 from wdno.operator.checkpoint import save as save_model
 from wdno.training import pipeline, recipes
@@ -84,7 +85,7 @@ def run_demo(
         out: folder for data, pictures and the HTML page.
         seed: which problems to draw.
     """
-    DEMOS[system](out, seed=seed)
+    DEMOS[system](check_output_folder(out), seed=seed)
 
 
 def data(
@@ -107,7 +108,7 @@ def data(
     chunk: int = 512,
     workers: int = 1,
 ) -> None:
-    """Generate trajectories with a reference solver; an interrupted run resumes.
+    """Generate trajectories by a reference solver; interrupted runs resume.
 
     Args:
         system: physical system, with its default parameters; advection-steep has more
@@ -136,7 +137,7 @@ def import_official(
     groups: int | None = None,
     weights: Literal["model", "ema"] = "model",
 ) -> None:
-    """Make an ordinary model of a checkpoint of the official WDNO code.
+    """Make an ordinary model of a checkpoint of the official code.
 
     Args:
         checkpoint: file that the official trainer wrote, or a bare state dict.
@@ -148,6 +149,7 @@ def import_official(
             the code 1; no checkpoint tells).
         weights: those that the official evaluation uses, or their moving average.
     """
+    check_output_folder(out)
     model_kind = official.KINDS[f"{kind}-{task}"]
     chosen = {"width": width, "groups": groups}
     network = dataclasses.replace(
@@ -203,6 +205,7 @@ def train(
             f"Training follows a known recipe, but got {recipe!r}. Known: "
             f"{', '.join(recipes.RECIPES)}."
         )
+    check_output_folder(out)
     config = TrainingConfig(
         steps=steps,
         budget=duration(budget) if budget else None,

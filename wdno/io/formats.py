@@ -1,5 +1,6 @@
 """Which layout a file is of, by its content: the one module that knows them all."""
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -159,7 +160,10 @@ def _of_labelled(path: Path) -> str:
 
 
 def _unknown(path: Path, found: str) -> ValueError:
+    told = importlib.util.find_spec("h5py") is not None
+    need = "" if told else " HDF5 is told apart by h5py: pip install 'wdno[hdf5]'."
     return ValueError(
         f"Known layouts are {', '.join(LAYOUTS)}, but {path} is none of them: {found}. "
-        "HDF5 files are told apart by h5py: pip install 'wdno[hdf5]'."
+        "Files of ERA5 are opened by `wdno.open_era5`; of others make a dataset on "
+        f"(sample, time, *space) and save it by `wdno.trajectory.save`.{need}"
     )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from wdno._arrays import beyond_poles
 from wdno.trajectory import open_labelled
 from wdno.trajectory.lazy import Labelled, lazy, lazy_whole
 
@@ -53,6 +54,9 @@ def open_weatherbench(path: str | Path) -> xr.Dataset:
             f"and no sample, but {path} has {dict(dataset.sizes)}. Is it of this "
             "layout? If only names differ, `.rename` them and write it anew."
         )
+    # What the file has one of: a member, a height, the start of a reanalysis.
+    single = [n for n, coord in dataset.coords.items() if not coord.dims]
+    dataset = dataset.drop_vars([name for name in single if name != "level"])
     _check_axes(dataset, path)
     dates = dataset["time"].values
     falling = dataset["latitude"].values[0] > dataset["latitude"].values[-1]
@@ -125,8 +129,8 @@ def _check_axes(dataset: xr.Dataset, path: str | Path) -> None:
                 f"has {dataset[name].values[at]} after {dataset[name].values[at - 1]} "
                 f"at index {at}. Sort it by `.sortby` and write it anew."
             )
-    if np.abs(latitude).max() > 90:
+    if beyond := beyond_poles(latitude):
         raise ValueError(
             f"Latitudes lie between -90 and 90 degrees, but in {path} they reach "
-            f"{np.abs(latitude).max()}. Convert them."
+            f"{beyond}. Convert them."
         )

@@ -9,12 +9,13 @@ import jax
 import numpy as np
 from jaxtyping import Array, DTypeLike, Float
 
+from wdno._arguments import is_whole
 from wdno._arrays import not_finite
 from wdno._functions import by_value
 from wdno._typing import Constraint, Fields, Guidance, Objective
 from wdno.diffusion.guidance import Strength, check_objective, compose, guide, project
 from wdno.diffusion.keys import RowKeys
-from wdno.diffusion.samplers import Sampler, ddim
+from wdno.diffusion.samplers import Sampler, check_sampler, ddim
 from wdno.operator.generation import generate, sample_shape
 from wdno.operator.model import WDNO
 from wdno.planning.adjoint import System, check_solver, descend
@@ -105,8 +106,14 @@ class Planner:
         """Refuse at once what needs no data to be seen."""
         require_planner(self.model)
         self.model.levels(self.steps)  # raises for a wrong number of steps
+        check_sampler(self.sampler)
+        if not callable(self.objective):
+            raise ValueError(
+                "An objective is a function of fields, one number a row, but got "
+                f"{self.objective!r}. See wdno.objectives."
+            )
         if self.polish is not None:
-            if self.polish.steps < 1:
+            if not is_whole(self.polish.steps, 1):
                 raise ValueError(
                     "Plans are polished by one step or more, but got "
                     f"{self.polish.steps}. Ask for more, or leave the polish out."

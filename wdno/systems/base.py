@@ -13,9 +13,16 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, PRNGKeyArray
 
+from wdno._arguments import check_key, is_whole
 from wdno._arrays import not_finite
 from wdno._typing import Fields
-from wdno.trajectory import to_dataset, to_inputs
+from wdno.trajectory import (
+    as_came,
+    begun_with,
+    check_labelled,
+    to_dataset,
+    to_inputs,
+)
 
 __all__ = [
     "LabelledSystem",
@@ -136,7 +143,8 @@ def trajectories(system: PhysicalSystem, key: PRNGKeyArray, samples: int) -> xr.
     Raises:
         ValueError: If a solution diverges.
     """
-    if samples < 1:
+    check_key(key)
+    if not is_whole(samples, 1):
         raise ValueError(
             f"At least one trajectory is drawn, but samples is {samples}. Ask for more."
         )
@@ -159,7 +167,8 @@ def run(
             Batch axes (sample, member, …) that only one of the two has are broadcast.
 
     Returns:
-        States and controls on (*batch, time, *space).
+        States and controls on (*batch, time, *space), with the labels, instants and
+        precision of what came.
 
     Raises:
         ValueError: If an input is missing, not finite, on another grid or makes no
@@ -169,16 +178,25 @@ def run(
         >>> truth = system.trajectories(jax.random.key(0), samples=2)
         >>> calm = run(system, truth.u.isel(time=0), 0 * truth.f)
     """
+    check_labelled(initial=initial)
+    if control is not None:
+        check_labelled(control=control)
+    timed = control if control is not None and "time" in control.coords else initial
+    coords = {**system.coords}
+    coords["time"] = begun_with(coords["time"], timed)
     fields, batch = to_inputs(
         initial,
         control,
-        system.coords,
+        coords,
         system.state,
         system.control,
         dict.fromkeys(system.parameters, ()),
     )
     system.check(fields)
-    return _solved(system, fields, batch)
+    solved = _solved(system, fields, batch).assign_coords(
+        time=("time", coords["time"], system.attributes.get("time", {}))
+    )
+    return as_came(solved, initial, control)
 
 
 def check_inputs(inputs: Mapping[str, Array], **shapes: tuple[int, ...]) -> None:

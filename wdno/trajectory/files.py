@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from wdno.trajectory._checks import check_variables
+from wdno.trajectory._checks import with_samples
 from wdno.trajectory.lazy import Labelled, lazy
 from wdno.trajectory.opening import open_labelled
 
@@ -19,7 +19,8 @@ def open_trajectories(path: str | Path, variables: Sequence[str] = ()) -> xr.Dat
 
     Args:
         path: NetCDF file or Zarr folder.
-        variables: Names that must be present on (sample, time, …).
+        variables: Names that must be present on (sample, time, …), or on (time, …) for
+            a single trajectory.
 
     Raises:
         FileNotFoundError: If there is nothing at ``path``.
@@ -27,9 +28,7 @@ def open_trajectories(path: str | Path, variables: Sequence[str] = ()) -> xr.Dat
             a variable is missing or has other dimensions. Values are checked when they
             are read (`to_fields`).
     """
-    dataset = open_labelled(path)
-    check_variables(dataset, variables)
-    return dataset
+    return with_samples(open_labelled(path), variables)
 
 
 def join_trajectories(paths: Sequence[str | Path]) -> xr.Dataset:

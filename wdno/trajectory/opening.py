@@ -72,7 +72,9 @@ def open_labelled(source: str | Path, **options: Any) -> xr.Dataset:
     for name in dataset.indexes:
         dataset[name].encoding = {}
     dataset.encoding = {}
-    return dataset.drop_vars(guarded).assign(guarded).set_coords(dataset.coords)
+    safe = dataset.drop_vars(guarded).assign(guarded).set_coords(dataset.coords)
+    safe.set_close(dataset.close)
+    return safe
 
 
 def _need(engine: str, source: str | Path, *others: str) -> None:
