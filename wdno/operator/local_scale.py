@@ -93,9 +93,9 @@ def local_energies(mean: Coefficients) -> Float[Array, "batch *grid energy"]:
             values, jnp.zeros((), values.dtype), jax.lax.add, window, strides, "SAME"
         )
 
-    one = jnp.ones_like(mean[..., :1])
-    energies = total(jnp.square(mean)) / total(one)
-    return jnp.concatenate([one, energies], axis=-1)
+    there = total(jnp.ones_like(mean[:1, ..., :1]))
+    energies = total(jnp.square(mean)) / there
+    return jnp.concatenate([jnp.ones_like(energies[..., :1]), energies], axis=-1)
 
 
 def without_local_scale(residual: Residual | None) -> Residual | None:
