@@ -18,7 +18,12 @@ from wdno.operator.solved_mean import SolvedMean
 from wdno.operator.tiles import Tiles
 from wdno.operator.transport import Transport
 from wdno.systems import CompressibleNavierStokes
-from wdno.training.recipe import NoiseLevels, Recipe, TrainingGrid
+from wdno.training.recipe import (
+    RESIDUAL_LEVELS,
+    NoiseLevels,
+    Recipe,
+    TrainingGrid,
+)
 from wdno.wavelets.field import Field, Role
 
 __all__ = ["RECIPES", "NoiseLevels", "Recipe", "TrainingGrid"]
@@ -60,9 +65,6 @@ _SMOKE_CARRIED = Transport(
     ),
 )
 
-# In units of what a mean leaves open.
-_RESIDUAL_LEVELS = NoiseLevels(sigma_max=10.0, share_at_max=0.1, mean=-0.3, std=1.4)
-
 RECIPES: dict[str, Recipe] = {
     "advection-simulation": Recipe(
         ("u",),
@@ -74,7 +76,7 @@ RECIPES: dict[str, Recipe] = {
         residual=LocalScale(LearnedMean(MultiplierConfig(instants=8))),
         mean_share=0.8,
         uniform_weight=0.5,
-        noise=_RESIDUAL_LEVELS,
+        noise=RESIDUAL_LEVELS,
         batch_size=64,
     ),
     "burgers-simulation": Recipe(
@@ -84,7 +86,7 @@ RECIPES: dict[str, Recipe] = {
         network=FourierConfig((8, 16), width=64, depth=4),
         residual=LearnedMean(FourierConfig((8, 16), width=64, depth=4)),
         uniform_weight=0.5,
-        noise=_RESIDUAL_LEVELS,
+        noise=RESIDUAL_LEVELS,
     ),
     "burgers-refinement": Recipe(
         ("u",),
@@ -119,7 +121,7 @@ RECIPES: dict[str, Recipe] = {
         residual=LocalScale(LearnedMean(FourierConfig((8, 16), width=64, depth=4))),
         mean_share=0.75,
         uniform_weight=0.5,
-        noise=_RESIDUAL_LEVELS,
+        noise=RESIDUAL_LEVELS,
         batch_size=16,
     ),
     # What a grid of 128 cells leaves of the means of 1,024: a matter of a few cells.
@@ -139,7 +141,7 @@ RECIPES: dict[str, Recipe] = {
         ),
         mean_share=0.75,
         uniform_weight=0.5,
-        noise=_RESIDUAL_LEVELS,
+        noise=RESIDUAL_LEVELS,
         batch_size=16,
     ),
     # What the solver's equations leave: a projection is linear, the rest transport.
