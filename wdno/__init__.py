@@ -28,8 +28,12 @@ if TYPE_CHECKING:
     from wdno.planning.planner import Planner, Polish
     from wdno.planning.surrogate import Surrogate
     from wdno.training.diagnosis import diagnose
+    from wdno.training.from_data import finetune, train
     from wdno.training.ladder import stable_schedule
+    from wdno.training.loop import TrainingConfig
     from wdno.training.loss import training_loss
+    from wdno.training.recipe import Recipe
+    from wdno.training.suggestion import suggest
     from wdno.trajectory import open_trajectories
     from wdno.wavelets.field import Field, Role
     from wdno.wavelets.layout import WaveletLayout
@@ -45,6 +49,8 @@ _PLACES = {
     "Surrogate": "planning.surrogate",
     "Task": "operator.tasks",
     "WaveletLayout": "wavelets.layout",
+    "Recipe": "training.recipe",
+    "TrainingConfig": "training.loop",
     "adjoint": "planning",
     "annotate": "operator.checkpoint",
     "best_plan": "planning.control",
@@ -52,6 +58,7 @@ _PLACES = {
     "control": "planning.control",
     "control_loop": "planning.closed_loop",
     "diagnose": "training.diagnosis",
+    "finetune": "training.from_data",
     "generate": "operator.generation",
     "guidance": "diffusion",
     "io": "",
@@ -70,9 +77,11 @@ _PLACES = {
     "shipped": "operator.checkpoint",
     "simulate": "inference.simulate",
     "stable_schedule": "training.ladder",
+    "suggest": "training.suggestion",
     "super_resolve": "inference.super_resolution",
     "systems": "",
     "tasks": "operator",
+    "train": "training.from_data",
     "training_loss": "training.loss",
     "trajectory": "",
     "wavelets": "",
@@ -86,9 +95,11 @@ __all__ = [
     "Field",
     "Planner",
     "Polish",
+    "Recipe",  # pyright: ignore[reportUnsupportedDunderAll]
     "Role",
     "Surrogate",
     "Task",
+    "TrainingConfig",  # pyright: ignore[reportUnsupportedDunderAll]
     "WaveletLayout",
     "adjoint",
     "annotate",
@@ -97,6 +108,7 @@ __all__ = [
     "control",
     "control_loop",
     "diagnose",
+    "finetune",
     "generate",
     "guidance",
     "io",
@@ -115,9 +127,11 @@ __all__ = [
     "shipped",
     "simulate",
     "stable_schedule",
+    "suggest",
     "super_resolve",
     "systems",
     "tasks",
+    "train",
     "training_loss",
     "trajectory",
     "wavelets",

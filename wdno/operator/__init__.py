@@ -4,12 +4,14 @@
 what. Where much is known a model begins with an estimate (`residual`): interpolated
 coarse states (`interpolated_mean`), a linear map (`linear_mean`), what a flow carries
 (`transport`), what a solver gives (`solved_mean`), what a network has learned
-(`learned_mean`). `checkpoint` reads and writes models.
+(`learned_mean`), and with a scale at each place (`local_scale`). `checkpoint` reads and
+writes models.
 """
 
 from wdno.operator.interpolated_mean import Interpolation
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.linear_mean import LinearMean
+from wdno.operator.local_scale import LocalScale
 from wdno.operator.outflow import Outflow
 from wdno.operator.solved_mean import SolvedMean
 from wdno.operator.tiles import Tiles
@@ -19,6 +21,7 @@ __all__ = [
     "Interpolation",
     "LearnedMean",
     "LinearMean",
+    "LocalScale",
     "Outflow",
     "SolvedMean",
     "Tiles",

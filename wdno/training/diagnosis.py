@@ -12,7 +12,7 @@ from wdno import metrics
 from wdno._arguments import is_whole
 from wdno._typing import Fields
 from wdno.diffusion.keys import RowKeys
-from wdno.diffusion.samplers import Sampler, check_sampler, ddim
+from wdno.diffusion.samplers import Sampler, check_sampler, dpmpp_2m
 from wdno.inference.batching import batch_keys, check_call, in_batches, with_members
 from wdno.operator.generation import generate
 from wdno.operator.model import WDNO
@@ -53,7 +53,8 @@ def diagnose(
         calls: denoiser calls of the ensemble, per window.
         members: size of the ensemble.
         levels: noise levels at which the denoiser is tried.
-        sampler: of the ensemble; deterministic DDIM by default.
+        sampler: of the ensemble; by default `samplers.dpmpp_2m`, whose spread is right
+            in few calls.
         batch_size: windows computed at once; bounds the memory and changes nothing
             else.
         key: randomness of all noise.
@@ -83,7 +84,7 @@ def diagnose(
         )
     model = on_points_of(model, truth)
     sigmas = model.levels(calls)
-    sampler = ddim() if sampler is None else sampler
+    sampler = dpmpp_2m() if sampler is None else sampler
     check_sampler(sampler)
     fields = held_windows(model, truth)
     key_errors, key_ratios, key_members = jax.random.split(key, 3)
