@@ -45,7 +45,7 @@ def named(given: Labelled, names: Sequence[str]) -> dict[str, xr.DataArray]:
 
 
 def with_samples(dataset: xr.Dataset, names: Sequence[str]) -> xr.Dataset:
-    """Trajectories on (sample, time, …); a single one gets an axis "sample" of one.
+    """Trajectories on (sample, time, …); a single one, on (time, …), gets that axis.
 
     Raises:
         ValueError: it is no dataset, a variable is missing or has other dimensions.
@@ -58,7 +58,7 @@ def with_samples(dataset: xr.Dataset, names: Sequence[str]) -> xr.Dataset:
         )
     found = named(dataset, names)
     one = "sample" not in dataset.dims and "sample" not in dataset.variables
-    if one and found and all("time" in field.dims for field in found.values()):
+    if one and found and all(v.dims[:1] == ("time",) for v in found.values()):
         return dataset.assign({n: v.expand_dims("sample") for n, v in found.items()})
     for name, variable in found.items():
         if not {"sample", "time"} <= set(variable.dims):
