@@ -250,11 +250,12 @@ def train(
     check_output_folder(out)
     dataset = join_trajectories(data)
     names = {"state": state, "control": control, "static": static}
+    chosen = _recipe(recipe, dataset, {n: v for n, v in names.items() if v})
     from_data.train(
         dataset,
         out,
         length.config(),
-        recipe=_recipe(recipe, dataset, {n: v for n, v in names.items() if v}),
+        recipe=chosen,
         start=None if start is None else load(start),
         **length.how(),
     )

@@ -20,12 +20,7 @@ from wdno.operator.generation import generate, sample_shape
 from wdno.operator.model import WDNO
 from wdno.planning.adjoint import System, check_solver, descend
 from wdno.planning.constraints import check_constraint
-from wdno.planning.inputs import (
-    check_same_grid,
-    grid,
-    on_horizon,
-    require_planner,
-)
+from wdno.planning.inputs import check_same_grid, grid, on_horizon, require_planner
 
 
 class Polish(NamedTuple):

@@ -11,11 +11,12 @@ from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from wdno._arguments import check_key, is_whole
 from wdno._arrays import not_finite
 from wdno._typing import Fields
+from wdno.systems.checks import check_inputs, check_numbers, check_positive
 from wdno.trajectory import (
     as_came,
     begun_with,
@@ -181,6 +182,7 @@ def run(
     check_labelled(initial=initial)
     if control is not None:
         check_labelled(control=control)
+    check_numbers(system, initial)
     timed = control if control is not None and "time" in control.coords else initial
     coords = {**system.coords}
     coords["time"] = begun_with(coords["time"], timed)
@@ -197,28 +199,6 @@ def run(
         time=("time", coords["time"], system.attributes.get("time", {}))
     )
     return as_came(solved, initial, control)
-
-
-def check_inputs(inputs: Mapping[str, Array], **shapes: tuple[int, ...]) -> None:
-    """Raise ValueError unless each named input has its shape behind the batch axis."""
-    came = {name: np.shape(values) for name, values in inputs.items()}
-    batch = next((came[name][:1] for name in shapes if name in came), ())
-    if any(came.get(name) != (*batch, *shape) for name, shape in shapes.items()):
-        wanted = {name: ("batch", *shape) for name, shape in shapes.items()}
-        raise ValueError(
-            f"`solve` needs inputs of the shapes {wanted}, but got {came}. Add a batch "
-            "axis, or use a system with the grid of the inputs."
-        )
-
-
-def check_positive(**parameters: float | int) -> None:
-    """Raise ValueError unless every parameter is positive and finite."""
-    for name, value in parameters.items():
-        if not 0 < value < np.inf:
-            raise ValueError(
-                f"The parameters of a system must be positive, but {name} is {value}. "
-                f"Choose a positive {name}."
-            )
 
 
 def _solved(
