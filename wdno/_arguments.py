@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-__all__ = ["check_key", "is_key", "is_whole"]
+__all__ = ["check_key", "check_sampler", "is_key", "is_whole"]
 
 
 def is_whole(value: Any, least: int) -> bool:
@@ -34,4 +34,17 @@ def check_key(key: Any) -> None:
         raise ValueError(
             f"Randomness comes from one typed key, but `key` is {key!r:.80}. Make it "
             "by jax.random.key(seed)."
+        )
+
+
+def check_sampler(sampler: Any) -> None:
+    """Refuse what is no sampler, such as the name of one.
+
+    Raises:
+        ValueError: it has no `init` and `step`.
+    """
+    if not (hasattr(sampler, "init") and hasattr(sampler, "step")):
+        raise ValueError(
+            f"A sampler is a wdno.samplers.Sampler, but got {sampler!r:.80}. Make one, "
+            "e.g. by wdno.samplers.ddim(1.0)."
         )

@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import cftime
 import jax
-import jaxtyping
 import numpy as np
 import pytest
 import xarray as xr
@@ -41,14 +40,6 @@ def solution(initial, control):
 
 
 each_verb = pytest.mark.parametrize("verb", [forecast, solution])
-
-
-@pytest.fixture
-def unchecked():
-    """Without the checks of annotations that users do not have either."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 # Types --------------------------------------------------------------------------------

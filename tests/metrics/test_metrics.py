@@ -334,8 +334,8 @@ def test_other_borders():
     vanishing = TRUTH.where(TRUTH.time > 0, 0.0)
     with pytest.raises(ValueError, match="not zero throughout a step.*'time': 0"):
         metrics.nrmse_per_step(FORECAST, vanishing)
-    with pytest.raises(ValueError, match="expand_dims"):
-        metrics.mse(FORECAST.isel(sample=0), TRUTH.isel(sample=0))
+    with pytest.raises(ValueError, match="no `member`"):
+        metrics.mse(FORECAST, TRUTH.rename(time="hour"))
     with pytest.raises(ValueError, match="real numbers"):
         metrics.mse(FORECAST.astype(complex), TRUTH)
     with pytest.raises(ValueError, match="at least 2 frames"):

@@ -42,19 +42,6 @@ class Sampler(NamedTuple):
     ]
 
 
-def check_sampler(sampler: object) -> None:
-    """Refuse what is no sampler, such as the name of one.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if not isinstance(sampler, Sampler):
-        raise ValueError(
-            f"A sampler is a wdno.samplers.Sampler, but got {sampler!r:.80}. Make one, "
-            "e.g. by wdno.samplers.ddim(1.0)."
-        )
-
-
 @cache  # one object for equal calls: jit compiles once
 def ddim(eta: float = 0.0, inflation: float = 1.0) -> Sampler:
     """DDIM: Euler steps (`eta` = 0) to ancestral sampling (`eta` = 1). Order 1.

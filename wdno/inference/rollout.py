@@ -9,11 +9,11 @@ import numpy as np
 from jax import dtypes
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from wdno._arguments import is_whole
+from wdno._arguments import check_sampler, is_whole
 from wdno._arrays import working_type
 from wdno._typing import Fields
 from wdno.diffusion.keys import RowKeys, row_keys, step_keys
-from wdno.diffusion.samplers import Sampler, check_sampler, ddim
+from wdno.diffusion.samplers import Sampler, ddim
 from wdno.operator.generation import generate
 from wdno.operator.model import WDNO, check_model
 

@@ -9,13 +9,13 @@ import jax
 import numpy as np
 from jaxtyping import Array, DTypeLike, Float
 
-from wdno._arguments import is_whole
+from wdno._arguments import check_sampler, is_whole
 from wdno._arrays import not_finite
 from wdno._functions import by_value
 from wdno._typing import Constraint, Fields, Guidance, Objective
 from wdno.diffusion.guidance import Strength, check_objective, compose, guide, project
 from wdno.diffusion.keys import RowKeys
-from wdno.diffusion.samplers import Sampler, check_sampler, ddim
+from wdno.diffusion.samplers import Sampler, ddim
 from wdno.operator.generation import generate, sample_shape
 from wdno.operator.model import WDNO
 from wdno.planning.adjoint import System, check_solver, descend

@@ -9,10 +9,10 @@ import xarray as xr
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from wdno import metrics
-from wdno._arguments import is_whole
+from wdno._arguments import check_sampler, is_whole
 from wdno._typing import Fields
 from wdno.diffusion.keys import RowKeys
-from wdno.diffusion.samplers import Sampler, check_sampler, dpmpp_2m
+from wdno.diffusion.samplers import Sampler, dpmpp_2m
 from wdno.inference.batching import batch_keys, check_call, in_batches, with_members
 from wdno.operator.generation import generate
 from wdno.operator.model import WDNO

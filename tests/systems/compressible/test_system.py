@@ -485,7 +485,7 @@ def test_six_trajectories_a_processor_second():
     assert 64 / (time.process_time() - begin) > 6
 
 
-def test_a_gas_without_friction_obeys_the_euler_equations():
+def test_a_gas_without_friction_obeys_the_euler_equations(unchecked):
     how = {"points": 32, "frames": 2, "duration": 0.1}
     gas = CompressibleNavierStokes(shear_viscosity=0, bulk_viscosity=0.0, **how)
     inputs = gas.sample_inputs(KEY, 2)
@@ -494,7 +494,7 @@ def test_a_gas_without_friction_obeys_the_euler_equations():
         np.testing.assert_allclose(values, nearly[name], rtol=1e-4, atol=1e-4)
 
 
-def test_what_a_gas_has_one_of_is_refused_in_a_sentence():
+def test_what_a_gas_has_one_of_is_refused_in_a_sentence(unchecked):
     with pytest.raises(ValueError, match="OUTGOING, PERIODIC or WALL.*'wall'"):
         CompressibleNavierStokes(boundary="wall")
     gas = CompressibleNavierStokes(points=16, frames=2, duration=0.01)
