@@ -17,7 +17,7 @@ import wdno
 from wdno import cli, io
 from wdno.cli import making
 from wdno.cli.fetching import amount
-from wdno.cli.making import duration
+from wdno.cli.training import duration
 from wdno.diffusion import samplers
 from wdno.diffusion.schedules import LadderSchedule
 from wdno.networks import FourierConfig, MultiplierConfig
