@@ -81,7 +81,7 @@ def test_duration_reads_units():
 
 def test_train_leaves_a_model_with_its_history(files):
     card = json.loads((files / "run" / "model" / "card.json").read_text())
-    assert card["name"] == "tiny"
+    assert card["name"] == "run"
     expected = {"steps": 3, "checkpoint_every": 3600, "weight_decay": 0.01}
     assert expected.items() <= card["training"].items()
     assert np.isfinite(card["validation_error"])
