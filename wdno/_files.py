@@ -10,7 +10,16 @@ __all__ = ["check_output", "check_output_folder", "located", "replacing"]
 
 
 def located(path: str | Path) -> Path:
-    """The path with "~" as the home of the user, as shells write it."""
+    """The path with "~" as the home of the user, as shells write it.
+
+    Raises:
+        ValueError: if it is no path, such as a number.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(
+            f"Files have a path, text or a pathlib.Path, but got {path!r:.80}. "
+            "Name one."
+        )
     return Path(path).expanduser()
 
 

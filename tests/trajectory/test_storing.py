@@ -118,3 +118,13 @@ def test_outputs_are_refused_before_work_begins(name, said, tmp_path, monkeypatc
     with pytest.raises(OSError, match=said):
         check_output(tmp_path / name)
     assert check_output(tmp_path / "folder" / "a.nc").name == "a.nc"
+
+
+def test_what_is_no_dataset_or_path_is_refused_in_a_sentence(
+    dataset, tmp_path, unchecked
+):
+    with pytest.raises(ValueError, match=r"to_dataset\(name="):
+        save(dataset.u, tmp_path / "a.nc")
+    for call in (lambda: save(dataset, 5), lambda: open_trajectories(None)):
+        with pytest.raises(ValueError, match="have a path, text"):
+            call()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from wdno._files import replacing
+from wdno._files import check_output_folder, replacing
 from wdno.training.loop import TrainingConfig
 from wdno.training.recipe import Recipe
 
@@ -62,7 +62,7 @@ def check_begun(
                 "begin a new run in another folder, e.g. from the parameters of this "
                 "one (`start`)."
             )
-    folder.mkdir(parents=True, exist_ok=True)
+    check_output_folder(folder).mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(facts, indent=1) + "\n")
 

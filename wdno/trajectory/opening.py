@@ -48,7 +48,7 @@ def open_labelled(source: str | Path, **options: Any) -> xr.Dataset:
             values are read.
         ModuleNotFoundError: a package for it is not installed.
     """
-    url = "://" in str(source)
+    url = isinstance(source, str) and "://" in source
     path = source if url else located(source)
     engine = "zarr" if url else _engine(Path(path))
     _need(engine, source, *(["fsspec"] if url else []))

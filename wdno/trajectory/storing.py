@@ -54,9 +54,15 @@ def save(dataset: xr.Dataset, path: str | Path) -> None:
     lists of lists …) become JSON text. An interrupted run leaves the old file.
 
     Raises:
+        ValueError: If it is no dataset.
         OSError: If the folder of ``path`` does not exist or cannot be written to.
         ModuleNotFoundError: If zarr is not installed for a path that ends in ".zarr".
     """
+    if not isinstance(dataset, xr.Dataset):
+        raise ValueError(
+            f"Files hold an xarray.Dataset, but got a {type(dataset).__name__}. Give "
+            'an array a name by `.to_dataset(name="u")`.'
+        )
     path, dataset = check_output(path), _storable(dataset)
     with replacing(path) as temporary:
         if path.suffix == ".zarr":
