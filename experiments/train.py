@@ -43,6 +43,7 @@ class Config:
     start: str = ""
     """Model to go on from."""
     seed: int = 0
+    validation_samples: int = 128
     resume: bool = False
 
 
@@ -71,6 +72,7 @@ def main(config: Config) -> None:
         training,
         config.out,
         recipe=recipe,
+        validation_samples=config.validation_samples,
         start=start,
         resume=config.resume,
         clock=time.process_time,
