@@ -2,9 +2,9 @@
 
 `model` has `WDNO`, `generation` one window of it; `tasks` says what is found given
 what. Where much is known a model begins with an estimate (`residual`): interpolated
-coarse states (`interpolated_mean`), a linear map (`linear_mean`), what a flow carries
-(`transport`, `assimilation`), what a solver gives (`solved_mean`), what a network has learned
-(`learned_mean`). `checkpoint` reads and writes models.
+coarse states (`interpolated_mean`, `held_flow`), a linear map (`linear_mean`), what a
+flow carries (`transport`, `assimilation`), what a solver gives (`solved_mean`), what a
+network has learned (`learned_mean`). `checkpoint` reads and writes models.
 """
 
 from wdno.operator.assimilation import Assimilation

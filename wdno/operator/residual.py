@@ -8,8 +8,9 @@ on first, the network is given beside the condition.
 
 Kinds: the interpolated coarse states of a refiner (`wdno.operator.interpolated_mean`,
 `held_flow`), a linear map of what is given (`linear_mean`), what estimated velocities
-carry (`transport`, and `assimilation` between coarse states), what a solver gives (`solved_mean`), and a network that was trained to
-give the mean (`learned_mean`). All but the first may begin with another one.
+carry (`transport`, and between coarse states `assimilation`), what a solver gives
+(`solved_mean`), and a network that was trained to give the mean (`learned_mean`). All
+but the first may begin with another one.
 """
 
 from typing import NamedTuple, Protocol, runtime_checkable
