@@ -71,7 +71,7 @@ def doubling_mse(model: wdno.WDNO, config: Config) -> xr.DataArray:
 
 
 def density_doubling_mse(model: wdno.WDNO, config: Config) -> xr.DataArray:
-    """Mean over t > 0 and space of the squared error of density from exact coarse states."""
+    """Mean over t > 0 and space of the squared error of doubled exact density."""
     chunks = range(1, 1 + config.samples // CHUNK)
     errors = [
         refinement_error(model, kept(config.data, config.seed, n)) for n in chunks

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from wdno._json import register
 from wdno._typing import Fields
 from wdno.operator.interpolation import doubled, level, repeated
-from wdno.operator.residual import Coefficients, Estimate, begun
+from wdno.operator.residual import Coefficients, Estimate, begun, scaled
 from wdno.operator.tasks import keys_of
 from wdno.operator.transport import Transport
 from wdno.operator.warp import carried
@@ -85,10 +85,9 @@ class Assimilation:
             tuple(fields[name] for name in transport.velocity),
         )
         mean = targets.analysis(fields | {scalar: found.scalar})
-        names = [channel.split(":")[0] for channel in targets.channels]
-        own = jnp.asarray([name == scalar for name in names])
-        scale = first.scale / jnp.where(own, self.error, 1.0).astype(mean.dtype)
-        scale = jnp.broadcast_to(scale, mean.shape)
+        own = [channel.split(":")[0] == scalar for channel in targets.channels]
+        units = tuple(1 / self.error if mine else 1.0 for mine in own)
+        scale = jnp.broadcast_to(scaled(first, units).scale, mean.shape)
         changed, unit = (
             targets.select(u, scalar) for u in ((mean - first.mean) / scale, scale)
         )
