@@ -31,6 +31,8 @@ from wdno.trajectory import coarsen
 
 FIELDS = ("density", "vx", "vy")
 RULES = ("nearest", "linear", "cubic")
+MARGIN = 12
+"""Of the picture around the smoke, in points."""
 PICTURE = Path("docs/pictures/smoke_refinement.png")
 
 
@@ -47,7 +49,7 @@ class Config:
     data: Path = Path("runs/finer")
     """Folder of `finer_smoke.py`, from which chunks are read that are there."""
     sample: int = 0
-    frame: int = 9
+    frame: int = 11
     """Of the picture."""
 
 
@@ -89,11 +91,11 @@ def interpolated(coarse: xr.Dataset, truth: xr.Dataset, kind: str) -> xr.Dataset
     """Coarse states on the fine grid, by a rule."""
     found = {}
     for name in FIELDS:
-        u = coarse[name].astype(float)
+        u = coarse[name].astype(float).fillna(0)  # velocities at t = 0
         for dim in ("y", "x"):
             u = along(u, dim, truth[dim].values, kind)
         rule = kind if name == "density" else "next"
-        found[name] = along(u.fillna(0), "time", truth["time"].values, rule)
+        found[name] = along(u, "time", truth["time"].values, rule)
     return xr.Dataset(found)
 
 
@@ -233,10 +235,13 @@ def picture(truth: xr.Dataset, shown: dict[str, xr.Dataset], config: Config) -> 
             for n, u in enumerate(columns.values(), 1)
         ),
     ]
+    rows, across = (np.flatnonzero((right > 0.02).any(axis)) for axis in (1, 0))
     for axis, values, title, how in panels:
         axis.imshow(values, **how)
         axis.imshow(solid, cmap="gray", vmin=0, vmax=2, **place)
         axis.set_title(title, fontsize=9, color=INK)
+        axis.set_ylim(rows[0] - MARGIN, rows[-1] + MARGIN)
+        axis.set_xlim(across[0] - MARGIN, across[-1] + MARGIN)
         axis.set_xticks([])
         axis.set_yticks([])
     plotting.save(figure, PICTURE)

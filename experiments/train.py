@@ -51,7 +51,10 @@ def main(config: Config) -> None:
     """Train, and save the model with its history."""
     recipe = RECIPES[config.recipe]
     if config.wavelet:
-        recipe = replace(recipe, wavelet=config.wavelet)
+        # "boundary" is for orthogonal wavelets alone; where filters do not overlap,
+        # as those of raw fields, there is no difference.
+        mode = ("periodization",) * len(recipe.mode)
+        recipe = replace(recipe, wavelet=config.wavelet, mode=mode)
     training = TrainingConfig(
         budget=config.budget,
         learning_rate=config.learning_rate,

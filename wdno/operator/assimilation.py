@@ -22,6 +22,11 @@ from wdno.wavelets.packing import check_divisors
 from wdno.wavelets.protocols import Conditions
 
 
+LARGEST = 30.0
+"""Bound on features: where next to nothing is left the scale is next to nothing too,
+and networks make of numbers that they have never seen what they like."""
+
+
 @register
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
@@ -39,7 +44,7 @@ class Assimilation:
     What went wrong over two frames went half wrong in the first, upstream.
 
     Features are those of the base, the innovation and what transport has changed in the
-    scalar; both in units of its scale.
+    scalar; both in units of its scale, and bounded.
 
     Attributes:
         transport: how the scalar is carried, by which velocities.
@@ -92,7 +97,8 @@ class Assimilation:
             targets.select(u, scalar) for u in ((mean - first.mean) / scale, scale)
         )
         innovation = targets.means(repeated(found.innovation))[..., None]
-        features = [first.features, changed, innovation / (unit[..., :1] * self.error)]
+        own = [changed, innovation / (unit[..., :1] * self.error)]
+        features = [first.features, *(jnp.clip(u, -LARGEST, LARGEST) for u in own)]
         return Estimate(mean, scale, jnp.concatenate(features, axis=-1))
 
     def followed(
