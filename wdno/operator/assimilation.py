@@ -21,7 +21,6 @@ from wdno.wavelets.layout import WaveletLayout
 from wdno.wavelets.packing import check_divisors
 from wdno.wavelets.protocols import Conditions
 
-
 LARGEST = 30.0
 """Bound on features: where next to nothing is left the scale is next to nothing too,
 and networks make of numbers that they have never seen what they like."""
