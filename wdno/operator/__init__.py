@@ -4,7 +4,8 @@
 what. Where much is known a model begins with an estimate (`residual`): interpolated
 coarse states (`interpolated_mean`, `held_flow`), a linear map (`linear_mean`), what a
 flow carries (`transport`, `assimilation`), what a solver gives (`solved_mean`), what a
-network has learned (`learned_mean`). `checkpoint` reads and writes models.
+network has learned (`learned_mean`), and with a scale at each place (`local_scale`).
+`checkpoint` reads and writes models.
 """
 
 from wdno.operator.assimilation import Assimilation
@@ -12,6 +13,7 @@ from wdno.operator.held_flow import HeldFlow
 from wdno.operator.interpolated_mean import Interpolation
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.linear_mean import LinearMean
+from wdno.operator.local_scale import LocalScale
 from wdno.operator.outflow import Outflow
 from wdno.operator.solved_mean import SolvedMean
 from wdno.operator.tiles import Tiles
@@ -23,6 +25,7 @@ __all__ = [
     "Interpolation",
     "LearnedMean",
     "LinearMean",
+    "LocalScale",
     "Outflow",
     "SolvedMean",
     "Tiles",

@@ -14,12 +14,18 @@ from wdno.operator.held_flow import HeldFlow
 from wdno.operator.interpolated_mean import Interpolation
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.linear_mean import LinearMean
+from wdno.operator.local_scale import LocalScale
 from wdno.operator.outflow import Outflow
 from wdno.operator.solved_mean import SolvedMean
 from wdno.operator.tiles import Tiles
 from wdno.operator.transport import Transport
 from wdno.systems import CompressibleNavierStokes
-from wdno.training.recipe import NoiseLevels, Recipe, TrainingGrid
+from wdno.training.recipe import (
+    RESIDUAL_LEVELS,
+    NoiseLevels,
+    Recipe,
+    TrainingGrid,
+)
 from wdno.wavelets.field import Field, Role
 
 __all__ = ["RECIPES", "NoiseLevels", "Recipe", "TrainingGrid"]
@@ -74,9 +80,6 @@ _SMOKE_FOLLOWED = Assimilation(
     error=0.04,
 )
 
-# In units of what a mean leaves open.
-_RESIDUAL_LEVELS = NoiseLevels(sigma_max=10.0, share_at_max=0.1, mean=-0.3, std=1.4)
-
 RECIPES: dict[str, Recipe] = {
     "advection-simulation": Recipe(
         ("u",),
@@ -88,7 +91,7 @@ RECIPES: dict[str, Recipe] = {
         residual=LearnedMean(MultiplierConfig(instants=8)),
         mean_share=0.8,
         uniform_weight=0.5,
-        noise=_RESIDUAL_LEVELS,
+        noise=RESIDUAL_LEVELS,
         batch_size=64,
     ),
     "burgers-simulation": Recipe(
@@ -98,7 +101,7 @@ RECIPES: dict[str, Recipe] = {
         network=FourierConfig((8, 16), width=64, depth=4),
         residual=LearnedMean(FourierConfig((8, 16), width=64, depth=4)),
         uniform_weight=0.5,
-        noise=_RESIDUAL_LEVELS,
+        noise=RESIDUAL_LEVELS,
     ),
     "burgers-refinement": Recipe(
         ("u",),
@@ -130,10 +133,10 @@ RECIPES: dict[str, Recipe] = {
         (),
         window=20,
         network=FourierConfig((8, 16), width=64, depth=4),
-        residual=LearnedMean(FourierConfig((8, 16), width=64, depth=4)),
-        mean_share=0.75,
+        residual=LocalScale(LearnedMean(FourierConfig((8, 16), width=64, depth=4))),
+        mean_share=1.0,  # a residual pays later, on records that the mean has not seen
         uniform_weight=0.5,
-        noise=_RESIDUAL_LEVELS,
+        noise=RESIDUAL_LEVELS,
         batch_size=16,
     ),
     # What a grid of 128 cells leaves of the means of 1,024: a matter of a few cells.
@@ -142,23 +145,25 @@ RECIPES: dict[str, Recipe] = {
         (),
         window=20,
         network=LocalConfig((3, 5), width=32, depth=4),
-        residual=LearnedMean(
-            LocalConfig((3, 5), width=32, depth=4),
-            base=SolvedMean(
-                CompressibleNavierStokes(points=128),
-                least=(("density0", 0.01), ("pressure0", 0.01)),
-            ),
+        residual=LocalScale(
+            LearnedMean(
+                LocalConfig((3, 5), width=32, depth=4),
+                base=SolvedMean(
+                    CompressibleNavierStokes(points=128),
+                    least=(("density0", 0.01), ("pressure0", 0.01)),
+                ),
+            )
         ),
         mean_share=0.75,
         uniform_weight=0.5,
-        noise=_RESIDUAL_LEVELS,
+        noise=RESIDUAL_LEVELS,
         batch_size=16,
     ),
     # What the solver's equations leave: a projection is linear, the rest transport.
     "smoke-simulation": replace(
         _SMOKE,
         network=LocalConfig((1, 1, 1), width=8, depth=1),
-        residual=_SMOKE_CARRIED,
+        residual=LocalScale(_SMOKE_CARRIED),
         mean_share=1.0,
     ),
     "smoke-control": replace(
@@ -191,7 +196,7 @@ RECIPES: dict[str, Recipe] = {
             LocalConfig((3, 5, 5), width=48, depth=3), base=_SMOKE_FOLLOWED
         ),
         mean_share=1.0,
-        noise=_RESIDUAL_LEVELS,
+        noise=RESIDUAL_LEVELS,
         batch_size=1,
     ),
     # Of departures from a linear forecast, of order one at all leads. With 20 days to
