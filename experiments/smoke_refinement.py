@@ -99,8 +99,10 @@ def interpolated(coarse: xr.Dataset, truth: xr.Dataset, kind: str) -> xr.Dataset
     return xr.Dataset(found)
 
 
-def compared(models: dict[str, wdno.WDNO], truth: xr.Dataset) -> tuple[Rows, Any]:
-    """All ways to refine the scenes, and refined states for a picture."""
+def compared(
+    models: dict[str, tuple[wdno.WDNO, int]], truth: xr.Dataset
+) -> tuple[Rows, dict[str, xr.Dataset]]:
+    """All ways to refine the scenes, by models with their calls, and what comes out."""
     rows: Rows = {}
 
     def measure(name: str, states: Callable[[], xr.Dataset]) -> xr.Dataset:
