@@ -14,6 +14,7 @@ import jax
 import numpy as np
 import tyro
 import xarray as xr
+from _finer_smoke import scene_key, scenes
 from _results import RESULTS, record
 
 import wdno
@@ -53,6 +54,11 @@ def drawn(system: str, samples: int) -> Callable[[Config], xr.Dataset]:
     return truth
 
 
+def finer_scenes(config: Config) -> xr.Dataset:
+    """Scenes of smoke on twice the points."""
+    return scenes(scene_key(config.seed, 0), 2, ratio=2)
+
+
 def weather(config: Config) -> xr.Dataset:
     """Windows of the days of test, every sixth hour."""
     if config.era5 is None:
@@ -75,6 +81,7 @@ CASES: dict[str, Case] = {
     "navier-stokes-correction": Case(drawn("navier-stokes-shock", 32), 8),
     "smoke-simulation": Case(drawn("smoke", 16)),
     "smoke-control": Case(drawn("smoke", 16)),
+    "smoke-refinement": Case(finer_scenes, 1),
     "era5-t2m": Case(weather, 8),
 }
 

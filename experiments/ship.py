@@ -20,6 +20,7 @@ import xarray as xr
 from _control import OBJECTIVE, SYSTEM, Problems, late_plan
 from _era5 import by_model
 from _era5_scores import statistics
+from _finer_smoke import CHUNK, kept
 from _results import record
 
 import wdno
@@ -69,6 +70,15 @@ def doubling_mse(model: wdno.WDNO, config: Config) -> xr.DataArray:
     return refinement_error(model, truth)
 
 
+def density_doubling_mse(model: wdno.WDNO, config: Config) -> xr.DataArray:
+    """Mean over t > 0 and space of the squared error of doubled exact density."""
+    chunks = range(1, 1 + config.samples // CHUNK)
+    errors = [
+        refinement_error(model, kept(config.data, config.seed, n)) for n in chunks
+    ]
+    return xr.concat(errors, "sample")
+
+
 def objective(model: wdno.WDNO, config: Config) -> xr.DataArray:
     """Miss and energy of plans over the last 16 frames, judged by the solver."""
     problems, key = Problems.draw(config.seed, config.samples), jax.random.key(0)
@@ -114,6 +124,7 @@ MEASURES: dict[str, Measure] = {
     "navier-stokes-correction": mse_of(SYSTEMS["navier-stokes-shock"]()),
     "smoke-simulation": smoke_mse,
     "smoke-control": leakage,
+    "smoke-refinement": density_doubling_mse,
     "era5-t2m": temperature_crps,
 }
 """What the card of a model promises, by its name."""

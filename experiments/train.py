@@ -43,6 +43,7 @@ class Config:
     start: str = ""
     """Model to go on from."""
     seed: int = 0
+    validation_samples: int = 128
     resume: bool = False
 
 
@@ -50,7 +51,10 @@ def main(config: Config) -> None:
     """Train, and save the model with its history."""
     recipe = RECIPES[config.recipe]
     if config.wavelet:
-        recipe = replace(recipe, wavelet=config.wavelet)
+        # "boundary" is for orthogonal wavelets alone; where filters do not overlap,
+        # as those of raw fields, there is no difference.
+        mode = ("periodization",) * len(recipe.mode)
+        recipe = replace(recipe, wavelet=config.wavelet, mode=mode)
     training = TrainingConfig(
         budget=config.budget,
         learning_rate=config.learning_rate,
@@ -71,6 +75,7 @@ def main(config: Config) -> None:
         training,
         config.out,
         recipe=recipe,
+        validation_samples=config.validation_samples,
         start=start,
         resume=config.resume,
         clock=time.process_time,

@@ -9,7 +9,9 @@ from wdno.operator.interpolation import (
     SMALLEST,
     around,
     curvatures,
+    doubled,
     interpolation_error,
+    level,
     odd,
     prolonged,
     repeated,
@@ -91,3 +93,10 @@ def test_samples_are_repeated_along_every_axis():
     u = jnp.arange(4.0).reshape(1, 2, 2)
     expected = [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
     np.testing.assert_array_equal(repeated(u)[0], expected)
+
+
+def test_twice_the_samples_on_one_axis_have_means_between_them():
+    u = jnp.asarray([[1.0, 3.0, 2.0]])
+    np.testing.assert_array_equal(doubled(u, 1, level), [[1, 2, 3, 2.5, 2, 2]])
+    np.testing.assert_array_equal(doubled(u, 1, straight), [[1, 2, 3, 2.5, 2, 1.5]])
+    np.testing.assert_array_equal(doubled(u, 1, around), [[1, 2, 3, 2.5, 2, 1.5]])

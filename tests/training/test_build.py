@@ -138,6 +138,12 @@ def test_a_share_of_windows_begins_with_the_record(share):
     assert len(counts) == (6 if share < 1 else 1)  # starts 0 … 9 - 4
 
 
+def test_windows_of_a_refiner_begin_at_coarse_instants_as_those_of_chains():
+    recipe = replace(TINY, task=tasks.refinement, batch_size=600)
+    found = starts(WindowBatches(numbered(), recipe)(0)).astype(int)
+    assert set(found) == {0, 2, 4}  # of 9 frames; the last window ends with frame 8
+
+
 def test_a_window_must_fit_into_the_record():
     with pytest.raises(
         ValueError, match="window of 16 frames, but coarsened by 1 these have 9"

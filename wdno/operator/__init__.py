@@ -2,12 +2,14 @@
 
 `model` has `WDNO`, `generation` one window of it; `tasks` says what is found given
 what. Where much is known a model begins with an estimate (`residual`): interpolated
-coarse states (`interpolated_mean`), a linear map (`linear_mean`), what a flow carries
-(`transport`), what a solver gives (`solved_mean`), what a network has learned
-(`learned_mean`), and with a scale at each place (`local_scale`). `checkpoint` reads and
-writes models.
+coarse states (`interpolated_mean`, `held_flow`), a linear map (`linear_mean`), what a
+flow carries (`transport`, `assimilation`), what a solver gives (`solved_mean`), what a
+network has learned (`learned_mean`), and with a scale at each place (`local_scale`).
+`checkpoint` reads and writes models.
 """
 
+from wdno.operator.assimilation import Assimilation
+from wdno.operator.held_flow import HeldFlow
 from wdno.operator.interpolated_mean import Interpolation
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.linear_mean import LinearMean
@@ -18,6 +20,8 @@ from wdno.operator.tiles import Tiles
 from wdno.operator.transport import Transport
 
 __all__ = [
+    "Assimilation",
+    "HeldFlow",
     "Interpolation",
     "LearnedMean",
     "LinearMean",

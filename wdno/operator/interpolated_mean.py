@@ -37,7 +37,8 @@ class Interpolation:
     That falls with the square of the spacing, and what a network gets wrong with it.
     Features are the curvatures of the coarse states, in the same units: in those of the
     states they fade on finer grids, and a network can only be as exact there as it sees
-    them. Targets of which no coarse values are given have mean 0 and scale 1.
+    them. Targets of which no coarse or no initial values are given have mean 0 and
+    scale 1.
     """
 
     def __call__(
@@ -56,7 +57,7 @@ class Interpolation:
         found = {
             quantity.name: _interpolated(known, quantity, targets, given)
             for quantity in targets.fields
-            if quantity.name in keys_of(Role.COARSE, given)
+            if quantity.name in self._interpolated(given)
         }
         if not found:
             return unknown
@@ -77,7 +78,7 @@ class Interpolation:
 
     def channels(self, targets: WaveletLayout, given: Conditions) -> int:
         """A curvature for each axis of each state that is given coarse."""
-        estimated = keys_of(Role.COARSE, given).keys() & keys_of(Role.EVOLVING, targets)
+        estimated = self._interpolated(given) & keys_of(Role.EVOLVING, targets).keys()
         return len(estimated) * len(targets.dims)
 
     def built(
@@ -89,6 +90,11 @@ class Interpolation:
     def described(self) -> "Interpolation":
         """Itself."""
         return self
+
+    def _interpolated(self, given: Conditions) -> set[str]:
+        """What is given at the beginning and on the coarse grid."""
+        coarse, initial = (keys_of(r, given) for r in (Role.COARSE, Role.INITIAL))
+        return coarse.keys() & initial.keys()
 
 
 class _States(NamedTuple):

@@ -13,7 +13,7 @@ Fine = Float[Array, "batch frames *space"]
 Curvatures = Float[Array, "batch coarse_frames *coarse_space axis"]
 
 Continuation = Callable[[Array, int], Array]
-"""Adds a sample at either end of an axis: `odd`, `around` or `straight`."""
+"""Adds a sample at either end of an axis: `odd`, `around`, `straight` or `level`."""
 
 SMALLEST = 0.05
 """Least error, as a share of its root mean square over a window."""
@@ -34,12 +34,23 @@ def prolonged(
     """
     fine = coarse
     for axis, beyond in enumerate(continued, start=2):
-        ends = beyond(fine, axis)
-        midpoints = (_cut(ends, axis, 1, -1) + _cut(ends, axis, 2, None)) / 2
-        fine = _interleaved(fine, midpoints, axis)
+        fine = doubled(fine, axis, beyond)
     record = jnp.concatenate([before[:, None], fine], axis=1)
     midpoints = (record[:, 1:] + record[:, :-1]) / 2
     return _interleaved(midpoints, fine, 1)
+
+
+def doubled(u: Array, axis: int, continued: Continuation) -> Array:
+    """Samples and, behind each, the mean of it and the next: twice as many on an axis.
+
+    Args:
+        u: samples.
+        axis: of interpolation.
+        continued: how samples go on beyond the last.
+    """
+    ends = continued(u, axis)
+    midpoints = (_cut(ends, axis, 1, -1) + _cut(ends, axis, 2, None)) / 2
+    return _interleaved(u, midpoints, axis)
 
 
 def curvatures(
@@ -105,6 +116,11 @@ def straight(u: Array, axis: int) -> Array:
     below = 2 * place(0) - place(min(1, last))
     beyond = 2 * place(last) - place(max(last - 1, 0))
     return jnp.concatenate([below, u, beyond], axis=axis)
+
+
+def level(u: Array, axis: int) -> Array:
+    """Samples with one more at either end of an axis, as it is there."""
+    return jnp.concatenate([_cut(u, axis, 0, 1), u, _cut(u, axis, -1, None)], axis)
 
 
 def repeated(u: Array) -> Array:

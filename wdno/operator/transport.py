@@ -122,7 +122,7 @@ class Transport:
 
         @jax.checkpoint
         def frame(state: State, flow: tuple[Array, ...]) -> tuple[State, Fields]:
-            displacement = self._displacement(flow)
+            displacement = self.displacement(flow)
             state, _ = jax.lax.scan(
                 lambda state, _: (step(state, displacement), None),
                 state,
@@ -141,6 +141,24 @@ class Transport:
         by_frame = tuple(jnp.moveaxis(component, 1, 0) for component in velocity)
         _, record = jax.lax.scan(frame, start, by_frame)
         return {name: jnp.moveaxis(values, 0, 1) for name, values in record.items()}
+
+    def displacement(
+        self, flow: tuple[Float[Array, "batch *space"], ...]
+    ) -> Float[Array, "batch *fine axis"]:
+        """By how many spacings of the finer grid a step carries.
+
+        Args:
+            flow: velocities in one frame, one array an axis of space.
+        """
+        parts = []
+        for own, (component, speed) in enumerate(
+            zip(flow, self.speed, strict=True), start=1
+        ):
+            for axis in range(1, component.ndim):
+                ahead = self.ahead if axis == own else 0.0
+                component = upsampled(component, self.refinement, axis, ahead)
+            parts.append(component * (speed * self.refinement / self.steps))
+        return jnp.stack(parts, axis=-1)
 
     def channels(self, targets: WaveletLayout, given: Conditions) -> int:
         """Those of the base."""
@@ -182,20 +200,6 @@ class Transport:
     def described(self) -> "Transport":
         """With the description of its base."""
         return dataclasses.replace(self, base=self.base.described())
-
-    def _displacement(
-        self, flow: tuple[Array, ...]
-    ) -> Float[Array, "batch *space axis"]:
-        """Of one step, in spacings of the finer grid."""
-        parts = []
-        for own, (component, speed) in enumerate(
-            zip(flow, self.speed, strict=True), start=1
-        ):
-            for axis in range(1, component.ndim):
-                ahead = self.ahead if axis == own else 0.0
-                component = upsampled(component, self.refinement, axis, ahead)
-            parts.append(component * (speed * self.refinement / self.steps))
-        return jnp.stack(parts, axis=-1)
 
     def _exits(self, points: tuple[int, ...], dtype: jnp.dtype) -> Array:
         """1 in each exit, (*space, exit)."""

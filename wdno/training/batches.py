@@ -24,7 +24,8 @@ from wdno.wavelets.field import Role
 class WindowBatches:
     """Random windows of training trajectories: the batch of a step, by its number.
 
-    Windows are read when their batch is asked for. What is read of a file does not stay
+    Those of a refiner begin where coarse states are given. Windows are read when their
+    batch is asked for. What is read of a file does not stay
     in memory, so that a set may be larger than that; one that is loaded is read there.
 
     Attributes:
@@ -50,6 +51,8 @@ class WindowBatches:
         self.dims = _dims(recipe, dataset)
         self._given = recipe.fields(self.dims).given
         self._initial = {q.of: q.name for q in self._given if q.role is Role.INITIAL}
+        refiner = any(q.role is Role.COARSE for q in self._given)
+        self._apart = COARSENING if refiner else 1
         self._beside = [quantity.name for quantity in recipe.beside.targets]
         given = [quantity.name for quantity in recipe.beside.given]
         self._static = [name for name in given if name in dataset.variables]
@@ -83,7 +86,9 @@ class WindowBatches:
         grids = self.recipe.grids
         ratio, window = grids[step % len(grids)]
         size = self.recipe.batch_size
-        starts = draw.integers(0, self.frames[ratio] - window + 1, size)
+        apart = self._apart
+        starts = draw.integers(0, (self.frames[ratio] - window) // apart + 1, size)
+        starts = apart * starts
         starts = np.where(draw.random(size) < self.recipe.share_at_start, 0, starts)
         rows = draw.integers(0, self._dataset.sizes["sample"], size)
         cut = self._read(ratio, window, starts, rows)
@@ -120,6 +125,8 @@ def _coarser(dataset: xr.Dataset, ratio: int) -> xr.Dataset:
     return dataset if ratio == 1 else coarsen(dataset, ratio)
 
 
+COARSENING = 2
+"""Frames between coarse ones: windows of a refiner begin at these, as chains do."""
 ERROR_LENGTH = 3.0
 """Length over which errors of `perturb_coarse` are alike, in cells."""
 

@@ -1,9 +1,11 @@
 """From a recipe and data to batches of windows and a model with fresh parameters."""
 
+import jax
 import xarray as xr
 from flax import nnx
 from jaxtyping import Array, Float
 
+from wdno._typing import Fields
 from wdno.diffusion.denoiser import Denoiser, freeze
 from wdno.diffusion.schedules import KarrasSchedule
 from wdno.networks import Shape, build
@@ -45,8 +47,8 @@ def build_model(recipe: Recipe, dataset: xr.Dataset, batches: WindowBatches) -> 
     given = given.fit(map(batches, steps))
     untrained = begun_with(recipe.residual)
 
-    def left_open(step: int) -> Float[Array, "batch *grid channel"]:
-        fields = batches(step)
+    @jax.jit
+    def left_open(fields: Fields) -> Float[Array, "batch *grid channel"]:
         z = targets.analysis(fields)
         if untrained is None:
             return z
@@ -54,7 +56,7 @@ def build_model(recipe: Recipe, dataset: xr.Dataset, batches: WindowBatches) -> 
         return residuals(z, estimate)
 
     # Generators would see the layout that is being replaced: they are used up first.
-    targets = targets.scaled_to([left_open(step) for step in steps])
+    targets = targets.scaled_to([left_open(batches(step)) for step in steps])
     residual, features = recipe.residual, 0
     if residual is not None:
         residual = residual.built(targets, given, rngs)

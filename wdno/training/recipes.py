@@ -9,6 +9,8 @@ from wdno.networks import (
     MultiplierConfig,
 )
 from wdno.operator import tasks
+from wdno.operator.assimilation import Assimilation
+from wdno.operator.held_flow import HeldFlow
 from wdno.operator.interpolated_mean import Interpolation
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.linear_mean import LinearMean
@@ -63,6 +65,19 @@ _SMOKE_CARRIED = Transport(
         ),
         goal=1,
     ),
+)
+
+# Between coarse instants, on the grid itself, which coarse values hold to the truth.
+_SMOKE_FOLLOWED = Assimilation(
+    Transport(
+        HeldFlow(("vy", "vx"), ("cy", "cx"), "obstacle", Interpolation()),
+        "density",
+        ("vy", "vx"),
+        speed=(4.0, 4.0),
+        steps=8,
+        ahead=0.25,
+    ),
+    error=0.04,
 )
 
 RECIPES: dict[str, Recipe] = {
@@ -159,6 +174,30 @@ RECIPES: dict[str, Recipe] = {
             (*_SMOKE.beside.given, Field("smokeT", (), Role.FINAL, of="smoke")),
         ),
         noise=NoiseLevels(share_at_max=0.3, mean=0.0, std=1.8),
+    ),
+    "smoke-refinement": Recipe(
+        ("density",),
+        ("cx", "cy"),
+        window=8,
+        task=tasks.refinement,
+        beside=tasks.Task(
+            (Field("vx", _CUBE), Field("vy", _CUBE)),
+            (
+                *tasks.coarse(("vx", "vy"), _CUBE),
+                *tasks.static(("obstacle",), _CUBE[1:]),
+            ),
+        ),
+        more_grids=(TrainingGrid(2, 8),),
+        wavelet="haar",
+        mode=("boundary",) * 3,
+        levels=1,
+        network=LocalConfig((1, 1, 1), width=8, depth=1),
+        residual=LearnedMean(
+            LocalConfig((3, 5, 5), width=48, depth=3), base=_SMOKE_FOLLOWED
+        ),
+        mean_share=1.0,
+        noise=RESIDUAL_LEVELS,
+        batch_size=1,
     ),
     # Of departures from a linear forecast, of order one at all leads. With 20 days to
     # learn from, whatever else is given is known by heart.

@@ -50,7 +50,7 @@ def refinement_error(model: WDNO, truth: xr.Dataset, steps: int = 1) -> xr.DataA
     """
     fine = super_resolve(
         model,
-        coarsen(truth, 2)[list(model.state)],
+        coarsen(truth, 2)[list(model.coarse)],
         truth[list(model.state)].isel(time=0, drop=True),
         truth[list(model.control)],
         factor=2,
