@@ -1,5 +1,6 @@
 """The smoke problem that every controller gets, and its judge."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -11,8 +12,10 @@ from jaxtyping import PRNGKeyArray
 
 import wdno
 from wdno._typing import Fields
+from wdno.operator import Transport
 from wdno.planning.constraints import all_of, region
 from wdno.planning.objectives import leakage
+from wdno.planning.surrogate import Surrogate
 from wdno.systems import Smoke
 
 SYSTEM = Smoke()
@@ -28,7 +31,11 @@ class Scenes(NamedTuple):
     @classmethod
     def draw(cls, seed: int, count: int) -> "Scenes":
         """The scenes of a seed."""
-        inputs = SYSTEM.sample_inputs(jax.random.key(seed), count)
+        return cls.of(SYSTEM.sample_inputs(jax.random.key(seed), count))
+
+    @classmethod
+    def of(cls, inputs: Fields) -> "Scenes":
+        """Scenes of initial densities and controls."""
         space = {dim: SYSTEM.coords[dim] for dim in ("y", "x")}
         initial = xr.DataArray(
             np.asarray(inputs["density0"]), space, ("sample", "y", "x"), name="density"
@@ -72,8 +79,32 @@ class Scenes(NamedTuple):
         return scores | each | more
 
 
+def dwelling(fields: Fields) -> jax.Array:
+    """The official count of what leaks, from what is stored: ``J_dwell`` of `judged`.
+
+    Smoke counts again at every step that it stays in an exit, and here at the steps of
+    an interval as at its end; what never came into the target counts once.
+    """
+    masks = SYSTEM.flow.exit[:, :: SYSTEM.refinement, :: SYSTEM.refinement]
+    density = fields["density"]
+    exits = jnp.asarray(masks, density.dtype)
+    counts = SYSTEM.substeps * jnp.einsum("btyx,eyx->be", density, exits)
+    left = (1 - fields["smoke"][:, -1]) * fields["density0"].sum(axis=(1, 2))
+    return 1 - counts[:, SYSTEM.target] / (counts.sum(axis=1) + left)
+
+
 ALLOWED = all_of(*(region(name, SYSTEM.ring) for name in SYSTEM.control))
 """Controls act in the ring alone."""
+
+
+def coarse(model: wdno.WDNO) -> Surrogate:
+    """The model with its smoke carried on the stored points, in steps twice as long.
+
+    A gradient then costs an eighth, and what is planned hardly differs.
+    """
+    assert isinstance(model.residual, Transport)
+    residual = replace(model.residual, refinement=1, steps=4)
+    return Surrogate(replace(model, residual=residual), SYSTEM.frames)
 
 
 def sampled(

@@ -10,7 +10,7 @@ by the solver at 128 x 128 from the true initial smoke.
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -20,15 +20,13 @@ import numpy as np
 import tyro
 from _control import interval
 from _results import RESULTS, record
-from _smoke import ALLOWED, SYSTEM, Scenes, sampled
+from _smoke import ALLOWED, SYSTEM, Scenes, coarse, sampled
 
 import wdno
 from wdno._typing import Fields
-from wdno.operator import Transport
 from wdno.planning.adjoint import descend
 from wdno.planning.objectives import leakage
 from wdno.planning.optimizer import Solve
-from wdno.planning.surrogate import Surrogate
 
 
 @dataclass(frozen=True)
@@ -110,16 +108,6 @@ def main(config: Config) -> None:
     descent(f"adjoint from mean way-points, {n} steps", mean, n, few)
     solve, m = coarse(wdno.load(config.simulation)).solve, config.model_steps
     descent(f"model from mean way-points, {m} steps", mean, m, config.scenes, solve)
-
-
-def coarse(model: wdno.WDNO) -> Surrogate:
-    """The model with its smoke carried on the stored points, in steps twice as long.
-
-    A gradient then costs an eighth, and what is planned hardly differs.
-    """
-    assert isinstance(model.residual, Transport)
-    residual = replace(model.residual, refinement=1, steps=4)
-    return Surrogate(replace(model, residual=residual), SYSTEM.frames)
 
 
 def stored(config: Config) -> dict[str, Any]:

@@ -2,15 +2,17 @@
 
 `model` has `WDNO`, `generation` one window of it; `tasks` says what is found given
 what. Where much is known a model begins with an estimate (`residual`): interpolated
-coarse states (`interpolated_mean`), a linear map (`linear_mean`), what a flow carries
-(`transport`), what a solver gives (`solved_mean`), what a network has learned
-(`learned_mean`). `checkpoint` reads and writes models.
+coarse states (`interpolated_mean`), a linear map of each instant (`linear_mean`) or of
+the beginning (`record_mean`), what a flow carries (`transport`), what a solver gives
+(`solved_mean`), what a network has learned (`learned_mean`). `checkpoint` reads and
+writes models.
 """
 
 from wdno.operator.interpolated_mean import Interpolation
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.linear_mean import LinearMean
 from wdno.operator.outflow import Outflow
+from wdno.operator.record_mean import RecordMean
 from wdno.operator.solved_mean import SolvedMean
 from wdno.operator.tiles import Tiles
 from wdno.operator.transport import Transport
@@ -20,6 +22,7 @@ __all__ = [
     "LearnedMean",
     "LinearMean",
     "Outflow",
+    "RecordMean",
     "SolvedMean",
     "Tiles",
     "Transport",

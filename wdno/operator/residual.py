@@ -7,9 +7,10 @@ decides: noise of level σ then hides the same share of each. What the residual 
 on first, the network is given beside the condition.
 
 Kinds: the interpolated coarse states of a refiner (`wdno.operator.interpolated_mean`),
-a linear map of what is given (`linear_mean`), what estimated velocities carry
-(`transport`), what a solver gives (`solved_mean`), and a network that was trained to
-give the mean (`learned_mean`). All but the first may begin with another one.
+a linear map of what is given (`linear_mean`) or of how it begins (`record_mean`), what
+estimated velocities carry (`transport`), what a solver gives (`solved_mean`), and a
+network that was trained to give the mean (`learned_mean`). All but the first may begin
+with another one.
 """
 
 from typing import NamedTuple, Protocol, runtime_checkable

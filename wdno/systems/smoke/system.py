@@ -7,7 +7,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from wdno._typing import Fields
 from wdno.systems.base import LabelledSystem, check_inputs, check_positive
@@ -168,12 +168,19 @@ class Smoke(LabelledSystem):
         cx, cy = random_drive(
             self.flow, self.frames, route.velocity, route.turn, noise_key
         )
+        return {"density0": self.squares(route.start), "cx": cx, "cy": cy}
+
+    def squares(self, corner: Int[Array, "sample 2"]) -> Float[Array, "sample y x"]:
+        """Squares of smoke of density 1 on the stored points.
+
+        Args:
+            corner: lower left corners (y, x), in the units of `Rectangle`.
+        """
         places = jnp.arange(self.points, dtype=jnp.float32) * (LENGTH / self.points)
-        start = route.start.astype(jnp.float32)
+        start = jnp.asarray(corner, jnp.float32)
         y, x = (places[None] - start[:, axis, None] for axis in (0, 1))
         y, x = ((edge >= 0) & (edge < SOURCE) for edge in (y, x))
-        square = (y[:, :, None] & x[:, None]).astype(jnp.float32)
-        return {"density0": square, "cx": cx, "cy": cy}
+        return (y[:, :, None] & x[:, None]).astype(jnp.float32)
 
     def solve(self, inputs: Fields) -> Fields:
         """Carry the smoke from its initial density under given controls.
