@@ -13,7 +13,7 @@ from jaxtyping import PRNGKeyArray
 import wdno
 from wdno._typing import Fields
 from wdno.operator import Transport
-from wdno.planning.constraints import all_of, region
+from wdno.planning.constraints import Linear, all_of, region
 from wdno.planning.objectives import leakage
 from wdno.planning.surrogate import Surrogate
 from wdno.systems import Smoke
@@ -93,8 +93,8 @@ def dwelling(fields: Fields) -> jax.Array:
     return 1 - counts[:, SYSTEM.target] / (counts.sum(axis=1) + left)
 
 
-ALLOWED = all_of(*(region(name, SYSTEM.ring) for name in SYSTEM.control))
-"""Controls act in the ring alone."""
+ALLOWED = Linear(all_of(*(region(name, SYSTEM.ring) for name in SYSTEM.control)))
+"""Controls act in the ring alone; regions of two fields are one linear projection."""
 
 
 def coarse(model: wdno.WDNO) -> Surrogate:

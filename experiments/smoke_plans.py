@@ -43,7 +43,7 @@ class Config:
     out: Path
     simulation: str = "smoke-simulation"
     common_steps: int = 40
-    steps: int = 6
+    steps: int = 10
     waypoints: int = 128
     seed: int = 50_000
 
@@ -76,7 +76,7 @@ def wished(fields: Fields) -> jax.Array:
     """What leaks by both counts, and a little for the way from the start.
 
     Smoke that has passed the target must not linger in another exit either: so the
-    second count. It is to be there wished, which forgives a model's error. The last part
+    second count. It is to be there early, which forgives a model's error. The last part
     makes the best plan unique.
     """
     leaks = 1 - fields["smoke"][:, -LAST:].mean(axis=1)
