@@ -18,7 +18,7 @@ from _results import RESULTS, record
 
 import wdno
 from wdno.cli.making import SYSTEMS
-from wdno.diffusion.samplers import Sampler, ddim
+from wdno.diffusion.samplers import Sampler, ddim, dpmpp_2m
 from wdno.training.diagnosis import as_notes
 
 SHIPPED = Path(wdno.__file__).parent / "pretrained"
@@ -40,7 +40,7 @@ class Case(NamedTuple):
 
     truth: Callable[[Config], xr.Dataset]
     calls: int = 4
-    sampler: Sampler = ddim(1.0)
+    sampler: Sampler = dpmpp_2m()
 
 
 def drawn(system: str, samples: int) -> Callable[[Config], xr.Dataset]:
@@ -67,14 +67,14 @@ def weather(config: Config) -> xr.Dataset:
 
 
 CASES: dict[str, Case] = {
-    "advection-simulation": Case(drawn("advection", 32)),
+    "advection-simulation": Case(drawn("advection", 32), 8),
     "burgers-simulation": Case(drawn("burgers", 32), 8, ddim(1.0, inflation=1.5)),
     "burgers-refinement": Case(drawn("burgers", 16), 1),
     "burgers-control": Case(drawn("burgers-bursts", 32)),
-    "navier-stokes-shock": Case(drawn("navier-stokes-shock", 32)),
-    "navier-stokes-correction": Case(drawn("navier-stokes-shock", 32)),
-    "smoke-simulation": Case(drawn("smoke", 6), 2),
-    "smoke-control": Case(drawn("smoke", 6), 2),
+    "navier-stokes-shock": Case(drawn("navier-stokes-shock", 32), 8),
+    "navier-stokes-correction": Case(drawn("navier-stokes-shock", 32), 8),
+    "smoke-simulation": Case(drawn("smoke", 6)),
+    "smoke-control": Case(drawn("smoke", 6)),
     "era5-t2m": Case(weather, 8),
 }
 

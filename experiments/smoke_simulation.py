@@ -19,7 +19,7 @@ from _smoke import FIELDS, SYSTEM, simulated, squared_errors
 
 import wdno
 from wdno import metrics
-from wdno.diffusion.samplers import ddim
+from wdno.diffusion.samplers import dpmpp_2m
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def main(config: Config) -> None:
 
     results = {str(n): one_sample(n) for n in config.steps}
     part = truth.isel(sample=slice(config.ensemble_samples))
-    how = {"sampler": ddim(1.0), "steps": config.ensemble_steps}
+    how = {"sampler": dpmpp_2m(), "steps": config.ensemble_steps}
     found, seconds = forecast(part, members=config.members, **how)
     ensemble: dict[str, Any] = {"seconds_per_ensemble": seconds}
     for name in FIELDS[:3]:

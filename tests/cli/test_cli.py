@@ -108,7 +108,7 @@ def test_train_takes_several_files(files, tmp_path, monkeypatch):
 def test_simulate_then_evaluate(files, capsys):
     model, data = files / "run" / "model", files / "data.nc"
     out = files / "forecast.nc"
-    cli.main(f"simulate {model} {data} {out} --members 2 --eta 1".split())
+    cli.main(f"simulate {model} {data} {out} --members 2 --sampler ancestral".split())
     forecast, truth = xr.open_dataset(out), xr.open_dataset(data)
     assert dict(forecast.u.sizes) == {"sample": 6, "member": 2, "time": 9, "x": 16}
     start = forecast.u.isel(time=0, member=0)

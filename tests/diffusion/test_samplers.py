@@ -161,6 +161,25 @@ def test_moments_tend_to_those_of_the_data(eta):
     assert error[-1].max() < 0.01
 
 
+@pytest.mark.parametrize("calls", [4, 8])
+def test_spread_of_few_calls_from_standard_normal_data(calls):
+    # what is left to the diffusion by a mean is normal, in units of its scale
+    sigmas, shape = karras(calls, 0.02, 10.0), (2000, 20)
+
+    def normal(x, sigma):
+        return x / (1 + per_row(sigma, x) ** 2)
+
+    spread = {
+        name: float(draw(rule, normal, shape, sigmas, jax.random.key(5)).std())
+        for name, rule in (("ddim", ddim()), ("dpmpp_2m", dpmpp_2m()))
+    }
+    high, low = np.asarray(sigmas[:-1], float), np.asarray(sigmas[1:], float)
+    left = high[0] * np.prod((1 + high * low) / (1 + high**2))
+    assert spread["ddim"] == pytest.approx(left, rel=0.02)
+    assert spread["ddim"] < 0.82
+    assert spread["dpmpp_2m"] == pytest.approx(1, abs=0.07)
+
+
 def test_ancestral_step_is_the_exact_posterior_of_the_noising_chain():
     # q(x' | x, x0) of x' = x0 + s' n', x = x' + sqrt(s^2 - s'^2) n (Ho et al., eq. 6)
     sigma, after, x, x0 = 3.0, 1.2, 0.4, -0.9

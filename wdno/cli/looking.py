@@ -10,7 +10,7 @@ from tyro.conf import Positional
 import wdno
 from wdno import io, metrics, plotting
 from wdno._files import replacing
-from wdno.diffusion.samplers import ddim
+from wdno.cli.samplers import SAMPLERS, SamplerName
 from wdno.operator import checkpoint
 from wdno.training.diagnosis import as_notes
 from wdno.trajectory import open_trajectories, save
@@ -56,7 +56,7 @@ def diagnose(
     samples: int = 16,
     levels: int = 12,
     candidates: int | None = None,
-    eta: float = 0.0,
+    sampler: SamplerName = "dpmpp-2m",
     out: Path | None = None,
     seed: int = 0,
 ) -> None:
@@ -71,7 +71,7 @@ def diagnose(
         levels: noise levels at which the denoiser is tried.
         candidates: also choose noise levels with stable transitions from so many, at
             the cost of the square of it.
-        eta: noise of the sampler, 0 deterministic to 1 ancestral.
+        sampler: rule of one step in noise level.
         out: folder, also made, for the numbers as diagnosis.nc and diagnosis.json and
             the picture diagnosis.png.
         seed: seed of all noise.
@@ -89,7 +89,7 @@ def diagnose(
         calls=calls,
         members=members,
         levels=levels,
-        sampler=ddim(eta),
+        sampler=SAMPLERS[sampler],
         key=jax.random.key(seed),
     )
     print(_table(found))

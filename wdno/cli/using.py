@@ -12,7 +12,7 @@ from tyro.conf import Positional
 
 import wdno
 from wdno._typing import Objective
-from wdno.diffusion.samplers import ddim
+from wdno.cli.samplers import SAMPLERS, SamplerName
 from wdno.operator import checkpoint
 from wdno.planning.constraints import all_of, region
 from wdno.planning.objectives import leakage, reach
@@ -26,7 +26,7 @@ def simulate(
     frames: int | None = None,
     members: int | None = None,
     steps: int = 1,
-    eta: float = 0.0,
+    sampler: SamplerName = "ddim",
     seed: int = 0,
 ) -> None:
     """Simulate the initial states and controls of a NetCDF file.
@@ -39,7 +39,7 @@ def simulate(
         frames: length of the forecast; that of the record in the file by default.
         members: size of an ensemble; no ensemble by default.
         steps: denoiser calls per window.
-        eta: noise of the sampler, 0 deterministic to 1 ancestral.
+        sampler: rule of one step in noise level; dpmpp-2m for ensembles.
         seed: seed of the sampler.
     """
     operator = checkpoint.load(model)
@@ -51,7 +51,7 @@ def simulate(
         given[list(operator.control)],
         members=members,
         frames=frames or given.sizes["time"] - 1 or None,
-        sampler=ddim(eta),
+        sampler=SAMPLERS[sampler],
         steps=steps,
         key=jax.random.key(seed),
     )
@@ -67,7 +67,7 @@ def refine(
     factor: int = 2,
     members: int | None = None,
     steps: int = 1,
-    eta: float = 0.0,
+    sampler: SamplerName = "ddim",
     seed: int = 0,
 ) -> None:
     """Refine coarse trajectories of a NetCDF file by a power of two.
@@ -81,7 +81,7 @@ def refine(
         factor: ratio of the resolutions: 2, 4, 8, …
         members: refinements of each trajectory; one by default, no ensemble.
         steps: denoiser calls per window.
-        eta: noise of the sampler, 0 deterministic to 1 ancestral.
+        sampler: rule of one step in noise level.
         seed: seed of the sampler.
     """
     refiner = checkpoint.load(model)
@@ -94,7 +94,7 @@ def refine(
         given[control],
         factor=factor,
         members=members,
-        sampler=ddim(eta),
+        sampler=SAMPLERS[sampler],
         steps=steps,
         key=jax.random.key(seed),
     )

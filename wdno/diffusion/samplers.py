@@ -51,6 +51,11 @@ def ddim(eta: float = 0.0, inflation: float = 1.0) -> Sampler:
     ``sigma_down^2 = sigma'^2 - sigma_up^2``: Song et al. 2021 (arXiv 2010.02502),
     eqs. 12 and 16, divided by ``sqrt(abar')``.
 
+    Few steps make ensembles narrow, since every one of them is an estimate of the mean:
+    of standard normal data, the first level times the product of ``(1 + sigma
+    sigma')/(1 + sigma^2)`` is left at `eta` = 0, that is 0.60 after 4 steps on Karras'
+    levels from 10 to 0.02, and 0.80 after 8. `dpmpp_2m` keeps it in as many calls.
+
     Args:
         eta: share of the noise that is renewed in each step.
         inflation: by what the renewed noise n is larger than that of level
@@ -120,6 +125,9 @@ def dpmpp_2m() -> Sampler:
     ``x' = (sigma'/sigma) x + (1 - sigma'/sigma) (D + h/(2 h_last) (D - D_last))`` with
     ``h = log(sigma/sigma')``: Lu et al. 2022 (arXiv 2211.01095), algorithm 2 at
     ``alpha = 1``. The first step of a row, and the step to sigma = 0, are of order 1.
+
+    The sampler of ensembles in few calls: of standard normal data the spread is right
+    within 7 percent from 4 steps on, where that of `ddim` is 40 percent too narrow.
     """
 
     def init(x: Sample) -> _History:

@@ -4,13 +4,14 @@
 what. Where much is known a model begins with an estimate (`residual`): interpolated
 coarse states (`interpolated_mean`), a linear map of each instant (`linear_mean`) or of
 the beginning (`record_mean`), what a flow carries (`transport`), what a solver gives
-(`solved_mean`), what a network has learned (`learned_mean`). `checkpoint` reads and
-writes models.
+(`solved_mean`), what a network has learned (`learned_mean`), and with a scale at each
+place (`local_scale`). `checkpoint` reads and writes models.
 """
 
 from wdno.operator.interpolated_mean import Interpolation
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.linear_mean import LinearMean
+from wdno.operator.local_scale import LocalScale
 from wdno.operator.outflow import Outflow
 from wdno.operator.record_mean import RecordMean
 from wdno.operator.solved_mean import SolvedMean
@@ -21,6 +22,7 @@ __all__ = [
     "Interpolation",
     "LearnedMean",
     "LinearMean",
+    "LocalScale",
     "Outflow",
     "RecordMean",
     "SolvedMean",

@@ -10,7 +10,7 @@ Kinds: the interpolated coarse states of a refiner (`wdno.operator.interpolated_
 a linear map of what is given (`linear_mean`) or of how it begins (`record_mean`), what
 estimated velocities carry (`transport`), what a solver gives (`solved_mean`), and a
 network that was trained to give the mean (`learned_mean`). All but the first may begin
-with another one.
+with another one. Around any of them lies a scale at each place (`local_scale`).
 """
 
 from typing import NamedTuple, Protocol, runtime_checkable

@@ -108,12 +108,7 @@ def with_scales(model: WDNO, batches: WindowBatches, count: int = 64) -> WDNO:
             f"but the residual of this model is {residual}. Give the recipe one."
         )
     plain = replace(model, residual=replace(residual, scale=()))
-
-    if not isinstance(model.targets, WaveletLayout):
-        raise ValueError(
-            "Scales are fitted to wavelet coefficients, but the targets of this model "
-            f"have the layout {model.targets}. Train it without a mean."
-        )
+    targets = wavelet_targets(model)
 
     @jax.jit
     def left(plain: WDNO, fields: Fields) -> Coefficients:
@@ -121,8 +116,8 @@ def with_scales(model: WDNO, batches: WindowBatches, count: int = 64) -> WDNO:
 
     turn = len(batches.recipe.grids)
     steps = range(0, count * turn, turn)
-    scale = model.targets.scaled_to(left(plain, batches(n)) for n in steps).scale
-    weight = np.asarray(model.targets.energy_share)
+    scale = targets.scaled_to(left(plain, batches(n)) for n in steps).scale
+    weight = np.asarray(targets.energy_share)
     explained = 1 - float(np.average(np.square(scale), weights=weight))
     if explained < LEAST_EXPLAINED:
         raise ValueError(
@@ -131,3 +126,17 @@ def with_scales(model: WDNO, batches: WindowBatches, count: int = 64) -> WDNO:
             "a larger share of the run, or leave it out."
         )
     return replace(model, residual=replace(residual, scale=scale))
+
+
+def wavelet_targets(model: WDNO) -> WaveletLayout:
+    """The layout of the targets.
+
+    Raises:
+        ValueError: it is none of wavelet coefficients.
+    """
+    if not isinstance(model.targets, WaveletLayout):
+        raise ValueError(
+            "Scales are fitted to wavelet coefficients, but the targets of this model "
+            f"have the layout {model.targets}. Train it without a mean."
+        )
+    return model.targets

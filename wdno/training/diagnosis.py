@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from wdno import metrics
 from wdno._typing import Fields
 from wdno.diffusion.keys import RowKeys
-from wdno.diffusion.samplers import Sampler, ddim
+from wdno.diffusion.samplers import Sampler, dpmpp_2m
 from wdno.inference.batching import batch_keys, in_batches, with_members
 from wdno.operator.generation import generate
 from wdno.operator.model import WDNO
@@ -52,7 +52,8 @@ def diagnose(
         calls: denoiser calls of the ensemble, per window.
         members: size of the ensemble.
         levels: noise levels at which the denoiser is tried.
-        sampler: of the ensemble; deterministic DDIM by default.
+        sampler: of the ensemble; by default `samplers.dpmpp_2m`, whose spread is right
+            in few calls.
         batch_size: windows computed at once; bounds the memory and changes nothing
             else.
         key: randomness of all noise.
@@ -96,7 +97,7 @@ def diagnose(
         fields,
         sigmas,
         members,
-        sampler or ddim(),
+        sampler or dpmpp_2m(),
         batch_size=batch_size,
         key=key_members,
     )

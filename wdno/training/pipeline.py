@@ -13,6 +13,7 @@ from wdno._typing import Loss
 from wdno.diffusion.denoiser import Network, freeze
 from wdno.operator.checkpoint import load, save
 from wdno.operator.learned_mean import LearnedMean
+from wdno.operator.local_scale import LocalScale, without_local_scale
 from wdno.operator.model import WDNO, with_backbone
 from wdno.training.batches import WindowBatches
 from wdno.training.build import build_model
@@ -26,6 +27,7 @@ from wdno.training.loop import TrainingConfig, fit
 from wdno.training.loss import learned, mean_loss, training_loss
 from wdno.training.recipes import RECIPES, Recipe
 from wdno.training.validation import VALIDATIONS
+from wdno.training.variances import with_local_scale
 
 
 def train(
@@ -43,8 +45,9 @@ def train(
 
     Parts of a mean that have a closed form are fitted first. Where a network has to
     learn the mean, that is trained next, for a share of the run; then its scales are
-    fitted, and the denoiser is trained for the rest. Each stage has a folder of its
-    own, ``fitted``, ``mean`` and ``denoiser``.
+    fitted, at each place if the recipe has a `LocalScale`, and the denoiser is trained
+    for the rest. Each stage has a folder of its own, ``fitted``, ``mean`` and
+    ``denoiser``.
 
     Args:
         recipe: model and noise levels.
@@ -71,10 +74,11 @@ def train(
     elif resume and (kept / "card.json").is_file():
         model = load(kept)
     else:
-        model = build_model(recipe, dataset, batches)
+        model = _of_mean(build_model(recipe, dataset, batches))
         if has_closed_forms(model.residual):
             model = with_closed_forms(model, batches, unseen)
             save(model, kept)
+    model = _of_mean(model)
     stage = partial(_trained, recipe, batches, held_back, resume=resume, clock=clock)
     if isinstance(model.residual, LearnedMean):
         mean_share = recipe.mean_share
@@ -89,6 +93,8 @@ def train(
             )
             model = with_scales(model, unseen)
         folder = folder / "denoiser"
+    if isinstance(recipe.residual, LocalScale):
+        model = with_local_scale(model, unseen)
     if _mean_alone(recipe, model):
         return model
     return stage(
@@ -206,9 +212,15 @@ def with_mean(model: WDNO, network: Network) -> WDNO:
     return dataclasses.replace(model, residual=mean)
 
 
+def _of_mean(model: WDNO) -> WDNO:
+    """The model without a local scale, which is fitted once the mean is there."""
+    return dataclasses.replace(model, residual=without_local_scale(model.residual))
+
+
 def _mean_alone(recipe: Recipe, model: WDNO) -> bool:
     """Whether the whole run is that of the mean."""
-    return isinstance(model.residual, (*FITTED, LearnedMean)) and recipe.mean_share == 1
+    mean = _of_mean(model).residual
+    return isinstance(mean, (*FITTED, LearnedMean)) and recipe.mean_share == 1
 
 
 def _error(recipe: Recipe, model: WDNO, truth: xr.Dataset, steps: int) -> float:

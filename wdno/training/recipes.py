@@ -12,6 +12,7 @@ from wdno.operator import tasks
 from wdno.operator.interpolated_mean import Interpolation
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.linear_mean import LinearMean
+from wdno.operator.local_scale import LocalScale
 from wdno.operator.outflow import Outflow
 from wdno.operator.record_mean import RecordMean
 from wdno.operator.solved_mean import SolvedMean
@@ -87,7 +88,7 @@ RECIPES: dict[str, Recipe] = {
         beside=tasks.Task((), tasks.static(("advection_speed",), ())),
         levels=1,
         network=LocalConfig((3, 5), width=32, depth=4),
-        residual=LearnedMean(MultiplierConfig(instants=8)),
+        residual=LocalScale(LearnedMean(MultiplierConfig(instants=8))),
         mean_share=0.8,
         uniform_weight=0.5,
         noise=_RESIDUAL_LEVELS,
@@ -132,7 +133,7 @@ RECIPES: dict[str, Recipe] = {
         (),
         window=20,
         network=FourierConfig((8, 16), width=64, depth=4),
-        residual=LearnedMean(FourierConfig((8, 16), width=64, depth=4)),
+        residual=LocalScale(LearnedMean(FourierConfig((8, 16), width=64, depth=4))),
         mean_share=0.75,
         uniform_weight=0.5,
         noise=_RESIDUAL_LEVELS,
@@ -144,12 +145,14 @@ RECIPES: dict[str, Recipe] = {
         (),
         window=20,
         network=LocalConfig((3, 5), width=32, depth=4),
-        residual=LearnedMean(
-            LocalConfig((3, 5), width=32, depth=4),
-            base=SolvedMean(
-                CompressibleNavierStokes(points=128),
-                least=(("density0", 0.01), ("pressure0", 0.01)),
-            ),
+        residual=LocalScale(
+            LearnedMean(
+                LocalConfig((3, 5), width=32, depth=4),
+                base=SolvedMean(
+                    CompressibleNavierStokes(points=128),
+                    least=(("density0", 0.01), ("pressure0", 0.01)),
+                ),
+            )
         ),
         mean_share=0.75,
         uniform_weight=0.5,
@@ -160,7 +163,7 @@ RECIPES: dict[str, Recipe] = {
     "smoke-simulation": replace(
         _SMOKE,
         network=LocalConfig((1, 1, 1), width=8, depth=1),
-        residual=_SMOKE_CARRIED,
+        residual=LocalScale(_SMOKE_CARRIED),
         mean_share=1.0,
     ),
     "smoke-control": replace(

@@ -98,6 +98,19 @@ class WaveletLayout:
             share[place] /= share[place].sum()
         return share / share.mean()
 
+    @cached_property
+    def repeats(self) -> tuple[int, ...]:
+        """How many places hold one and the same number, by channel: 1, or more where
+        the field lacks an axis.
+        """
+        extents = self.coefficient_grid
+        found = []
+        for quantity in self.fields:
+            missing = self._missing(quantity)
+            times = math.prod(extents[axis - 1] for axis in missing)
+            found += [times] * len(self._packing(quantity.dims).names)
+        return tuple(found)
+
     def on(self, grid: Sequence[int]) -> "WaveletLayout":
         """The same layout on another physical grid."""
         return dataclasses.replace(self, grid=tuple(grid))

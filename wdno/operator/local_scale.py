@@ -1,0 +1,103 @@
+"""A scale that is large where the mean has details.
+
+What a mean leaves open is not spread evenly: errors are where fronts are, and records
+with steep fronts have most of them. The wavelet coefficients of the mean say where that
+is, so that their local energies are the natural measure of how far it may be off.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from wdno._json import register
+from wdno._typing import Fields
+from wdno.operator.residual import Coefficients, Estimate, Residual
+from wdno.wavelets.layout import WaveletLayout
+from wdno.wavelets.protocols import Conditions
+
+NEIGHBOURS = 3
+"""Grid points along each axis over which energies are averaged."""
+
+
+@register
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class LocalScale:
+    """The mean of another estimate, its variance linear in local energies of that mean.
+
+    ``s_c(p)² = w_0c + sum_b w_bc <m_b²>(p)``
+
+    with the channels b of the mean m, averages <> over a point p and its neighbours on
+    the grid of coefficients, and weights w that are not negative. They are those of the
+    largest likelihood if residuals are normal (`wdno.training.variances`). A mean of
+    other units, or of another grid, takes them along: nothing depends on the place but
+    by the mean.
+
+    Attributes:
+        base: the estimate whose mean and features are kept; its scale is not used.
+        weights: w, energies by channels; None in recipes and on cards.
+
+    Example:
+        >>> recipe = replace(recipe, residual=LocalScale(recipe.residual))
+    """
+
+    base: Residual
+    weights: Any = None
+
+    def __call__(
+        self,
+        known: Fields,
+        condition: Coefficients,
+        targets: WaveletLayout,
+        given: Conditions,
+    ) -> Estimate:
+        """The estimate of the base with a scale at each place."""
+        first = self.base(known, condition, targets, given)
+        weights = self.weights.astype(first.mean.dtype)
+        variance = local_energies(first.mean) @ weights
+        return first._replace(scale=jnp.sqrt(variance))
+
+    def channels(self, targets: WaveletLayout, given: Conditions) -> int:
+        """Those of the base."""
+        return self.base.channels(targets, given)
+
+    def built(
+        self, targets: WaveletLayout, given: Conditions, rngs: nnx.Rngs
+    ) -> "LocalScale":
+        """With a base of fresh parameters, and the variance 1 everywhere."""
+        count = len(targets.channels)
+        weights = jnp.zeros((1 + count, count)).at[0].set(1)
+        base = self.base.built(targets, given, rngs)
+        return dataclasses.replace(self, base=base, weights=weights)
+
+    def described(self) -> "LocalScale":
+        """Without weights."""
+        return dataclasses.replace(self, base=self.base.described(), weights=None)
+
+
+def local_energies(mean: Coefficients) -> Float[Array, "batch *grid energy"]:
+    """1, then the local mean square of each channel of the mean.
+
+    Averages at the edge of the grid are over the neighbours that are there.
+    """
+    grid = mean.ndim - 2
+    window, strides = (1, *(NEIGHBOURS,) * grid, 1), (1,) * mean.ndim
+
+    def total(values: Coefficients) -> Coefficients:
+        return jax.lax.reduce_window(
+            values, jnp.zeros((), values.dtype), jax.lax.add, window, strides, "SAME"
+        )
+
+    there = total(jnp.ones_like(mean[:1, ..., :1]))
+    energies = total(jnp.square(mean)) / there
+    return jnp.concatenate([jnp.ones_like(energies[..., :1]), energies], axis=-1)
+
+
+def without_local_scale(residual: Residual | None) -> Residual | None:
+    """The estimate whose mean it is."""
+    return residual.base if isinstance(residual, LocalScale) else residual

@@ -1,0 +1,127 @@
+"""Variances of what a mean leaves open, as sums of local energies.
+
+The model ``r ~ N(0, v)``, ``v = sum_b w_b e_b`` with known e_b ≥ 0 and w_b ≥ 0 has the
+likelihood equations ``sum e_b (v - r²)/v² = 0`` wherever w_b > 0. Least squares of r²
+on e with weights 1/v² of the last estimate solve them when they stand still: Fisher's
+scoring. It needs nothing but sums over places, and non-negative least squares.
+"""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from scipy.optimize import nnls
+
+from wdno._typing import Fields
+from wdno.operator.local_scale import (
+    LocalScale,
+    local_energies,
+    without_local_scale,
+)
+from wdno.operator.model import WDNO
+from wdno.operator.residual import Coefficients, Residual
+from wdno.training.batches import WindowBatches
+from wdno.training.closed_form import wavelet_targets
+
+ITERATIONS = 6
+PLACES = 40_000
+"""Grid points that the weights are fitted to."""
+LEAST_VARIANCE = 1e-4
+"""Least variance of a place, as a share of the channel's mean: nothing is certain."""
+
+
+class Places(NamedTuple):
+    """What is known, and what is left open, at some places."""
+
+    energies: Float[np.ndarray, "place energy"]
+    squares: Float[np.ndarray, "place channel"]
+
+
+def with_local_scale(model: WDNO, batches: WindowBatches, count: int = 32) -> WDNO:
+    """The model with a `LocalScale` around its mean, fitted to what that leaves open.
+
+    Args:
+        model: with a trained mean.
+        batches: windows, at best of trajectories that the mean has not seen.
+        count: of batches, on the grid of the data.
+
+    Raises:
+        ValueError: the model has no mean, or is none of wavelet coefficients.
+    """
+    residual = without_local_scale(model.residual)
+    if residual is None:
+        raise ValueError(
+            "A local scale is that of what a mean leaves open, but this model has no "
+            "mean. Give the recipe one, or leave the local scale out."
+        )
+    repeats = wavelet_targets(model).repeats
+    places = _places(model, residual, batches, count)
+    weights = np.zeros((places.energies.shape[1], len(repeats)))
+    for channel, times in enumerate(repeats):
+        square = places.squares[:, channel].astype(float)
+        if times == 1:
+            weights[:, channel] = variance_weights(places.energies, square)
+        else:  # noise of the equal coefficients of a number averages out
+            weights[0, channel] = times * square.mean()
+    weights[0] = np.where(weights.any(axis=0), weights[0], 1.0)
+    found = jnp.asarray(weights, jnp.float32)
+    return replace(model, residual=LocalScale(residual, found))
+
+
+def variance_weights(
+    energies: Float[np.ndarray, "place energy"], squares: Float[np.ndarray, " place"]
+) -> Float[np.ndarray, " energy"]:
+    """Weights w ≥ 0 of the largest likelihood, for variances ``energies @ w``.
+
+    Args:
+        energies: e, the first of them 1.
+        squares: r².
+
+    Returns:
+        Weights, all 0 where nothing is left open.
+    """
+    typical = squares.mean()
+    units = np.sqrt(np.square(energies.astype(float)).mean(axis=0))
+    units[units == 0] = 1.0
+    if typical == 0:
+        return np.zeros_like(units)
+    e, r = energies / units, squares / typical
+    variance = np.ones_like(r)
+    for _ in range(ITERATIONS):
+        weighted = e / variance[:, None]
+        normal = weighted.T @ weighted
+        normal += 1e-9 * np.trace(normal) / len(units) * np.eye(len(units))
+        root = np.linalg.cholesky(normal)
+        right = np.linalg.solve(root, weighted.T @ (r / variance))
+        weights, _ = nnls(root.T, right)
+        weights[0] = max(weights[0], LEAST_VARIANCE / units[0])
+        variance = e @ weights
+    return typical * weights / units
+
+
+def _places(
+    model: WDNO, residual: Residual, batches: WindowBatches, count: int
+) -> Places:
+    """A random choice of places of the first batches."""
+
+    @jax.jit
+    def looked_at(
+        model: WDNO, residual: Residual, fields: Fields
+    ) -> tuple[Float[Array, "batch *grid energy"], Coefficients]:
+        condition = model.given.analysis(fields)
+        mean = residual(fields, condition, wavelet_targets(model), model.given).mean
+        return local_energies(mean), jnp.square(model.targets.analysis(fields) - mean)
+
+    draw, turn, parts = np.random.default_rng(0), len(batches.recipe.grids), []
+    for n in range(0, count * turn, turn):
+        flat = [
+            np.asarray(values).reshape(-1, values.shape[-1])
+            for values in looked_at(model, residual, batches(n))
+        ]
+        size = min(len(flat[0]), -(-PLACES // count))
+        chosen = draw.choice(len(flat[0]), size, replace=False)
+        parts.append(Places(*(values[chosen] for values in flat)))
+    return Places(*map(np.concatenate, zip(*parts, strict=True)))
