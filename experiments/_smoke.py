@@ -13,6 +13,7 @@ from jaxtyping import PRNGKeyArray
 import wdno
 from wdno._typing import Fields
 from wdno.operator import Transport
+from wdno.operator.local_scale import without_local_scale
 from wdno.planning.constraints import Linear, all_of, region
 from wdno.planning.objectives import leakage
 from wdno.planning.surrogate import Surrogate
@@ -102,8 +103,9 @@ def coarse(model: wdno.WDNO) -> Surrogate:
 
     A gradient then costs an eighth, and what is planned hardly differs.
     """
-    assert isinstance(model.residual, Transport)
-    residual = replace(model.residual, refinement=1, steps=4)
+    mean = without_local_scale(model.residual)
+    assert isinstance(mean, Transport)
+    residual = replace(mean, refinement=1, steps=4)
     return Surrogate(replace(model, residual=residual), SYSTEM.frames)
 
 
@@ -112,15 +114,11 @@ def sampled(
     scenes: Scenes,
     key: PRNGKeyArray,
     *,
-    goal: float = 1.2,
+    goal: float = 1.0,
     members: int | None = None,
     **how: Any,
 ) -> Fields:
-    """Controls of sampled plans.
-
-    The planner is asked for a share beyond 1: what it has seen most of lies far below,
-    and a wish pulls only so far (chosen on scenes of another seed).
-    """
+    """Controls of sampled plans, whose wish is all of the smoke."""
     plan = wdno.control(
         wdno.Planner(model, leakage, constraint=ALLOWED, **({"steps": 8} | how)),
         scenes.initial,

@@ -174,7 +174,7 @@ RECIPES: dict[str, Recipe] = {
             (*_SMOKE.beside.given, Field("smokeT", (), Role.FINAL, of="smoke")),
         ),
         network=LocalConfig((1, 1, 1), width=8, depth=1),
-        residual=_SMOKE_PLANNED,
+        residual=LocalScale(_SMOKE_PLANNED),
         mean_share=1.0,
     ),
     # Of departures from a linear forecast, of order one at all leads. With 20 days to
