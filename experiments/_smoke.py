@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from _control import interval
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Bool, PRNGKeyArray
+from scipy.ndimage import binary_dilation
 
 import wdno
 from wdno._typing import Fields
@@ -80,18 +81,37 @@ class Scenes(NamedTuple):
         return scores | each | more
 
 
-def dwelling(fields: Fields) -> jax.Array:
+def dwelling(fields: Fields, margin: int = 0) -> jax.Array:
     """The official count of what leaks, from what is stored: ``J_dwell`` of `judged`.
 
     Smoke counts again at every step that it stays in an exit, and here at the steps of
     an interval as at its end; what never came into the target counts once.
+
+    Args:
+        fields: of a solution, with what it was given.
+        margin: stored points by which other exits are larger than they are. A plan that
+            stays clear of them forgives a model's error.
     """
-    masks = SYSTEM.flow.exit[:, :: SYSTEM.refinement, :: SYSTEM.refinement]
     density = fields["density"]
-    exits = jnp.asarray(masks, density.dtype)
+    exits = jnp.asarray(exits_with(margin), density.dtype)
     counts = SYSTEM.substeps * jnp.einsum("btyx,eyx->be", density, exits)
     left = (1 - fields["smoke"][:, -1]) * fields["density0"].sum(axis=(1, 2))
     return 1 - counts[:, SYSTEM.target] / (counts.sum(axis=1) + left)
+
+
+def exits_with(margin: int) -> Bool[np.ndarray, "exit y x"]:
+    """Stored points in exits, all but the target enlarged."""
+    masks = SYSTEM.flow.exit[:, :: SYSTEM.refinement, :: SYSTEM.refinement].copy()
+    if margin:
+        around = np.ones((3, 3), bool)
+        for number in {*range(len(masks))} - {SYSTEM.target}:
+            masks[number] = binary_dilation(masks[number], around, margin)
+    return masks
+
+
+def wary(fields: Fields) -> jax.Array:
+    """What leaks by both counts, other exits being larger than they are."""
+    return leakage(fields) + dwelling(fields, margin=3)
 
 
 ALLOWED = Linear(all_of(*(region(name, SYSTEM.ring) for name in SYSTEM.control)))

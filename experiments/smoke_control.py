@@ -20,10 +20,10 @@ import numpy as np
 import tyro
 from _control import interval
 from _results import RESULTS, record
-from _smoke import ALLOWED, SYSTEM, Scenes, coarse, sampled
+from _smoke import ALLOWED, SYSTEM, Scenes, coarse, sampled, wary
 
 import wdno
-from wdno._typing import Fields
+from wdno._typing import Fields, Objective
 from wdno.planning.adjoint import descend
 from wdno.planning.objectives import leakage
 from wdno.planning.optimizer import Solve
@@ -63,7 +63,12 @@ def main(config: Config) -> None:
         record("smoke_control", asdict(config), results=results)
 
     def descent(
-        name: str, start: Fields, steps: int, count: int, solve: Solve = SYSTEM.solve
+        name: str,
+        start: Fields,
+        steps: int,
+        count: int,
+        solve: Solve = SYSTEM.solve,
+        objective: Objective = leakage,
     ) -> None:
         """Steps through a solver or model: its J, gradients and seconds of each."""
         if name in results:
@@ -73,7 +78,7 @@ def main(config: Config) -> None:
             closed = jnp.asarray(SYSTEM.static["obstacle"])
             known["obstacle"] = jnp.broadcast_to(closed, known["density0"].shape)
         start = {part: c[:count] for part, c in start.items()}
-        how = {"objective": leakage, "constraint": ALLOWED}
+        how = {"objective": objective, "constraint": ALLOWED}
         one = jax.tree.map(lambda a: a[:1], (known, start))
         descend(solve, *one, steps=1, **how)  # compiles
         found = descend(solve, known, start, steps=steps, **how)
@@ -106,7 +111,7 @@ def main(config: Config) -> None:
     solve, m = coarse(wdno.load(config.simulation)).solve, config.model_steps
     descent(f"model from mean way-points, {m} steps", mean, m, config.scenes, solve)
     k = config.polish_model
-    descent(f"model from sampled, {k} steps", plan, k, config.scenes, solve)
+    descent(f"model from sampled, {k} steps", plan, k, config.scenes, solve, wary)
     descent(f"adjoint from mean way-points, {n} steps", mean, n, few)
     descent(f"sampled, polish {config.polish}", plan, config.polish, few)
 

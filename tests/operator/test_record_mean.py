@@ -52,10 +52,7 @@ def test_what_follows_is_a_map_of_what_is_estimated():
     targets, given = make_problem()
     plan = drawn(make_mean(scale=(2.0,) * len(targets.channels)))
     state = LinearMean(("u",), ("f",), 0, Tiles((8,)), copied=("f",), base=plan)
-    state = replace(
-        state.built(targets, given, nnx.Rngs(0)),
-        base=plan,
-    )
+    state = replace(state.built(targets, given, nnx.Rngs(0)), base=plan)
     fields = make_fields()
     found = state(fields, given.analysis(fields), targets, given)
     means = targets.synthesis(found.mean)

@@ -102,7 +102,8 @@ def _rows(problem: Regression, chosen: np.ndarray) -> Iterator[tuple[Matrix, Mat
     mean = problem.mean
     numbers = mean.tiles.acting_on(problem.space)
     for few in problem.records.parts(chosen):
-        x = _stacked(few, mean.inputs)[:, problem.varies]
+        # Few inputs, nearly dependent: their moments need the digits.
+        x = _stacked(few, mean.inputs)[:, problem.varies].astype(float)
         y = _stacked(few, mean.targets)
         cut = mean.tiles.split(jnp.asarray(y.reshape(-1, *y.shape[2:])), numbers)
         yield x, np.asarray(cut).reshape(len(x), -1)
