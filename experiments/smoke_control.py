@@ -43,7 +43,7 @@ class Config:
     descent_steps: int = 12
     descent_scenes: int = 8
     model_steps: int = 12
-    polish_model: int = 2
+    polish_model: int = 3
     seed: int = 40_000
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
-from scipy.linalg import solve
+from scipy.linalg import LinAlgError, solve
 
 from wdno.operator.linear_mean import LinearMaps, LinearMean
 from wdno.training.records import Arrays, Records
@@ -81,11 +81,20 @@ def fit_maps(mean: LinearMean, records: Records) -> LinearMean:
     x, y = _judged(problem, np.flatnonzero(judging), moments)
     errors, solutions = [], []
     for penalty in PENALTIES:
-        found = _solved(problem, moments, penalty)
+        try:
+            found = _solved(problem, moments, penalty)
+        except LinAlgError:  # rounded moments of inputs that nearly depend
+            continue
         left = y - x @ found.near - (x @ found.down) @ found.up
         errors.append(float(np.square(left).mean()))
         # One at a time: each is as large as all that is known of the problem.
         solutions = [found] if errors[-1] == min(errors) else solutions
+    if not solutions:
+        raise ValueError(
+            "A linear mean is fitted to inputs that are not nearly the same at all "
+            f"instants, but the moments of {mean.inputs} are singular up to rounding. "
+            "Generate records with different inputs."
+        )
     return replace(problem.mean, maps=_maps(problem, moments, solutions[0]))
 
 
