@@ -105,7 +105,6 @@ def main(config: Config) -> None:
     arm("regression", lambda: plans(**once))
     arm("guided", lambda: plans(**guided))
     arm("sampled", lambda: plans(**often))
-    arm(f"sampled, best of {config.samples}", lambda: plans(**many))
     few, n = config.descent_scenes, config.descent_steps
     mean = repeated(scenes.waypoints, config.scenes)
     solve, m = coarse(wdno.load(config.simulation)).solve, config.model_steps
@@ -114,6 +113,7 @@ def main(config: Config) -> None:
     descent(f"model from sampled, {k} steps", plan, k, config.scenes, solve, wary)
     descent(f"adjoint from mean way-points, {n} steps", mean, n, few)
     descent(f"sampled, polish {config.polish}", plan, config.polish, few)
+    arm(f"sampled, best of {config.samples}", lambda: plans(**many))
 
 
 def repeated(controls: Fields, count: int) -> Fields:
