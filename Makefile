@@ -5,7 +5,10 @@ PYTHON ?= python3
 WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST := $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile
+# Compiled programs are kept, for other workers and for the next run.
+KEPT := JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.jax_cache \
+  JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.2
+PYTEST := $(KEPT) $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint format docs table clean
@@ -36,11 +39,12 @@ docs: $(VENV)/.installed-docs ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
 
-table: $(VENV)/.installed ## rewrite the results in README.md from experiments/results
+table: $(VENV)/.installed ## rewrite the tables of the docs from experiments/results
 	$(BIN)/python experiments/table.py
 
 clean: ## remove what the other targets made, except the environment
-	rm -rf demo docs/_build docs/api/generated .pytest_cache .ruff_cache .hypothesis
+	rm -rf demo docs/_build docs/api/generated .jax_cache .pytest_cache \
+	  .ruff_cache .hypothesis
 	find wdno tests experiments -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamp is written last, so that an interrupted installation is started anew.

@@ -34,8 +34,15 @@ napoleon_attr_annotations = False
 # Notebooks run in the build, so that what a page shows is what the code does.
 nb_execution_mode = "cache"
 nb_execution_timeout = 300
+nb_execution_in_temp = True
 nb_execution_raise_on_error = True
-myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath", "fieldlist"]
+myst_enable_extensions = [
+    "amsmath",
+    "colon_fence",
+    "deflist",
+    "dollarmath",
+    "fieldlist",
+]
 myst_heading_anchors = 3
 
 html_theme = "pydata_sphinx_theme"

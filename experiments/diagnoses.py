@@ -87,7 +87,7 @@ CASES: dict[str, Case] = {
     "burgers-control": Case(drawn("burgers-bursts", 32)),
     "navier-stokes-shock": Case(drawn("navier-stokes-shock", 32), 8),
     "navier-stokes-correction": Case(drawn("navier-stokes-shock", 32), 8),
-    "smoke-simulation": Case(drawn("smoke", 6)),
+    "smoke-simulation": Case(drawn("smoke", 16)),
     "smoke-control": Case(plans),
     "era5-t2m": Case(weather, 8),
 }

@@ -1,4 +1,4 @@
-"""Rewrite the tables of README and docs from the files in ``experiments/results``."""
+"""Rewrite the tables of the docs from the files in ``experiments/results``."""
 
 import json
 import re
@@ -413,10 +413,10 @@ def diagnoses() -> str:
 
 
 BLOCKS = (
-    ("README.md", "results", burgers_simulation),
-    ("README.md", "refinement", super_resolution),
-    ("README.md", "control", control),
-    ("README.md", "smoke", smoke),
+    ("docs/results.md", "results", burgers_simulation),
+    ("docs/results.md", "refinement", super_resolution),
+    ("docs/results.md", "control", control),
+    ("docs/results.md", "smoke", smoke),
     ("docs/waves.md", "advection", advection),
     ("docs/waves.md", "navier-stokes", navier_stokes),
     ("docs/design.md", "bakeoff", bakeoff),

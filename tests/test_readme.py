@@ -106,7 +106,7 @@ def test_linked_files_exist(page: str) -> None:
 
 
 def test_results_have_their_place() -> None:
-    text = PAGES["README.md"]
+    text = PAGES["docs/results.md"]
     assert text.count("<!-- results:start -->") == 1
     assert 0 < text.index("<!-- results:start -->") < text.index("<!-- results:end -->")
 

@@ -39,9 +39,11 @@ __all__ = [
     "Field",
     "Planner",
     "Polish",
+    "Recipe",  # pyright: ignore[reportUnsupportedDunderAll]
     "Role",
     "Surrogate",
     "Task",
+    "TrainingConfig",  # pyright: ignore[reportUnsupportedDunderAll]
     "WaveletLayout",
     "adjoint",
     "annotate",
@@ -50,6 +52,7 @@ __all__ = [
     "control",
     "control_loop",
     "diagnose",
+    "finetune",  # pyright: ignore[reportUnsupportedDunderAll]
     "generate",
     "guidance",
     "load",
@@ -66,14 +69,23 @@ __all__ = [
     "shipped",
     "simulate",
     "stable_schedule",
+    "suggest",  # pyright: ignore[reportUnsupportedDunderAll]
     "super_resolve",
     "tasks",
+    "train",  # pyright: ignore[reportUnsupportedDunderAll]
     "training_loss",
     "trajectory",
     "wavelets",
 ]
 
-_LATE = {"open_era5": "wdno.weather"}
+_LATE = {
+    "Recipe": "wdno.training.recipe",
+    "TrainingConfig": "wdno.training.loop",
+    "finetune": "wdno.training.from_data",
+    "open_era5": "wdno.weather",
+    "suggest": "wdno.training.suggestion",
+    "train": "wdno.training.from_data",
+}
 """What comes from a part of the package that few need, by its name."""
 
 

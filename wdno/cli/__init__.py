@@ -13,6 +13,7 @@ COMMANDS = {
     "excerpt": fetching.excerpt,
     "import-official": making.import_official,
     "train": making.train,
+    "finetune": making.finetune,
     "simulate": using.simulate,
     "refine": using.refine,
     "control": using.control,

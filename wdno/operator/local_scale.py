@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -85,17 +86,28 @@ def local_energies(mean: Coefficients) -> Float[Array, "batch *grid energy"]:
 
     Averages at the edge of the grid are over the neighbours that are there.
     """
-    grid = mean.ndim - 2
-    window, strides = (1, *(NEIGHBOURS,) * grid, 1), (1,) * mean.ndim
-
-    def total(values: Coefficients) -> Coefficients:
-        return jax.lax.reduce_window(
-            values, jnp.zeros((), values.dtype), jax.lax.add, window, strides, "SAME"
-        )
-
-    there = total(jnp.ones_like(mean[:1, ..., :1]))
-    energies = total(jnp.square(mean)) / there
+    grid = mean.shape[1:-1]
+    total = jax.lax.reduce_window(
+        jnp.square(mean),
+        jnp.zeros((), mean.dtype),
+        jax.lax.add,
+        (1, *(NEIGHBOURS,) * len(grid), 1),
+        (1,) * mean.ndim,
+        "SAME",
+    )
+    energies = total / _counts(grid).astype(mean.dtype)
     return jnp.concatenate([jnp.ones_like(energies[..., :1]), energies], axis=-1)
+
+
+def _counts(grid: tuple[int, ...]) -> Float[np.ndarray, "1 *grid 1"]:
+    """Number of neighbours of each point, itself included."""
+    counts, reach = np.ones(()), NEIGHBOURS // 2
+    for extent in grid:
+        place = np.arange(extent)
+        last = np.minimum(place + reach, extent - 1)
+        first = np.maximum(place - reach, 0)
+        counts = np.multiply.outer(counts, last - first + 1.0)
+    return counts[None, ..., None]
 
 
 def without_local_scale(residual: Residual | None) -> Residual | None:

@@ -18,7 +18,6 @@ from wdno.inference.batching import (
 from wdno.operator.model import WDNO
 from wdno.planning.inputs import read_states
 from wdno.planning.planner import Planner
-from wdno.planning.surrogate import Surrogate
 from wdno.trajectory import static_fields, to_batch, to_dataset
 
 
@@ -122,9 +121,7 @@ def _static(model: WDNO, initial: Labelled) -> dict[str, xr.Variable]:
 def _labelled(
     values: np.ndarray, batch: Mapping[str, int], planner: Planner
 ) -> tuple[tuple[str, ...], np.ndarray, dict[str, str]]:
-    solver = planner.polish is not None and not isinstance(
-        planner.polish.system, Surrogate
-    )
-    whose = "the solver" if solver else "the model"
+    polish = planner.polish
+    whose = "the model" if polish is None else type(polish.system).__name__
     attrs = {"long_name": f"objective, with the states of {whose}"}
     return tuple(batch), values.reshape(*batch.values()), attrs

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from wdno._json import entries_of
+from wdno._json import entries_of, register
 from wdno.diffusion.noise import NoiseDistribution, log_normal, mixture, point
 from wdno.diffusion.preconditioning import EDMPreconditioning, Preconditioning
 from wdno.networks import FourierConfig
@@ -17,6 +17,7 @@ from wdno.operator.residual import Residual
 from wdno.wavelets.field import Field, Role
 
 
+@register
 @dataclass(frozen=True)
 class NoiseLevels:
     """Noise levels seen in training: a share at σ_max, the others log-normal.
@@ -42,6 +43,10 @@ class NoiseLevels:
         """The distribution of training noise levels."""
         parts = [point(self.sigma_max), log_normal(self.mean, self.std)]
         return mixture(parts, [self.share_at_max, 1 - self.share_at_max])
+
+
+RESIDUAL_LEVELS = NoiseLevels(sigma_max=10.0, share_at_max=0.1, mean=-0.3, std=1.4)
+"""In units of what a mean leaves open."""
 
 
 class TrainingGrid(NamedTuple):
@@ -101,7 +106,7 @@ class Recipe:
     mode: tuple[str, ...] = ("periodization", "periodization")
     walls: tuple[str, ...] = ()
     levels: int = 2
-    network: Any = field(default_factory=FourierConfig)
+    network: object = field(default_factory=FourierConfig)
     preconditioning: Preconditioning = EDMPreconditioning()
     residual: Residual | None = None
     mean_share: float = 0.5

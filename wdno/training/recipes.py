@@ -19,7 +19,12 @@ from wdno.operator.solved_mean import SolvedMean
 from wdno.operator.tiles import Tiles
 from wdno.operator.transport import Transport
 from wdno.systems import CompressibleNavierStokes
-from wdno.training.recipe import NoiseLevels, Recipe, TrainingGrid
+from wdno.training.recipe import (
+    RESIDUAL_LEVELS,
+    NoiseLevels,
+    Recipe,
+    TrainingGrid,
+)
 from wdno.wavelets.field import Field, Role
 
 __all__ = ["RECIPES", "NoiseLevels", "Recipe", "TrainingGrid"]
@@ -77,9 +82,6 @@ _SMOKE_PLANNED = replace(
     refinement=1,
 )
 
-# In units of what a mean leaves open.
-_RESIDUAL_LEVELS = NoiseLevels(sigma_max=10.0, share_at_max=0.1, mean=-0.3, std=1.4)
-
 RECIPES: dict[str, Recipe] = {
     "advection-simulation": Recipe(
         ("u",),
@@ -88,10 +90,10 @@ RECIPES: dict[str, Recipe] = {
         beside=tasks.Task((), tasks.static(("advection_speed",), ())),
         levels=1,
         network=LocalConfig((3, 5), width=32, depth=4),
-        residual=LocalScale(LearnedMean(MultiplierConfig(instants=8))),
+        residual=LearnedMean(MultiplierConfig(instants=8)),
         mean_share=0.8,
         uniform_weight=0.5,
-        noise=_RESIDUAL_LEVELS,
+        noise=RESIDUAL_LEVELS,
         batch_size=64,
     ),
     "burgers-simulation": Recipe(
@@ -101,7 +103,7 @@ RECIPES: dict[str, Recipe] = {
         network=FourierConfig((8, 16), width=64, depth=4),
         residual=LearnedMean(FourierConfig((8, 16), width=64, depth=4)),
         uniform_weight=0.5,
-        noise=_RESIDUAL_LEVELS,
+        noise=RESIDUAL_LEVELS,
     ),
     "burgers-refinement": Recipe(
         ("u",),
@@ -134,9 +136,9 @@ RECIPES: dict[str, Recipe] = {
         window=20,
         network=FourierConfig((8, 16), width=64, depth=4),
         residual=LocalScale(LearnedMean(FourierConfig((8, 16), width=64, depth=4))),
-        mean_share=0.75,
+        mean_share=0.9,
         uniform_weight=0.5,
-        noise=_RESIDUAL_LEVELS,
+        noise=RESIDUAL_LEVELS,
         batch_size=16,
     ),
     # What a grid of 128 cells leaves of the means of 1,024: a matter of a few cells.
@@ -156,7 +158,7 @@ RECIPES: dict[str, Recipe] = {
         ),
         mean_share=0.75,
         uniform_weight=0.5,
-        noise=_RESIDUAL_LEVELS,
+        noise=RESIDUAL_LEVELS,
         batch_size=16,
     ),
     # What the solver's equations leave: a projection is linear, the rest transport.

@@ -76,6 +76,9 @@ def variance_weights(
 ) -> Float[np.ndarray, " energy"]:
     """Weights w ≥ 0 of the largest likelihood, for variances ``energies @ w``.
 
+    Residuals are no exact normal ones, so that the weights are scaled in the end to
+    variances whose mean is that of the squares.
+
     Args:
         energies: e, the first of them 1.
         squares: r².
@@ -99,7 +102,7 @@ def variance_weights(
         weights, _ = nnls(root.T, right)
         weights[0] = max(weights[0], LEAST_VARIANCE / units[0])
         variance = e @ weights
-    return typical * weights / units
+    return typical / variance.mean() * weights / units
 
 
 def _places(

@@ -1,0 +1,171 @@
+"""From a user's trajectories to a model: `wdno.train` and `wdno.finetune`."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from wdno.operator.checkpoint import load, read_card
+from wdno.operator.domain import Domain
+from wdno.operator.model import WDNO
+from wdno.training.loop import TrainingConfig
+from wdno.training.pipeline import train_recipe
+from wdno.training.recipe import Recipe
+from wdno.training.recipe_file import recipe_from, save_recipe
+from wdno.training.suggestion import suggest
+
+HELD_BACK = 8
+"""One of so many trajectories is held back, up to the next number."""
+MOST_HELD_BACK = 128
+SHORTEST = 16
+"""Intervals of the parts that a single record is cut into, if it has enough."""
+MOST_PARTS = 16
+
+
+def train(
+    dataset: xr.Dataset,
+    directory: str | Path,
+    config: TrainingConfig,
+    *,
+    recipe: Recipe | None = None,
+    validation_samples: int | None = None,
+    start: WDNO | None = None,
+    resume: bool = False,
+) -> WDNO:
+    """Train a model of the dynamics in these trajectories, and keep it in a folder.
+
+    Some trajectories, the last ones, are held back for validation and for the scales of
+    the mean. A single record is cut into parts, of which the last are held
+    back. `directory` receives the recipe as ``recipe.json``, the log, the checkpoints
+    and the trained ``model``, which `wdno.load` reads.
+
+    Args:
+        dataset: trajectories on (sample, time, *space), or one on (time, *space), from
+            memory or from files that are read as they are needed.
+        directory: folder of the run; its name is that of the model.
+        config: length of the run, learning rate, seed.
+        recipe: of the model; by default `suggest` makes one of the dataset, with every
+            variable as a state.
+        validation_samples: trajectories held back; an eighth by default, and never more
+            than 128.
+        start: trained model to go on from.
+        resume: continue from the last checkpoint in `directory`.
+
+    Raises:
+        ValueError: the trajectories are too few or too short, not evenly spaced or not
+            finite, or do not have what the recipe names.
+
+    Example:
+        >>> data = xr.open_dataset("own.nc", chunks={})
+        >>> recipe = wdno.suggest(data, ("temperature",), ("heating",))
+        >>> config = wdno.TrainingConfig(budget=600)
+        >>> model = wdno.train(data, "runs/heat", config, recipe=recipe)
+    """
+    directory = Path(directory).expanduser()
+    dataset = in_samples(dataset)
+    recipe = recipe or suggest(dataset)
+    eighth = -(-dataset.sizes["sample"] // HELD_BACK)
+    directory.mkdir(parents=True, exist_ok=True)
+    save_recipe(recipe, directory / "recipe.json")
+    return train_recipe(
+        directory.name,
+        dataset,
+        config,
+        directory,
+        recipe=recipe,
+        validation_samples=validation_samples or min(eighth, MOST_HELD_BACK),
+        start=start,
+        resume=resume,
+    )
+
+
+def finetune(
+    model: str | Path,
+    dataset: xr.Dataset,
+    directory: str | Path,
+    config: TrainingConfig,
+    *,
+    validation_samples: int | None = None,
+    resume: bool = False,
+) -> WDNO:
+    """Go on training a model on trajectories of another grid, time step or coefficient.
+
+    The parameters, layouts and recipe are those of the model, the domain and the grid
+    those of the data; scales of a mean are fitted anew. As `train` otherwise.
+
+    Args:
+        model: shipped name or folder.
+        dataset: trajectories with the variables that the model knows.
+        directory: folder of the run.
+        config: length of the run; a tenth of the learning rate of a fresh model is a
+            good beginning.
+        validation_samples: trajectories held back.
+        resume: continue from the last checkpoint in `directory`.
+
+    Raises:
+        FileNotFoundError: there is no such model.
+        ValueError: its card has no recipe, or the data are not for it.
+    """
+    dataset = in_samples(dataset)
+    begun = load(model)
+    try:
+        recipe = recipe_from(read_card(model).get("recipe"))
+    except ValueError as error:
+        raise ValueError(
+            f"Training goes on by the recipe on a card, but that of {model} has none "
+            f"of today: {error}. Give a recipe and this model as `start` to `train`."
+        ) from error
+    dims = begun.targets.dims
+    if lost := [dim for dim in dims if dim not in dataset.dims]:
+        raise ValueError(
+            f"Trajectories have the axes {list(dims)} of the model, but {lost} are "
+            f"missing from {list(dataset.dims)}. Rename them."
+        )
+    grid = (begun.window, *(dataset.sizes[dim] for dim in dims[1:]))
+    moved = replace(
+        begun,
+        targets=begun.targets.on(grid),
+        given=begun.given.on(grid),
+        domain=Domain.of({dim: dataset[dim].values for dim in dims}),
+    )
+    return train(dataset, directory, config, recipe=recipe, start=moved, resume=resume)
+
+
+def in_samples(dataset: xr.Dataset) -> xr.Dataset:
+    """Trajectories with an axis "sample" of two or more; a single record is cut.
+
+    Parts follow each other: the last instant of one is the first of the next.
+
+    Raises:
+        ValueError: a single record is too short to be cut, or there is no time.
+    """
+    if "time" not in dataset.dims:
+        raise ValueError(
+            'Trajectories have an axis "time", but this dataset has '
+            f"{dict(dataset.sizes)}. Rename the axis."
+        )
+    if dataset.sizes.get("sample", 1) > 1:
+        return dataset
+    record = (
+        dataset.squeeze("sample", drop=True) if "sample" in dataset.dims else dataset
+    )
+    frames = record.sizes["time"] - 1
+    count = int(np.clip(frames // SHORTEST, 2, MOST_PARTS))
+    length = frames // count
+    if length < 2:  # noqa: PLR2004 - a window of two frames is the least
+        raise ValueError(
+            "A single record is cut into parts of two intervals or more, some of which "
+            f"are held back, but it has {frames} intervals. Give more trajectories."
+        )
+    instants = record["time"][: length + 1]
+    parts = [
+        record.isel(time=slice(n * length, (n + 1) * length + 1)).assign_coords(
+            time=instants
+        )
+        for n in range(count)
+    ]
+    moving = [name for name, v in record.data_vars.items() if "time" in v.dims]
+    return xr.concat(
+        parts, "sample", data_vars=moving, coords="minimal", compat="override"
+    )
