@@ -85,7 +85,7 @@ CASES: dict[str, Case] = {
     "burgers-simulation": Case(drawn("burgers", 32), 8, ddim(1.0, inflation=1.5)),
     "burgers-refinement": Case(drawn("burgers", 16), 1),
     "burgers-control": Case(drawn("burgers-bursts", 32)),
-    "navier-stokes-shock": Case(drawn("navier-stokes-shock", 32), 8),
+    "navier-stokes-shock": Case(drawn("navier-stokes-shock", 32)),
     "navier-stokes-correction": Case(drawn("navier-stokes-shock", 32), 8),
     "smoke-simulation": Case(drawn("smoke", 16)),
     "smoke-control": Case(plans),

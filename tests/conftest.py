@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import jax
+import jaxtyping
 import pytest
 from hypothesis import settings
 
@@ -59,3 +60,11 @@ def compilations():
     jax.monitoring.register_event_duration_secs_listener(listen)
     yield count
     jax.monitoring.unregister_event_duration_listener(listen)
+
+
+@pytest.fixture
+def unchecked():
+    """Without the checks of annotations that users do not have either."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

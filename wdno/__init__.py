@@ -7,31 +7,87 @@ ICLR 2025 (arXiv 2412.04833). See `wdno.load`, `wdno.simulate`, `wdno.metrics` a
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from wdno import metrics, trajectory, wavelets
-from wdno._json import register
-from wdno.diffusion import guidance, noise, samplers
-from wdno.inference.rollout import rollout
-from wdno.inference.simulate import simulate
-from wdno.inference.super_resolution import super_resolve
-from wdno.operator import tasks
-from wdno.operator.checkpoint import annotate, load, read_card, save, shipped
-from wdno.operator.domain import Domain
-from wdno.operator.generation import generate
-from wdno.operator.model import WDNO
-from wdno.operator.tasks import Task
-from wdno.planning import adjoint, constraints, objectives
-from wdno.planning.closed_loop import control_loop
-from wdno.planning.control import best_plan, control
-from wdno.planning.planner import Planner, Polish
-from wdno.planning.surrogate import Surrogate
-from wdno.training.diagnosis import diagnose
-from wdno.training.ladder import stable_schedule
-from wdno.training.loss import training_loss
-from wdno.trajectory import open_trajectories
-from wdno.wavelets.field import Field, Role
-from wdno.wavelets.layout import WaveletLayout
+if TYPE_CHECKING:
+    from wdno import io, metrics, plotting, systems, trajectory, wavelets, weather
+    from wdno._json import register
+    from wdno.diffusion import guidance, noise, samplers
+    from wdno.inference.rollout import rollout
+    from wdno.inference.simulate import simulate
+    from wdno.inference.super_resolution import super_resolve
+    from wdno.operator import tasks
+    from wdno.operator.checkpoint import annotate, load, read_card, save, shipped
+    from wdno.operator.domain import Domain
+    from wdno.operator.generation import generate
+    from wdno.operator.model import WDNO
+    from wdno.operator.tasks import Task
+    from wdno.planning import adjoint, constraints, objectives
+    from wdno.planning.closed_loop import control_loop
+    from wdno.planning.control import best_plan, control
+    from wdno.planning.planner import Planner, Polish
+    from wdno.planning.surrogate import Surrogate
+    from wdno.training.diagnosis import diagnose
+    from wdno.training.from_data import finetune, train
+    from wdno.training.ladder import stable_schedule
+    from wdno.training.loop import TrainingConfig
+    from wdno.training.loss import training_loss
+    from wdno.training.recipe import Recipe
+    from wdno.training.suggestion import suggest
+    from wdno.trajectory import open_trajectories
+    from wdno.wavelets.field import Field, Role
+    from wdno.wavelets.layout import WaveletLayout
+    from wdno.weather import open_era5
+
+_PLACES = {
+    "WDNO": "operator.model",
+    "Domain": "operator.domain",
+    "Field": "wavelets.field",
+    "Planner": "planning.planner",
+    "Polish": "planning.planner",
+    "Role": "wavelets.field",
+    "Surrogate": "planning.surrogate",
+    "Task": "operator.tasks",
+    "WaveletLayout": "wavelets.layout",
+    "Recipe": "training.recipe",
+    "TrainingConfig": "training.loop",
+    "adjoint": "planning",
+    "annotate": "operator.checkpoint",
+    "best_plan": "planning.control",
+    "constraints": "planning",
+    "control": "planning.control",
+    "control_loop": "planning.closed_loop",
+    "diagnose": "training.diagnosis",
+    "finetune": "training.from_data",
+    "generate": "operator.generation",
+    "guidance": "diffusion",
+    "io": "",
+    "load": "operator.checkpoint",
+    "metrics": "",
+    "noise": "diffusion",
+    "objectives": "planning",
+    "open_era5": "weather",
+    "open_trajectories": "trajectory",
+    "plotting": "",
+    "read_card": "operator.checkpoint",
+    "register": "_json",
+    "rollout": "inference.rollout",
+    "samplers": "diffusion",
+    "save": "operator.checkpoint",
+    "shipped": "operator.checkpoint",
+    "simulate": "inference.simulate",
+    "stable_schedule": "training.ladder",
+    "suggest": "training.suggestion",
+    "super_resolve": "inference.super_resolution",
+    "systems": "",
+    "tasks": "operator",
+    "train": "training.from_data",
+    "training_loss": "training.loss",
+    "trajectory": "",
+    "wavelets": "",
+    "weather": "",
+}
+"""Where each public name lies; packages lie here."""
 
 __all__ = [
     "WDNO",
@@ -52,15 +108,17 @@ __all__ = [
     "control",
     "control_loop",
     "diagnose",
-    "finetune",  # pyright: ignore[reportUnsupportedDunderAll]
+    "finetune",
     "generate",
     "guidance",
+    "io",
     "load",
     "metrics",
     "noise",
     "objectives",
-    "open_era5",  # pyright: ignore[reportUnsupportedDunderAll]
+    "open_era5",
     "open_trajectories",
+    "plotting",
     "read_card",
     "register",
     "rollout",
@@ -69,28 +127,33 @@ __all__ = [
     "shipped",
     "simulate",
     "stable_schedule",
-    "suggest",  # pyright: ignore[reportUnsupportedDunderAll]
+    "suggest",
     "super_resolve",
+    "systems",
     "tasks",
-    "train",  # pyright: ignore[reportUnsupportedDunderAll]
+    "train",
     "training_loss",
     "trajectory",
     "wavelets",
+    "weather",
 ]
-
-_LATE = {
-    "Recipe": "wdno.training.recipe",
-    "TrainingConfig": "wdno.training.loop",
-    "finetune": "wdno.training.from_data",
-    "open_era5": "wdno.weather",
-    "suggest": "wdno.training.suggestion",
-    "train": "wdno.training.from_data",
-}
-"""What comes from a part of the package that few need, by its name."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use, so that ``import wdno`` stays cheap (PEP 562)."""
-    if name not in _LATE:
+    """Import on first use, so that ``import wdno`` and ``wdno --help`` are quick.
+
+    Where a package of its own has a name, that is meant (PEP 562).
+    """
+    if name not in _PLACES:
         raise AttributeError(f"module 'wdno' has no attribute {name!r}")
-    return getattr(importlib.import_module(_LATE[name]), name)
+    package = ".".join(filter(None, ("wdno", _PLACES[name])))
+    if package == "wdno":
+        return importlib.import_module(f"wdno.{name}")
+    home = importlib.import_module(package)
+    if not hasattr(home, name):  # a module that its package does not import
+        return importlib.import_module(f"{package}.{name}")
+    return getattr(home, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

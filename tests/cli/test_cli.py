@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import jax
@@ -15,7 +17,7 @@ import wdno
 from wdno import cli, io
 from wdno.cli import making
 from wdno.cli.fetching import amount
-from wdno.cli.making import duration
+from wdno.cli.training import duration
 from wdno.diffusion import samplers
 from wdno.diffusion.schedules import LadderSchedule
 from wdno.networks import FourierConfig, MultiplierConfig
@@ -79,7 +81,7 @@ def test_duration_reads_units():
 
 def test_train_leaves_a_model_with_its_history(files):
     card = json.loads((files / "run" / "model" / "card.json").read_text())
-    assert card["name"] == "tiny"
+    assert card["name"] == "run"
     expected = {"steps": 3, "checkpoint_every": 3600, "weight_decay": 0.01}
     assert expected.items() <= card["training"].items()
     assert np.isfinite(card["validation_error"])
@@ -348,6 +350,83 @@ def test_wrong_input_is_told_what_to_do(files, tmp_path, capsys):
         "--validation-samples 6",
     )
     assert "held back" in again
+
+
+# Help and outputs ---------------------------------------------------------------------
+
+
+def test_help_needs_no_array_library_and_says_what_commands_say(capsys):
+    code = (
+        "import sys; from wdno import cli\n"
+        "try: cli.main(['--help'])\n"
+        "except SystemExit as stopped: print(stopped.code, 'jax' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "0 False", done.stderr
+    for name, summary in cli.SUMMARIES.items():
+        assert f"{name} " in done.stdout and summary in done.stdout
+        assert cli.command(name).__doc__.splitlines()[0] == summary
+    assert list(cli.SUMMARIES) == list(cli.COMMANDS)
+    assert "simulate" in refused(capsys, "simulat a b c")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "simulate m d.nc {absent}/o.nc",
+        "simulate m d.nc {folder}",
+        "simulate m d.nc {absent}/o.zarr",
+        "refine m c.nc d.nc {absent}/o.nc",
+        "control m d.nc {folder}",
+        "evaluate a.nc b.nc --out {folder}",
+        "diagnose m d.nc --out {file}",
+        "diagnose m d.nc --out {file}/in",
+        "excerpt store.zarr {absent}/o.nc",
+        "data burgers --samples 2 --out {folder}",
+        "train burgers-simulation --data d.nc --out {file} --steps 1",
+        "import-official c.pt --kind burgers --out {file}",
+        "download a.hdf5 --out {file}",
+        "demo burgers --out {file}",
+    ],
+)
+def test_outputs_are_refused_before_anything_is_read(command, tmp_path, capsys):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    places = {name: tmp_path / name for name in ("absent", "folder", "file")}
+    message = refused(capsys, command.format(**places))
+    assert str(tmp_path) in message and "d.nc" not in message
+
+
+def test_stores_go_in_and_out_and_home_is_expanded(files, tmp_path, monkeypatch):
+    pytest.importorskip("zarr")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    data = xr.load_dataset(files / "data.nc")
+    data.u.attrs |= {"checked": True, "source": None, "grid": {"points": 16}}
+    data.to_zarr(tmp_path / "data.zarr")
+    model = files / "run" / "model"
+    cli.main(f"simulate {model} ~/data.zarr ~/out.zarr".split())
+    cli.main(f"simulate {model} ~/data.zarr ~/out.nc".split())
+    cli.main(f"simulate {model} {files / 'data.nc'} {tmp_path / 'same.nc'}".split())
+    store = xr.load_dataset(tmp_path / "out.zarr", engine="zarr")
+    file = xr.load_dataset(tmp_path / "out.nc")
+    xr.testing.assert_equal(store, file)
+    xr.testing.assert_equal(file, xr.load_dataset(tmp_path / "same.nc"))
+    expected = {"checked": "true", "source": "null", "grid": '{"points": 16}'}
+    assert expected.items() <= file.u.attrs.items()
+    cli.main(f"evaluate ~/out.zarr ~/data.zarr --out={'~/scores.nc'}".split())
+    assert (tmp_path / "scores.nc").is_file()
+
+
+def test_one_trajectory_without_a_sample_is_simulated_and_scored(
+    files, tmp_path, capsys
+):
+    one = xr.load_dataset(files / "data.nc").isel(sample=1)
+    save(one, tmp_path / "one.nc")
+    model = files / "run" / "model"
+    cli.main(f"simulate {model} {tmp_path / 'one.nc'} {tmp_path / 'o.nc'}".split())
+    capsys.readouterr()
+    cli.main(f"evaluate {tmp_path / 'o.nc'} {tmp_path / 'one.nc'}".split())
+    assert "[nan, nan]" in capsys.readouterr().out
 
 
 # Public data --------------------------------------------------------------------------

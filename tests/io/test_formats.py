@@ -198,3 +198,17 @@ def test_truncated_files_are_told(tmp_path):
         path.write_bytes(path.read_bytes()[:1500])
         with pytest.raises(ValueError, match=name):
             io.describe(path)
+
+
+def test_unread_files_of_pdebench_say_which_are_read(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "ns_incom.h5", "w") as file:
+        for name, axes in {"velocity": 5, "particles": 5, "force": 4, "t": 2}.items():
+            file[name] = np.zeros((2,) * axes)
+    with pytest.raises(ValueError, match="advection, Burgers.*incompressible flow"):
+        io.describe(tmp_path / "ns_incom.h5")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["numbers"] = np.zeros(3)
+    with pytest.raises(ValueError, match="none of them") as refused:
+        io.describe(tmp_path / "other.h5")
+    assert "pip install" not in str(refused.value)

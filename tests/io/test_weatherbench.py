@@ -144,7 +144,7 @@ def test_absent_and_damaged_files_are_told(tmp_path):
             lambda d: d.assign_coords(time=np.arange(TIMES)),
             "'time' is of type int64",
         ),
-        (lambda d: d.assign_coords(latitude=[-120, -60, 60, 120]), "they reach 120"),
+        (lambda d: d.assign_coords(latitude=[-120, -60, 60, 120]), "they reach -120"),
     ],
 )
 def test_other_layouts_and_disorder_are_told(tmp_path, change, told):

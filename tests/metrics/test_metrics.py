@@ -334,8 +334,8 @@ def test_other_borders():
     vanishing = TRUTH.where(TRUTH.time > 0, 0.0)
     with pytest.raises(ValueError, match="not zero throughout a step.*'time': 0"):
         metrics.nrmse_per_step(FORECAST, vanishing)
-    with pytest.raises(ValueError, match="expand_dims"):
-        metrics.mse(FORECAST.isel(sample=0), TRUTH.isel(sample=0))
+    with pytest.raises(ValueError, match="no `member`"):
+        metrics.mse(FORECAST, TRUTH.rename(time="hour"))
     with pytest.raises(ValueError, match="real numbers"):
         metrics.mse(FORECAST.astype(complex), TRUTH)
     with pytest.raises(ValueError, match="at least 2 frames"):
@@ -349,3 +349,16 @@ def test_other_borders():
         metrics.bootstrap_interval(two, resamples=0)
     with pytest.raises(ValueError, match="score must be finite"):
         metrics.bootstrap_interval(two.where(two > 1))
+
+
+def test_a_single_trajectory_is_scored_without_an_interval():
+    truth = field(np.arange(12.0).reshape(1, 4, 3)).isel(sample=0)
+    cast = (truth + 0.5).expand_dims(sample=1)
+    for forecast in (cast, truth + 0.5):
+        scores = metrics.summary(forecast, truth).set_coords("convention")
+        assert float(scores.value.sel(metric="mse")) == 0.25
+        assert scores.low.isnull().all() and scores.high.isnull().all()
+        assert scores.attrs["interval"] == "none: a single sample"
+    members = cast + xr.DataArray([0.0, 1.0], dims="member")
+    scores = metrics.summary(members, truth)
+    assert scores.value.notnull().all() and scores.low.isnull().all()

@@ -52,7 +52,8 @@ def test_axes_of_single_precision_are_even():
 
 def test_a_step_may_be_off_by_less_than_a_thousandth():
     near, far = (np.array([0.0, 1.0, 2.0, 3.0 + off]) for off in (8e-4, 2e-3))
-    assert Domain.of({"x": near}) == Domain((0.0,), (1.0,))
+    (spacing,) = Domain.of({"x": near}).spacing  # the mean: no drift over the axis
+    assert spacing == pytest.approx(np.diff(near).mean(), rel=1e-12)
     with pytest.raises(ValueError, match="evenly spaced, but 'x' has the 4 points"):
         Domain.of({"x": far})
 

@@ -50,8 +50,8 @@ def test_energies_are_means_over_neighbours():
 def test_scale_is_the_root_of_weighted_energies_and_the_mean_stays():
     model = make_tiny()
     count = len(model.targets.channels)
-    weights = jnp.abs(jax.random.normal(jax.random.key(1), (1 + count, count)))
-    local = LocalScale(Given(), weights)
+    deviations = jax.random.normal(jax.random.key(1), (1 + count, count))
+    local = LocalScale(Given(), deviations)
     model = replace(model, residual=local)
     fields = make_fields()
     context = prepare(model, fields)
@@ -59,7 +59,7 @@ def test_scale_is_the_root_of_weighted_energies_and_the_mean_stays():
     np.testing.assert_array_equal(context.estimate.mean, plain.mean)
     np.testing.assert_allclose(
         jnp.square(context.estimate.scale),
-        local_energies(plain.mean) @ weights,
+        local_energies(plain.mean) @ jnp.square(deviations),
         rtol=1e-6,
     )
     z = model.targets.analysis(fields)

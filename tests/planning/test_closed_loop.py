@@ -355,7 +355,7 @@ BAD = {
     "negative noise": ({"every": 4, "observation_noise": -1.0}, "noise=-1.0"),
     "other system": (
         {"every": 4, "system": Heat(points=9)},
-        "along 'x' it has 9 points",
+        "along 'x' it has .*9 points",
     ),
     "short disturbance": (
         {"every": 4, "disturbance": steady(GUST, 4)},

@@ -808,7 +808,10 @@ class Frozen(Heat):
 
 BAD_PLANS = {
     "no step": ({"polish": Polish(HEAT, 0)}, "by one step or more, but got 0"),
-    "other points": ({"polish": Polish(Heat(points=9), 1)}, "along 'x' it has 9"),
+    "other points": (
+        {"polish": Polish(Heat(points=9), 1)},
+        "along 'x' it has .*9 points",
+    ),
     "stopped": ({"polish": Polish(Frozen(), 1)}, "gradient for 'f' is zero"),
     "states": (
         {"polish": Polish(HEAT, 1), "constraint": bounds("u", -1.0, 1.0)},
@@ -837,7 +840,7 @@ def test_bad_plans_are_refused_before_any_sampling(how, message):
 
 def test_a_system_of_another_time_step_is_refused():
     slow = make_planner(step=0.5)
-    with pytest.raises(ValueError, match="along 'time' it has 5 points"):
+    with pytest.raises(ValueError, match="along 'time' it has .*5 points"):
         wdno.Planner(slow, COST, polish=Polish(HEAT, 1))
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from wdno import io
-from wdno.trajectory import save
+from wdno._files import check_output_folder
+from wdno.trajectory import check_output, save
 from wdno.weather import Region, open_era5
 
 
@@ -32,6 +33,7 @@ def download(
         missing = sum((planned.bytes or 0) - planned.present for planned in plan)
         print(f"{amount(max(missing, 0))} to fetch in all")
         return
+    check_output_folder(out)
     for path in io.download.download(names, out):
         print(f"{path} is there, and its checksum is right; wdno info {path} shows it")
 
@@ -46,11 +48,12 @@ def excerpt(
     every: int = 1,
     dry_run: bool = False,
 ) -> None:
-    """Copy a part of ERA5, such as a Zarr store of WeatherBench 2, into a NetCDF file.
+    """Copy a part of ERA5, such as a store of WeatherBench 2, into a file.
 
     Args:
         source: address or path of a Zarr store, or of a NetCDF or GRIB file.
-        output: NetCDF file to write, a few instants at a time.
+        output: NetCDF file to write, or Zarr store, if it ends in .zarr; a few
+            instants at a time.
         variables: names, all by default.
         levels: pressures in hPa, all by default.
         region: south, north, west and east in degrees, the globe by default.
@@ -58,6 +61,8 @@ def excerpt(
         every: take every first, second, … of these instants.
         dry_run: say how much it is, and copy nothing.
     """
+    if not dry_run:
+        check_output(output)
     bounds = None if region is None else Region(*region)
     record = open_era5(source, variables, levels, bounds, times)
     record = record.isel(time=slice(None, None, every))

@@ -9,11 +9,11 @@ from tyro.conf import Positional
 
 import wdno
 from wdno import io, metrics, plotting
-from wdno._files import replacing
+from wdno._files import check_output_folder, located, replacing
 from wdno.cli.samplers import SAMPLERS, SamplerName
 from wdno.operator import checkpoint
 from wdno.training.diagnosis import as_notes
-from wdno.trajectory import open_trajectories, save
+from wdno.trajectory import check_output, open_trajectories, save
 
 
 def evaluate(
@@ -22,7 +22,7 @@ def evaluate(
     variable: str = "u",
     out: Path | None = None,
 ) -> None:
-    """Score a forecast against the truth, with confidence intervals over samples.
+    """Score a forecast against the truth, with confidence intervals.
 
     Args:
         forecast: NetCDF file, with or without ensemble members.
@@ -30,6 +30,8 @@ def evaluate(
         variable: which variable to score.
         out: also write the scores to this NetCDF file.
     """
+    if out is not None:
+        check_output(out)
     fields = [open_trajectories(path) for path in (forecast, truth)]
     for path, dataset in zip((forecast, truth), fields, strict=True):
         if variable not in dataset:
@@ -60,7 +62,7 @@ def diagnose(
     out: Path | None = None,
     seed: int = 0,
 ) -> None:
-    """Say at which noise levels a model errs, and what its ensembles are worth.
+    """Say at which noise levels a model errs, and what ensembles are worth.
 
     Args:
         model: shipped name or folder.
@@ -81,6 +83,8 @@ def diagnose(
             f"A diagnosis takes one trajectory or more, but got --samples {samples}. "
             "Ask for more."
         )
+    if out is not None:
+        check_output_folder(out)
     operator = checkpoint.load(model)
     held_out = open_trajectories(data).isel(sample=slice(-samples, None)).load()
     found = wdno.diagnose(
@@ -140,7 +144,7 @@ def info(what: Positional[str]) -> None:
         what: shipped name or folder of a model, or a file or folder of data in any
             layout that `wdno.io` knows, which is told by its content.
     """
-    path = Path(what)
+    path = located(what)
     model = (path / "card.json").is_file() or what in checkpoint.shipped()
     if path.exists() and not model:
         print(io.describe(path))

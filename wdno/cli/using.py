@@ -16,7 +16,7 @@ from wdno.cli.samplers import SAMPLERS, SamplerName
 from wdno.operator import checkpoint
 from wdno.planning.constraints import all_of, region
 from wdno.planning.objectives import leakage, reach
-from wdno.trajectory import append, open_trajectories, save
+from wdno.trajectory import append, check_output, open_trajectories, save
 
 
 def simulate(
@@ -29,25 +29,26 @@ def simulate(
     sampler: SamplerName = "ddim",
     seed: int = 0,
 ) -> None:
-    """Simulate the initial states and controls of a NetCDF file.
+    """Simulate the initial states and controls of a file.
 
     Args:
         model: shipped name or folder.
-        input: file with the state (its first instant is used) and the control, if
-            there is one.
-        output: NetCDF file to write.
+        input: NetCDF file or Zarr store with the state (its first instant is used) and
+            the control, if there is one.
+        output: NetCDF file to write, or Zarr store, if it ends in .zarr.
         frames: length of the forecast; that of the record in the file by default.
         members: size of an ensemble; no ensemble by default.
         steps: denoiser calls per window.
         sampler: rule of one step in noise level; dpmpp-2m for ensembles.
         seed: seed of the sampler.
     """
+    check_output(output)
     operator = checkpoint.load(model)
     names = (*operator.state, *operator.control)
     given = open_trajectories(input, names)
     forecast = wdno.simulate(
         operator,
-        given[list(operator.state)].isel(time=0, drop=True),
+        given[list(operator.state)].isel(time=0),
         given[list(operator.control)],
         members=members,
         frames=frames or given.sizes["time"] - 1 or None,
@@ -70,20 +71,21 @@ def refine(
     sampler: SamplerName = "ddim",
     seed: int = 0,
 ) -> None:
-    """Refine coarse trajectories of a NetCDF file by a power of two.
+    """Refine coarse trajectories of a file by a power of two.
 
     Args:
         model: shipped name or folder of a refiner.
         coarse: file with the states on the coarse grid.
         conditions: file with the state (its first instant is used) and the control, on
             the fine grid.
-        output: NetCDF file to write.
+        output: NetCDF file to write, or Zarr store, if it ends in .zarr.
         factor: ratio of the resolutions: 2, 4, 8, …
         members: refinements of each trajectory; one by default, no ensemble.
         steps: denoiser calls per window.
         sampler: rule of one step in noise level.
         seed: seed of the sampler.
     """
+    check_output(output)
     refiner = checkpoint.load(model)
     state, control = list(refiner.state), list(refiner.control)
     given = open_trajectories(conditions, (*state, *control))
@@ -118,12 +120,12 @@ def control(
     within: str | None = None,
     seed: int = 0,
 ) -> None:
-    """Plan controls from the initial states of a NetCDF file.
+    """Plan controls from the initial states of a file.
 
     Args:
         model: shipped name or folder of a planner.
         input: file with the state, of which the first instant is used.
-        output: NetCDF file to write.
+        output: NetCDF file to write, or Zarr store, if it ends in .zarr.
         target: file with the state, of which the last instant is to be reached; or the
             number that what the model is given the end of is to reach.
         objective: reach (mean squared distance of the last state to the target, plus
@@ -141,6 +143,7 @@ def control(
             may act, such as ring; everywhere by default.
         seed: seed of the sampler.
     """
+    check_output(output)
     operator = checkpoint.load(model)
     state = list(operator.state)
     goal = None

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, DTypeLike, Float, Int, Key, PRNGKeyArray
 
+from wdno._arguments import is_key
+
 RowKeys = Key[Array, " batch"]
 Sample = Float[Array, "batch *grid channel"]
 
@@ -14,11 +16,12 @@ def row_keys(key: PRNGKeyArray | Key[Array, " keys"], batch: int) -> RowKeys:
     Raises:
         ValueError: if `key` is not typed (``jax.random.key``) or of another shape.
     """
-    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    if not typed or key.shape not in ((), (batch,)):
+    if not is_key(key) or key.shape not in ((), (batch,)):
+        array = isinstance(key, jax.Array)
+        what = f"{key.dtype} of shape {key.shape}" if array else repr(key)
         raise ValueError(
             f"`key` must be one typed key or one for each of {batch} rows but is "
-            f"{key.dtype} of shape {key.shape}. Make it by jax.random.key(seed)."
+            f"{what}. Make it by jax.random.key(seed)."
         )
     if key.shape == (batch,):
         return key

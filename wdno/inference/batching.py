@@ -10,11 +10,37 @@ import xarray as xr
 from jaxtyping import PRNGKeyArray
 from tqdm import tqdm
 
+from wdno._arguments import check_key, is_whole
 from wdno._typing import Fields
 from wdno.diffusion.keys import RowKeys, row_keys
-from wdno.operator.model import WDNO
+from wdno.operator.model import WDNO, check_model
+from wdno.trajectory import Labelled, begun_with, check_labelled
 
-Labelled = xr.DataArray | xr.Dataset
+_NONE: Mapping[str, object] = {}
+
+
+def check_call(
+    model: object,
+    key: object,
+    *,
+    optional: Mapping[str, object] = _NONE,
+    **given: object,
+) -> None:
+    """Refuse arguments of a verb that are of another kind, before any work.
+
+    Args:
+        model: a `WDNO`.
+        key: one typed key.
+        optional: labelled data by the name of the argument, None where left out.
+        given: labelled data by the name of the argument.
+
+    Raises:
+        ValueError: one of them is not.
+    """
+    check_model(model)
+    there = {name: part for name, part in optional.items() if part is not None}
+    check_labelled(**given, **there)
+    check_key(key)
 
 
 def with_members(
@@ -32,7 +58,7 @@ def with_members(
     """
     if members is None:
         return fields, dict(batch)
-    if members < 1 or "member" in batch:
+    if not is_whole(members, 1) or "member" in batch:
         raise ValueError(
             "Members of an ensemble are counted from 1 and become the dimension "
             f"'member', but got members={members} for the dimensions {list(batch)}. "
@@ -76,10 +102,10 @@ def in_batches(
     Raises:
         ValueError: `batch_size` is less than 1.
     """
-    if batch_size < 1:
+    if not is_whole(batch_size, 1):
         raise ValueError(
             "Trajectories computed at once are counted from 1, but got "
-            f"batch_size={batch_size}. Ask for more."
+            f"batch_size={batch_size!r}. Ask for more."
         )
     rows = len(keys)
     count = -(-rows // batch_size)
@@ -100,10 +126,7 @@ def record_from(model: WDNO, frames: int, start: Labelled) -> dict[str, np.ndarr
     Without a time it begins where the domain of the model does.
     """
     coords = model.domain.coords(model.targets.dims, (frames, *model.targets.grid[1:]))
-    if "time" in start.coords:
-        elapsed = coords["time"] - coords["time"][0]
-        coords["time"] = elapsed + float(np.ravel(start["time"])[0])
-    return coords
+    return {**coords, "time": begun_with(coords["time"], start)}
 
 
 def record_coords(
@@ -122,7 +145,7 @@ def record_coords(
         frames = _acting(over_time, frames)
     elif frames is None:
         frames = model.window
-    if frames < 1:
+    if not is_whole(frames, 1):
         raise ValueError(
             f"A record has at least one frame, but {frames} were asked for. Ask for "
             "more."
@@ -139,7 +162,7 @@ def _acting(control: Labelled, frames: int | None) -> int:
         )
     rows = control.sizes["time"]
     frames = rows - 1 if frames is None else frames
-    if not 1 <= frames <= rows:
+    if not is_whole(frames, 1) or frames > rows:
         raise ValueError(
             f"A record has at least one frame and at most one per row of the control, "
             f"{rows} here, but {frames} were asked for. Give a longer control."

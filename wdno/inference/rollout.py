@@ -1,16 +1,23 @@
 """Chain windows over a record of any length."""
 
+from collections.abc import Mapping
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import dtypes
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from wdno._arguments import check_sampler, is_whole
+from wdno._arrays import working_type
 from wdno._typing import Fields
 from wdno.diffusion.keys import RowKeys, row_keys, step_keys
 from wdno.diffusion.samplers import Sampler, ddim
 from wdno.operator.generation import generate
-from wdno.operator.model import WDNO
+from wdno.operator.model import WDNO, check_model
+
+_ARRAYS = jax.Array | np.ndarray
 
 
 def rollout(
@@ -53,7 +60,10 @@ def rollout(
         >>> end = lambda f: rollout(model, {"u0": u0}, {"f": f}, key=key)["u"][:, -1]
         >>> gradient = jax.grad(lambda f: (end(f) ** 2).sum())(f)
     """
-    control = control or {}
+    check_model(model)
+    sampler = ddim() if sampler is None else sampler
+    check_sampler(sampler)
+    initial, control = _real(initial), _real(control or {})
     apart = model.targets.refinement[0]
     strides = dict.fromkeys(model.control, 1)
     strides |= dict.fromkeys(model.coarse.values(), apart)
@@ -69,7 +79,7 @@ def rollout(
     lengths = [stride * control[name].shape[1] for name, stride in strides.items()]
     frames = lengths[0] if lengths else model.window
     frames = frames if windows is None else windows * model.window
-    if frames < 1:
+    if frames < 1 or not (windows is None or is_whole(windows, 1)):
         raise ValueError(
             f"A rollout has at least one window, but windows is {windows} and what is "
             f"given over time has {frames} frames. Ask for more."
@@ -93,11 +103,34 @@ def rollout(
         initial,
         over_time,
         jnp.arange(count),
-        sampler=sampler or ddim(),
+        sampler=sampler,
         sigmas=model.levels(steps),
         keys=row_keys(key, rows),
     )
     return {name: values[:, :frames] for name, values in record.items()}
+
+
+def _real(fields: Fields) -> Fields:
+    """Arrays in single or double precision.
+
+    Raises:
+        ValueError: one is no array of real numbers.
+    """
+    if not isinstance(fields, Mapping):
+        raise ValueError(
+            "A rollout takes arrays by their names, such as {'u0': u0}, but got a "
+            f"{type(fields).__name__}. Put it into a dictionary."
+        )
+    found = {}
+    for name, field in fields.items():
+        if not isinstance(field, _ARRAYS):
+            raise ValueError(
+                f"A rollout takes arrays, but {name!r} is a {type(field).__name__}. "
+                "Pass `.values`, or labelled data to wdno.simulate."
+            )
+        wide = working_type(name, field.dtype)
+        found[name] = jnp.asarray(field, dtypes.canonicalize_dtype(wide))
+    return found
 
 
 def window_step(

@@ -12,6 +12,7 @@ from wdno.inference.batching import (
     Labelled,
     attributes,
     batch_keys,
+    check_call,
     in_batches,
     record_coords,
     record_from,
@@ -19,7 +20,7 @@ from wdno.inference.batching import (
 )
 from wdno.inference.rollout import rollout
 from wdno.operator.model import WDNO
-from wdno.trajectory import to_dataset, to_inputs
+from wdno.trajectory import as_came, begun_with, to_dataset, to_inputs
 
 
 # Labelled data are never traced: within a transform they are computed with at once.
@@ -70,8 +71,12 @@ def simulate(
         >>> forecast = wdno.simulate(model, truth.u.isel(time=0), truth.f,
         ...                          members=16, key=jax.random.key(1))
     """
+    check_call(model, key, optional={"control": control}, initial=initial)
+    given = control
     control = _calm(model, initial, frames) if control is None else control
+    begins = control if "time" in control.coords else initial
     coords = record_coords(model, control, frames)
+    coords |= {"time": begun_with(coords["time"], begins)}
     count = len(coords["time"]) - 1
     acting = control.isel(time=slice(count), missing_dims="ignore")
     fields, batch = to_inputs(
@@ -92,9 +97,8 @@ def simulate(
     forecast = to_dataset(
         {**fields, **states}, coords, model.initial, model.control, attrs, batch, beside
     )
-    return forecast.assign_coords(
-        {name: initial[name].variable for name in model.static}
-    )
+    static = {name: initial[name].variable for name in model.static}
+    return as_came(forecast, initial, given).assign_coords(static)
 
 
 def _calm(model: WDNO, initial: Labelled, frames: int | None) -> xr.Dataset:

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import PRNGKeyArray
 
+from wdno._arguments import is_whole
 from wdno._typing import Fields
 from wdno.diffusion.keys import RowKeys, step_keys
 from wdno.diffusion.samplers import Sampler
@@ -17,6 +18,7 @@ from wdno.inference.batching import (
     Labelled,
     attributes,
     batch_keys,
+    check_call,
     in_batches,
     record_coords,
     with_members,
@@ -24,6 +26,7 @@ from wdno.inference.batching import (
 from wdno.inference.rollout import rollout
 from wdno.operator.model import WDNO
 from wdno.trajectory import (
+    as_came,
     at_instant,
     coarsen,
     on_grid,
@@ -93,6 +96,8 @@ def super_resolve(
         >>> fine = wdno.super_resolve(refiner, forecast, truth.u.isel(time=0), truth.f,
         ...                           factor=8, key=jax.random.key(0))
     """
+    optional = {"control": control}
+    check_call(model, key, optional=optional, coarse=coarse, initial=initial)
     ratios = _ratios_to_finest(factor)
     _require_refiner(model)
     control = xr.Dataset() if control is None else control
@@ -123,12 +128,13 @@ def super_resolve(
     fine = to_dataset(
         {**fields, **states}, coords, model.initial, model.control, attrs, batch, beside
     )
-    return fine.assign_coords({name: initial[name].variable for name in model.static})
+    static = {name: initial[name].variable for name in model.static}
+    return as_came(fine, initial, control, coarse).assign_coords(static)
 
 
 def _ratios_to_finest(factor: int) -> list[int]:
     """Ratio of the finest grid to the grid of each doubling: factor/2, …, 2, 1."""
-    if factor < 2 or factor & (factor - 1):
+    if not is_whole(factor, 2) or factor & (factor - 1):
         raise ValueError(
             f"A refiner doubles the grid some number of times, but factor is {factor}. "
             "Choose 2, 4, 8, …"

@@ -1,5 +1,6 @@
 """Which layout a file is of, by its content: the one module that knows them all."""
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from wdno._files import located
 from wdno.io.hdf5 import opened
 from wdno.io.official import open_burgers, open_burgers_coefficients, open_smoke
 from wdno.io.official_checkpoint import read_state_dict
@@ -62,7 +64,7 @@ def layout_of(path: str | Path) -> str:
         >>> layout_of("1D_CFD_Rand_Eta0.1_Zeta0.1_periodic_Train.hdf5")
         'pdebench'
     """
-    path = Path(path)
+    path = located(path)
     if not path.exists():
         raise FileNotFoundError(
             f"A layout is told by the content of a file, but there is none at {path}. "
@@ -88,7 +90,7 @@ def open_any(path: str | Path) -> Any:
         FileNotFoundError: there is nothing at `path`.
         ValueError: it is of no layout that is known here, or damaged.
     """
-    return LAYOUTS[layout_of(path)].open(Path(path))
+    return LAYOUTS[layout_of(path)].open(located(path))
 
 
 def describe(path: str | Path) -> str:
@@ -101,7 +103,7 @@ def describe(path: str | Path) -> str:
     title, open_ = LAYOUTS[layout_of(path)]
     home = "trajectory" if open_ is open_trajectories else "io"
     heading = f"{title}; wdno.{home}.{open_.__name__} opens it."
-    content = open_(Path(path))
+    content = open_(located(path))
     if isinstance(content, xr.Dataset):
         return f"{heading}\n{content}"
     shapes = {name: tensor.shape for name, tensor in content.items()}
@@ -158,7 +160,10 @@ def _of_labelled(path: Path) -> str:
 
 
 def _unknown(path: Path, found: str) -> ValueError:
+    told = importlib.util.find_spec("h5py") is not None
+    need = "" if told else " HDF5 is told apart by h5py: pip install 'wdno[hdf5]'."
     return ValueError(
         f"Known layouts are {', '.join(LAYOUTS)}, but {path} is none of them: {found}. "
-        "HDF5 files are told apart by h5py: pip install 'wdno[hdf5]'."
+        "Files of ERA5 are opened by `wdno.open_era5`; of others make a dataset on "
+        f"(sample, time, *space) and save it by `wdno.trajectory.save`.{need}"
     )

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from xarray.core import indexing
 
+from wdno._files import located
+
 __all__ = ["Stored", "attributes", "opened", "vector"]
 
 
@@ -31,21 +33,24 @@ def opened(path: str | Path) -> Iterator[Any]:
         ValueError: it is no HDF5 file, or is truncated.
         ModuleNotFoundError: h5py is not installed.
     """
-    h5py, path = _h5py(), Path(path)
+    h5py, path = _h5py(), located(path)
     if not path.is_file():
         raise FileNotFoundError(
             f"Data are read from an existing HDF5 file, but there is none at {path}. "
             "Check the path."
         )
     try:
-        file = h5py.File(path, "r")
-    except OSError as error:
+        with h5py.File(path, "r") as file:
+            yield file
+    except Exception as error:  # what the library raises on damaged bytes has no end
+        said = isinstance(error, FileNotFoundError | ImportError | ValueError)
+        if said and not isinstance(error, UnicodeError):
+            raise
         raise ValueError(
             f"This layout is a complete HDF5 file, but {path} cannot be opened "
-            f"({error}). Is it of this layout? If so, copy it again."
+            f"({type(error).__name__}: {error}). Is it of this layout? If so, copy it "
+            "again."
         ) from error
-    with file:
-        yield file
 
 
 class Stored:
@@ -110,7 +115,7 @@ def _dataset(file: Any, name: str) -> Any:
 def _values(stored: Any, key: tuple) -> Any:
     try:
         return stored[key]
-    except OSError as error:
+    except Exception as error:  # as above
         raise ValueError(
             f"Values are read from a complete file, but {stored.name} of "
             f"{stored.file.filename} cannot be read at {key} ({error}). Copy it again."

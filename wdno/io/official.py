@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from wdno._files import located
 from wdno.io.torch_files import read
 from wdno.trajectory.lazy import lazy
 
@@ -115,7 +116,7 @@ def open_smoke(folder: str | Path) -> xr.Dataset:
         FileNotFoundError: there is no such folder, or a scene lacks a file.
         ValueError: it has no scenes, or they are of another shape.
     """
-    folder = Path(folder)
+    folder = located(folder)
     if not folder.is_dir():
         raise FileNotFoundError(
             f"Scenes lie in a folder of folders sim_000000 …, but there is no {folder}."

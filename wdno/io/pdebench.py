@@ -24,13 +24,22 @@ __all__ = ["matches_pdebench", "open_pdebench"]
 
 _FLOW = ("density", "pressure", "Vx", "Vy", "Vz")
 _GROUP = re.compile(r"\d{4,}")
+_SUPPORTED = (
+    "advection, Burgers, 1-D reaction–diffusion, Darcy and compressible flow, "
+    "diffusion–sorption, 2-D diffusion–reaction and shallow water"
+)
 _POINT = {"cell_methods": "time: point"}
 
 
 def matches_pdebench(file: Any) -> bool:
     """Whether an open ``h5py.File`` is of this layout."""
     whole = "x-coordinate" in file and ("tensor" in file or "density" in file)
-    return whole or bool(_groups(file))
+    return whole or bool(_groups(file)) or _incompressible(file)
+
+
+def _incompressible(file: Any) -> bool:
+    """Whether it is of PDEBench, but of the flow whose axes no file describes."""
+    return {"velocity", "particles"} <= set(file)
 
 
 def open_pdebench(
@@ -66,6 +75,12 @@ def open_pdebench(
                 "Files of PDEBench hold 'tensor' or 'density' beside 'x-coordinate', "
                 f"or groups '0000' …, but {path} has {sorted(file)[:8]}. Is it of this "
                 "layout?"
+            )
+        if _incompressible(file):
+            raise ValueError(
+                f"Of PDEBench {_SUPPORTED} are read, but {path} is its incompressible "
+                f"flow, {sorted(file)[:8]} without coordinates. Read the arrays by "
+                "h5py, and label them: xarray.Dataset on (sample, time, x, y)."
             )
         return _from_whole(path, file)
 

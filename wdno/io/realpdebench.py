@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from wdno._files import located
 from wdno.io.hdf5 import Stored, opened, vector
 from wdno.trajectory.lazy import lazy
 
@@ -47,7 +48,7 @@ def open_realpdebench(path: str | Path) -> xr.Dataset:
         ValueError: a file is of another layout, incomplete or truncated, or has other
             arrays, extents, instants or positions than the first.
     """
-    paths = _files(Path(path))
+    paths = _files(located(path))
     with opened(paths[0]) as file:
         places, lines, moving = _checked_places(file), _lines(file), _moving(file)
     for other in paths[1:]:

@@ -15,6 +15,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from wdno._files import located
+
 _STORAGES: dict[str, Any] = {
     "FloatStorage": np.float32,
     "DoubleStorage": np.float64,
@@ -47,7 +49,7 @@ def read(path: str | Path) -> Any:
         ValueError: it is no such archive, is truncated, or contains more than numbers,
             text, containers and plain tensors.
     """
-    path = Path(path)
+    path = located(path)
     if not path.is_file():
         raise FileNotFoundError(
             f"Tensors are read from an existing file, but there is none at {path}. "

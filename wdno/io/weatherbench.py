@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from wdno._arrays import beyond_poles
+from wdno.trajectory import open_labelled
 from wdno.trajectory.lazy import Labelled, lazy, lazy_whole
 
 __all__ = ["matches_weatherbench", "open_weatherbench"]
@@ -45,13 +47,16 @@ def open_weatherbench(path: str | Path) -> xr.Dataset:
         ValueError: it is of another layout or incomplete, or latitudes, longitudes or
             instants are out of order.
     """
-    dataset = _opened(Path(path))
+    dataset = open_labelled(path, decode_timedelta={_LEAD: True})
     if not matches_weatherbench(dataset):
         raise ValueError(
             "Files of WeatherBench 2 have the dimensions time, latitude and longitude "
             f"and no sample, but {path} has {dict(dataset.sizes)}. Is it of this "
             "layout? If only names differ, `.rename` them and write it anew."
         )
+    # What the file has one of: a member, a height, the start of a reanalysis.
+    single = [n for n, coord in dataset.coords.items() if not coord.dims]
+    dataset = dataset.drop_vars([name for name in single if name != "level"])
     _check_axes(dataset, path)
     dates = dataset["time"].values
     falling = dataset["latitude"].values[0] > dataset["latitude"].values[-1]
@@ -96,22 +101,6 @@ def open_weatherbench(path: str | Path) -> xr.Dataset:
     return xr.Dataset(variables, coords, {**dataset.attrs, "source": Path(path).name})
 
 
-def _opened(path: Path) -> xr.Dataset:
-    if not path.exists():
-        raise FileNotFoundError(
-            f"Weather is read from an existing file, but there is none at {path}. "
-            "Check the path."
-        )
-    try:
-        engine = "zarr" if path.is_dir() else "netcdf4"
-        return xr.open_dataset(path, engine=engine, decode_timedelta={_LEAD: True})
-    except (OSError, KeyError) as error:
-        raise ValueError(
-            f"Weather comes in complete NetCDF files or Zarr folders, but {path} "
-            f"cannot be read ({error}). Is it of this layout? If so, copy it again."
-        ) from error
-
-
 def _check_axes(dataset: xr.Dataset, path: str | Path) -> None:
     if missing := [n for n in ("latitude", "longitude", "time") if n not in dataset]:
         raise ValueError(
@@ -140,8 +129,8 @@ def _check_axes(dataset: xr.Dataset, path: str | Path) -> None:
                 f"has {dataset[name].values[at]} after {dataset[name].values[at - 1]} "
                 f"at index {at}. Sort it by `.sortby` and write it anew."
             )
-    if np.abs(latitude).max() > 90:
+    if beyond := beyond_poles(latitude):
         raise ValueError(
             f"Latitudes lie between -90 and 90 degrees, but in {path} they reach "
-            f"{np.abs(latitude).max()}. Convert them."
+            f"{beyond}. Convert them."
         )

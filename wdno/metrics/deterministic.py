@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 
 from wdno.metrics.labelled import grid_dims, matched, named, nonzero, units
+from wdno.trajectory import check_labelled
 
 
 def exclude_initial(trajectories: xr.DataArray, frames: int = 1) -> xr.DataArray:
@@ -19,6 +20,7 @@ def exclude_initial(trajectories: xr.DataArray, frames: int = 1) -> xr.DataArray
     Raises:
         ValueError: no frame would be left.
     """
+    check_labelled(trajectories=trajectories)
     if not 1 <= frames < trajectories.sizes.get("time", 0):
         raise ValueError(
             f"Excluding {frames} initial frames needs a `time` dimension of at least "

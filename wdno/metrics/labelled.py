@@ -5,7 +5,8 @@ import re
 import numpy as np
 import xarray as xr
 
-from wdno._arrays import same_points
+from wdno._arrays import contrast, same_points, working_type
+from wdno.trajectory import check_labelled
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -15,8 +16,9 @@ def matched(
 ) -> tuple[xr.DataArray, xr.DataArray]:
     """Forecast and truth in double precision, proven to lie on the same grid.
 
-    The forecast takes over the coordinates of the truth, which equal its own up to
-    rounding: arithmetic on labelled arrays would drop points that differ in a last bit.
+    A single trajectory gets the dim ``sample``. The forecast takes over the coordinates
+    of the truth, which equal its own up to rounding: arithmetic on labelled arrays
+    would drop points that differ in a last bit.
 
     Raises:
         ValueError: for a whole dataset, dims other than ``(sample, time, *space)`` plus
@@ -24,15 +26,20 @@ def matched(
             not finite real numbers.
     """
     for role, field in (("forecast", forecast), ("truth", truth)):
+        check_labelled(**{role: field})
         if isinstance(field, xr.Dataset):
             raise ValueError(
                 f"Scores compare one field; the {role} is a dataset of "
                 f"{sorted(map(str, field.data_vars))}. Pass one of them, such as `.u`."
             )
-    if "member" in truth.dims or not {"sample", "time"} <= set(truth.dims):
+    forecast, truth = (
+        field if "sample" in field.dims else field.expand_dims("sample")
+        for field in (forecast, truth)
+    )
+    if "member" in truth.dims or "time" not in truth.dims:
         raise ValueError(
             "Truth must have dims (sample, time, *space) and no `member`; got "
-            f"{truth.dims}. Use `expand_dims('sample')` for a single trajectory."
+            f"{truth.dims}. Rename or select dims; a single trajectory needs no sample."
         )
     if set(forecast.dims) - {"member"} != set(truth.dims):
         raise ValueError(
@@ -51,11 +58,8 @@ def matched(
 
 def finite(role: str, field: xr.DataArray) -> None:
     """Raises `ValueError` unless all values are finite real numbers."""
-    if field.dtype.kind not in "fiu":
-        raise ValueError(
-            f"The {role} must hold real numbers; got dtype {field.dtype}. Convert it."
-        )
-    bad = ~np.isfinite(field.values)
+    working_type(f"the {role}", field.dtype)
+    bad = ~np.isfinite(field.values.astype(float))
     if bad.any():
         place = dict(zip(field.dims, np.argwhere(bad)[0].tolist(), strict=True))
         raise ValueError(
@@ -151,10 +155,6 @@ def same_grid(
     if not same_points(ours, theirs):
         raise ValueError(
             f"{role} and truth must have the same grid; their coordinates `{dim}` "
-            f"differ ({_ends(ours)} against {_ends(theirs)}). Interpolate one to the "
-            "other, or drop the coordinate if it is only a label."
+            f"differ ({' against '.join(contrast(ours, theirs))}). Interpolate one to "
+            "the other, or drop the coordinate if it is only a label."
         )
-
-
-def _ends(values: np.ndarray) -> str:
-    return f"{values[0]} … {values[-1]}"

@@ -2,7 +2,7 @@
 
 import xarray as xr
 
-from wdno.metrics.bootstrap import bootstrap_interval
+from wdno.metrics.bootstrap import Interval, bootstrap_interval
 from wdno.metrics.deterministic import (
     exclude_initial,
     mae,
@@ -32,7 +32,8 @@ def summary(
     """All scores of whole trajectories, with confidence intervals over samples.
 
     Drops the first frame (see `exclude_initial`). An ensemble is scored by its mean
-    and, where it has two members or more, by its distribution.
+    and, where it has two members or more, by its distribution. The scores of a single
+    sample have no interval: its bounds are NaN.
 
     Example:
         >>> scores = summary(forecast.u, truth.u)
@@ -56,10 +57,13 @@ def summary(
     if size >= 2:
         measures = (rmse_ensemble_mean, rmse_member, fair_crps)
         scores += [measure(forecast, truth) for measure in measures]
-    rows = [bootstrap_interval(score, **draws) for score in scores]
+    one = truth.sizes["sample"] < 2
+    rows = [_alone(s) if one else bootstrap_interval(s, **draws) for s in scores]
     if size >= 2:
-        scores.append(spread_skill(forecast, truth))
-        rows.append(spread_skill_interval(forecast, truth, **draws))
+        ratio = spread_skill(forecast, truth)
+        scores.append(ratio)
+        both = forecast, truth
+        rows.append(_alone(ratio) if one else spread_skill_interval(*both, **draws))
     columns = {
         "value": [float(row.mean) for row in rows],
         "low": [float(row.low) for row in rows],
@@ -75,7 +79,16 @@ def summary(
             "members": max(size, 1),
             "grid": ", ".join(f"{dim} {truth.sizes[dim]}" for dim in grid_dims(truth)),
             "excluded": "initial state (first frame)",
-            "interval": f"{100 * level:g} % percentile bootstrap over samples, "
+            "interval": "none: a single sample"
+            if one
+            else f"{100 * level:g} % percentile bootstrap over samples, "
             f"{resamples} resamples, seed {seed}",
         },
     )
+
+
+def _alone(score: xr.DataArray) -> Interval:
+    """The score of a single sample, which says nothing of others: no interval."""
+    value = score.squeeze("sample") if "sample" in score.dims else score
+    unknown = xr.full_like(value, float("nan"))
+    return Interval(value, unknown, unknown)

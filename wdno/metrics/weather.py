@@ -10,6 +10,7 @@ that they stand for.
 import numpy as np
 import xarray as xr
 
+from wdno._arrays import beyond_poles
 from wdno.metrics.ensemble import crps_at_points, spread_over_skill
 from wdno.metrics.labelled import finite, matched, members, named, same_grid, units
 from wdno.metrics.spectra import side_lengths
@@ -35,7 +36,7 @@ def latitude_weights(latitude: xr.DataArray) -> xr.DataArray:
     degrees = latitude.values.astype(float)
     steps = np.diff(degrees)
     ordered = degrees.size > 1 and ((steps > 0).all() or (steps < 0).all())
-    if not ordered or abs(degrees).max() > 90:
+    if not ordered or beyond_poles(degrees):
         raise ValueError(
             "Latitudes are two or more between -90 and 90 degrees, in order; got "
             f"{np.array2string(degrees, threshold=6, precision=4)}. Sort them by "

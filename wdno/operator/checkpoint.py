@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from safetensors.numpy import save as dump_weights
 
-from wdno._files import replacing
+from wdno._files import check_output_folder, located, replacing
 from wdno._json import entries_of
 from wdno.operator.card import abstract_model, card_of, check_saveable, parameters_of
 from wdno.operator.card_file import parse, with_notes
@@ -49,7 +49,7 @@ def save(
     data = dump_weights(_rounded(model, dtype))
     card = card_of(model, hashlib.sha256(data).hexdigest())
     text = _text(with_notes(entries_of(card), notes or {}))
-    folder = Path(folder)
+    folder = check_output_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / "model.safetensors") as temporary:
         temporary.write_bytes(data)
@@ -122,7 +122,7 @@ def annotate(folder: str | Path, **notes: Any) -> None:
     Example:
         >>> wdno.annotate("runs/burgers/model", authors=["A. Author"])
     """
-    path = Path(folder) / "card.json"
+    path = located(folder) / "card.json"
     if not path.is_file():
         raise FileNotFoundError(
             f"A model is a folder with its card, but there is no {path}. Give the "
@@ -146,7 +146,7 @@ def _locate(name: str | Path) -> Path:
         from huggingface_hub import snapshot_download  # pyright: ignore
 
         return Path(snapshot_download(str(name).removeprefix("hf://")))
-    folder = Path(name)
+    folder = located(name)
     if (folder / "card.json").is_file():
         return folder
     if str(name) in shipped():

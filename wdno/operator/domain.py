@@ -55,7 +55,11 @@ class Domain:
                 )
         return cls(
             start=tuple(float(points[0]) for points in axes.values()),
-            spacing=tuple(float(points[1] - points[0]) for points in axes.values()),
+            # Of all steps: single precision rounds each of them by its own bit.
+            spacing=tuple(
+                float(points[-1] - points[0]) / (len(points) - 1)
+                for points in axes.values()
+            ),
         )
 
     def coords(

@@ -31,24 +31,24 @@ NEIGHBOURS = 3
 class LocalScale:
     """The mean of another estimate, its variance linear in local energies of that mean.
 
-    ``s_c(p)² = w_0c + sum_b w_bc <m_b²>(p)``
+    ``s_c(p)² = d_0c² + sum_b d_bc² <m_b²>(p)``
 
-    with the channels b of the mean m, averages <> over a point p and its neighbours on
-    the grid of coefficients, and weights w that are not negative. They are those of the
-    largest likelihood if residuals are normal (`wdno.training.variances`). A mean of
-    other units, or of another grid, takes them along: nothing depends on the place but
-    by the mean.
+    with the channels b of the mean m and averages <> over a point p and its neighbours
+    on the grid of coefficients. The deviations d are those of the largest likelihood
+    if residuals are normal (`wdno.training.variances`). Nothing depends on the place
+    but by the mean, so that they hold on other grids too.
 
     Attributes:
         base: the estimate whose mean and features are kept; its scale is not used.
-        weights: w, energies by channels; None in recipes and on cards.
+        deviations: d, energies by channels; None in recipes and on cards. Squares of
+            small ones have no place in half precision.
 
     Example:
         >>> recipe = replace(recipe, residual=LocalScale(recipe.residual))
     """
 
     base: Residual
-    weights: Any = None
+    deviations: Any = None
 
     def __call__(
         self,
@@ -59,8 +59,8 @@ class LocalScale:
     ) -> Estimate:
         """The estimate of the base with a scale at each place."""
         first = self.base(known, condition, targets, given)
-        weights = self.weights.astype(first.mean.dtype)
-        variance = local_energies(first.mean) @ weights
+        deviations = self.deviations.astype(first.mean.dtype)
+        variance = local_energies(first.mean) @ jnp.square(deviations)
         return first._replace(scale=jnp.sqrt(variance))
 
     def channels(self, targets: WaveletLayout, given: Conditions) -> int:
@@ -72,13 +72,13 @@ class LocalScale:
     ) -> "LocalScale":
         """With a base of fresh parameters, and the variance 1 everywhere."""
         count = len(targets.channels)
-        weights = jnp.zeros((1 + count, count)).at[0].set(1)
+        deviations = jnp.zeros((1 + count, count)).at[0].set(1)
         base = self.base.built(targets, given, rngs)
-        return dataclasses.replace(self, base=base, weights=weights)
+        return dataclasses.replace(self, base=base, deviations=deviations)
 
     def described(self) -> "LocalScale":
-        """Without weights."""
-        return dataclasses.replace(self, base=self.base.described(), weights=None)
+        """Without deviations."""
+        return dataclasses.replace(self, base=self.base.described(), deviations=None)
 
 
 def local_energies(mean: Coefficients) -> Float[Array, "batch *grid energy"]:

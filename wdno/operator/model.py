@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from wdno._arguments import is_whole
 from wdno.diffusion.denoiser import Backbone, Denoiser
 from wdno.diffusion.schedules import Schedule
 from wdno.operator.domain import Domain
@@ -138,6 +139,11 @@ class WDNO:
             ValueError: no call is asked of a model of whole fields, or more or fewer
                 than its schedule has.
         """
+        if not is_whole(steps, 0):
+            raise ValueError(
+                f"Denoiser calls are counted from 0, but got steps={steps!r}. Give a "
+                "whole number."
+            )
         if steps != 0:
             return self.schedule(steps)
         if self.residual is None:
@@ -182,6 +188,19 @@ class WDNO:
             targets=self.targets.on(grid),
             given=self.given.on(grid),
             domain=dataclasses.replace(self.domain, spacing=spacing),
+        )
+
+
+def check_model(model: object) -> None:
+    """Refuse what is no model, such as the name of one.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(model, WDNO):
+        raise ValueError(
+            f"A verb takes a model, a wdno.WDNO, but got {model!r:.80}. Load one by "
+            "wdno.load(name)."
         )
 
 

@@ -9,20 +9,23 @@ import numpy as np
 import xarray as xr
 from jaxtyping import PRNGKeyArray
 
+from wdno._arguments import is_whole
 from wdno._typing import Fields
 from wdno.inference.batching import (
     Labelled,
     attributes,
     batch_keys,
+    check_call,
     in_batches,
     record_from,
     with_members,
 )
 from wdno.planning.adjoint import System
+from wdno.planning.control import check_planner
 from wdno.planning.feedback import ControlInterval, run
 from wdno.planning.inputs import check_same_grid, read_states
 from wdno.planning.planner import Planner
-from wdno.trajectory import over_intervals, to_batch, to_dataset
+from wdno.trajectory import as_came, over_intervals, to_batch, to_dataset
 
 
 # Labelled data are never traced: within a transform they are computed with at once.
@@ -93,6 +96,9 @@ def control_loop(
         >>> feedback, blind = loop(every=8), loop(every=32)
         >>> record = wdno.trajectory.append(calm, feedback)
     """
+    check_planner(planner)
+    optional = {"target": target, "disturbance": disturbance}
+    check_call(planner.model, key, optional=optional, initial=initial)
     _check_noise(observation_noise)
     model = planner.model
     planners = _planners(planner, every)
@@ -116,11 +122,12 @@ def control_loop(
     achieved = to_dataset(
         {**known, **record}, coords, model.initial, model.planned, attrs, batch
     )
-    return achieved.assign_coords({n: initial[n].variable for n in model.static})
+    static = {n: initial[n].variable for n in model.static}
+    return as_came(achieved, initial, target, disturbance).assign_coords(static)
 
 
 def _check_noise(deviation: float) -> None:
-    if not 0 <= deviation < inf:
+    if not isinstance(deviation, int | float) or not 0 <= deviation < inf:
         raise ValueError(
             "The noise of an observation has a standard deviation that is finite and "
             f"not negative, but got observation_noise={deviation}. Pass 0 for exact "
@@ -131,7 +138,7 @@ def _check_noise(deviation: float) -> None:
 def _planners(planner: Planner, every: int) -> list[Planner]:
     """One for the frames that remain at each observation: M, M - every, …, every."""
     frames, levels = planner.model.window, planner.model.targets.levels
-    if every < 1 or frames % every:
+    if not is_whole(every, 1) or frames % every:
         raise ValueError(
             "The frames between observations divide the record, but got "
             f"every={every} for the {frames} frames of this planner. Choose a divisor, "

@@ -11,6 +11,7 @@ from wdno.inference.batching import (
     Labelled,
     attributes,
     batch_keys,
+    check_call,
     in_batches,
     record_from,
     with_members,
@@ -18,7 +19,7 @@ from wdno.inference.batching import (
 from wdno.operator.model import WDNO
 from wdno.planning.inputs import read_states
 from wdno.planning.planner import Planner
-from wdno.trajectory import static_fields, to_batch, to_dataset
+from wdno.trajectory import as_came, static_fields, to_batch, to_dataset
 
 
 # Labelled data are never traced: within a transform they are computed with at once.
@@ -71,6 +72,8 @@ def control(
         >>> plan = wdno.trajectory.append(calm, wdno.best_plan(plans))
         >>> achieved = wdno.systems.run(system, u0, plan.f)
     """
+    check_planner(planner)
+    check_call(planner.model, key, optional={"target": target}, initial=initial)
     model = planner.model
     coords = record_from(model, model.window, initial)
     known, batch = to_batch(read_states(model, initial, target), coords)
@@ -83,7 +86,7 @@ def control(
     labelled = to_dataset(
         {**known, **plan}, coords, model.initial, model.planned, attrs, batch, beside
     )
-    labelled = labelled.assign_coords(_static(model, initial))
+    labelled = as_came(labelled, initial, target).assign_coords(_static(model, initial))
     return labelled.assign(objective=_labelled(plan["objective"], batch, planner))
 
 
@@ -109,6 +112,19 @@ def best_plan(plans: xr.Dataset) -> xr.Dataset:
             f"{sorted(map(str, plans.data_vars))}. Plan with members=…"
         )
     return plans.isel(member=plans["objective"].argmin("member"))
+
+
+def check_planner(planner: object) -> None:
+    """Refuse what is no planner, such as a model alone.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(planner, Planner):
+        raise ValueError(
+            "Controls are planned by a wdno.Planner, a model with an objective, but "
+            f"got {planner!r:.80}. Make one, e.g. by wdno.Planner(model, objective)."
+        )
 
 
 def _static(model: WDNO, initial: Labelled) -> dict[str, xr.Variable]:

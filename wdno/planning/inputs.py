@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from wdno._arrays import same_points
-from wdno.inference.batching import Labelled
-from wdno.operator.model import WDNO
+from wdno._arguments import is_whole
+from wdno._arrays import contrast, same_points
+from wdno.operator.model import WDNO, check_model
 from wdno.planning.adjoint import System
-from wdno.trajectory import at_instant, named, static_fields
+from wdno.trajectory import Labelled, at_instant, named, static_fields
 from wdno.wavelets.field import Role
 
 Grid = dict[str, np.ndarray]
@@ -53,7 +53,7 @@ def on_horizon(model: WDNO, frames: int) -> WDNO:
     Raises:
         ValueError: `frames` is not positive, or the wavelet cannot halve it.
     """
-    if frames < 1:
+    if not is_whole(frames, 1):
         raise ValueError(
             f"Plans have at least one frame, but got frames={frames}. Ask for more."
         )
@@ -66,11 +66,11 @@ def check_same_grid(system: System, coords: Mapping[str, np.ndarray]) -> None:
         came = np.asarray(system.coords[name])
         shift = came[0] - expected[0] if name == "time" else 0.0
         if not same_points(came - shift, expected):
+            wanted, found = contrast(expected, came - shift)
             raise ValueError(
                 "A system is controlled on the grid of the model, with its time step, "
-                f"but along {name!r} it has {len(came)} points {came[:3]} … and the "
-                f"model {len(expected)} points {expected[:3]} …. Make a system with "
-                "these."
+                f"but along {name!r} it has {found} and the model {wanted}. Make a "
+                "system with these."
             )
 
 
@@ -79,6 +79,7 @@ _KNOWN_TO_PLANNERS = (Role.INITIAL, Role.FINAL, Role.STATIC, Role.PAST)
 
 def require_planner(model: WDNO) -> None:
     """Raise ValueError unless a model generates states and controls from their ends."""
+    check_model(model)
     others = [q.name for q in model.given.fields if q.role not in _KNOWN_TO_PLANNERS]
     if not model.state or not model.planned or others:
         raise ValueError(

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, DTypeLike, Float
 
+from wdno._arguments import check_sampler, is_whole
 from wdno._arrays import not_finite
 from wdno._functions import by_value
 from wdno._typing import Constraint, Fields, Guidance, Objective
@@ -19,12 +20,7 @@ from wdno.operator.generation import generate, sample_shape
 from wdno.operator.model import WDNO
 from wdno.planning.adjoint import System, check_solver, descend
 from wdno.planning.constraints import check_constraint
-from wdno.planning.inputs import (
-    check_same_grid,
-    grid,
-    on_horizon,
-    require_planner,
-)
+from wdno.planning.inputs import check_same_grid, grid, on_horizon, require_planner
 
 
 class Polish(NamedTuple):
@@ -105,8 +101,14 @@ class Planner:
         """Refuse at once what needs no data to be seen."""
         require_planner(self.model)
         self.model.levels(self.steps)  # raises for a wrong number of steps
+        check_sampler(self.sampler)
+        if not callable(self.objective):
+            raise ValueError(
+                "An objective is a function of fields, one number a row, but got "
+                f"{self.objective!r}. See wdno.objectives."
+            )
         if self.polish is not None:
-            if self.polish.steps < 1:
+            if not is_whole(self.polish.steps, 1):
                 raise ValueError(
                     "Plans are polished by one step or more, but got "
                     f"{self.polish.steps}. Ask for more, or leave the polish out."

@@ -11,11 +11,19 @@ from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
+from wdno._arguments import check_key, is_whole
 from wdno._arrays import not_finite
 from wdno._typing import Fields
-from wdno.trajectory import to_dataset, to_inputs
+from wdno.systems.checks import check_inputs, check_numbers, check_positive
+from wdno.trajectory import (
+    as_came,
+    begun_with,
+    check_labelled,
+    to_dataset,
+    to_inputs,
+)
 
 __all__ = [
     "LabelledSystem",
@@ -136,7 +144,8 @@ def trajectories(system: PhysicalSystem, key: PRNGKeyArray, samples: int) -> xr.
     Raises:
         ValueError: If a solution diverges.
     """
-    if samples < 1:
+    check_key(key)
+    if not is_whole(samples, 1):
         raise ValueError(
             f"At least one trajectory is drawn, but samples is {samples}. Ask for more."
         )
@@ -159,7 +168,8 @@ def run(
             Batch axes (sample, member, …) that only one of the two has are broadcast.
 
     Returns:
-        States and controls on (*batch, time, *space).
+        States and controls on (*batch, time, *space), with the labels, instants and
+        precision of what came.
 
     Raises:
         ValueError: If an input is missing, not finite, on another grid or makes no
@@ -169,38 +179,26 @@ def run(
         >>> truth = system.trajectories(jax.random.key(0), samples=2)
         >>> calm = run(system, truth.u.isel(time=0), 0 * truth.f)
     """
+    check_labelled(initial=initial)
+    if control is not None:
+        check_labelled(control=control)
+    check_numbers(system, initial)
+    timed = control if control is not None and "time" in control.coords else initial
+    coords = {**system.coords}
+    coords["time"] = begun_with(coords["time"], timed)
     fields, batch = to_inputs(
         initial,
         control,
-        system.coords,
+        coords,
         system.state,
         system.control,
         dict.fromkeys(system.parameters, ()),
     )
     system.check(fields)
-    return _solved(system, fields, batch)
-
-
-def check_inputs(inputs: Mapping[str, Array], **shapes: tuple[int, ...]) -> None:
-    """Raise ValueError unless each named input has its shape behind the batch axis."""
-    came = {name: np.shape(values) for name, values in inputs.items()}
-    batch = next((came[name][:1] for name in shapes if name in came), ())
-    if any(came.get(name) != (*batch, *shape) for name, shape in shapes.items()):
-        wanted = {name: ("batch", *shape) for name, shape in shapes.items()}
-        raise ValueError(
-            f"`solve` needs inputs of the shapes {wanted}, but got {came}. Add a batch "
-            "axis, or use a system with the grid of the inputs."
-        )
-
-
-def check_positive(**parameters: float | int) -> None:
-    """Raise ValueError unless every parameter is positive and finite."""
-    for name, value in parameters.items():
-        if not 0 < value < np.inf:
-            raise ValueError(
-                f"The parameters of a system must be positive, but {name} is {value}. "
-                f"Choose a positive {name}."
-            )
+    solved = _solved(system, fields, batch).assign_coords(
+        time=("time", coords["time"], system.attributes.get("time", {}))
+    )
+    return as_came(solved, initial, control)
 
 
 def _solved(

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
-from wdno._files import replacing
+from wdno._files import located, replacing
 from wdno._json import entries_of
 from wdno.systems.base import PhysicalSystem, trajectories
 
@@ -60,7 +60,7 @@ def generate(
         ValueError: If a number is not positive, a solution diverges, or the file, or an
             unfinished one, has another recipe.
     """
-    path = Path(path)
+    path = located(path)
     _check_writable(path)
     if min(samples, chunk, workers) < 1:
         raise ValueError(
@@ -111,7 +111,8 @@ def verify(path: str | Path) -> str:
         FileNotFoundError: If there is no such file.
         ValueError: If the file has no checksum or its data are not those written.
     """
-    if not Path(path).is_file():
+    path = located(path)
+    if not path.is_file():
         raise FileNotFoundError(
             f"A generated file is verified, but there is none at {path}. "
             "Check the path."

@@ -12,11 +12,11 @@ from wdno.operator import tasks
 from wdno.training.recipes import Recipe
 from wdno.training.records import Records
 from wdno.trajectory import (
-    check_variables,
     coarsen,
     read_windows,
     static_rows,
     to_arrays,
+    with_samples,
 )
 from wdno.wavelets.field import Role
 
@@ -54,7 +54,7 @@ class WindowBatches:
         given = [quantity.name for quantity in recipe.beside.given]
         self._static = [name for name in given if name in dataset.variables]
         names = (*recipe.state, *recipe.control, *self._beside)
-        check_variables(dataset, names)
+        dataset = with_samples(dataset, names)
         self._dataset = xr.Dataset(
             {name: dataset.variables[name] for name in (*names, *self._static)}
         )

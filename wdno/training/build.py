@@ -14,6 +14,7 @@ from wdno.operator.residual import Residual, residuals
 from wdno.training.batches import WindowBatches
 from wdno.training.closed_form import SCALED
 from wdno.training.recipes import Recipe
+from wdno.trajectory import from_first
 from wdno.wavelets.layout import WaveletLayout
 
 
@@ -65,7 +66,7 @@ def build_model(recipe: Recipe, dataset: xr.Dataset, batches: WindowBatches) -> 
         targets,
         given,
         Denoiser(freeze(network), recipe.preconditioning),
-        Domain.of({dim: dataset[dim].values for dim in dims}),
+        Domain.of({dim: from_first(dim, dataset[dim].values) for dim in dims}),
         KarrasSchedule(noise.sigma_min, noise.sigma_max),
         residual,
     )

@@ -9,10 +9,11 @@ import xarray as xr
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from wdno import metrics
+from wdno._arguments import check_sampler, is_whole
 from wdno._typing import Fields
 from wdno.diffusion.keys import RowKeys
 from wdno.diffusion.samplers import Sampler, dpmpp_2m
-from wdno.inference.batching import batch_keys, in_batches, with_members
+from wdno.inference.batching import batch_keys, check_call, in_batches, with_members
 from wdno.operator.generation import generate
 from wdno.operator.model import WDNO
 from wdno.training.held_out import held_windows, on_points_of
@@ -75,13 +76,16 @@ def diagnose(
         >>> found = wdno.diagnose(model, held_out, key=jax.random.key(0))
         >>> found.energy_ratio.to_series()
     """
-    if members < 2 or levels < 2:
+    check_call(model, key, truth=truth)
+    if not (is_whole(members, 2) and is_whole(levels, 2)):
         raise ValueError(
             "A diagnosis takes two members or more, and as many noise levels, but got "
             f"members={members} and levels={levels}. Ask for more."
         )
     model = on_points_of(model, truth)
     sigmas = model.levels(calls)
+    sampler = dpmpp_2m() if sampler is None else sampler
+    check_sampler(sampler)
     fields = held_windows(model, truth)
     key_errors, key_ratios, key_members = jax.random.split(key, 3)
     tried = level_grid(model, levels)
@@ -97,7 +101,7 @@ def diagnose(
         fields,
         sigmas,
         members,
-        sampler or dpmpp_2m(),
+        sampler,
         batch_size=batch_size,
         key=key_members,
     )

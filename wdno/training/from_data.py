@@ -14,6 +14,7 @@ from wdno.training.pipeline import train_recipe
 from wdno.training.recipe import Recipe
 from wdno.training.recipe_file import recipe_from, save_recipe
 from wdno.training.suggestion import suggest
+from wdno.trajectory import from_first, with_samples
 
 HELD_BACK = 8
 """One of so many trajectories is held back, up to the next number."""
@@ -127,9 +128,17 @@ def finetune(
         begun,
         targets=begun.targets.on(grid),
         given=begun.given.on(grid),
-        domain=Domain.of({dim: dataset[dim].values for dim in dims}),
+        domain=Domain.of({dim: from_first(dim, dataset[dim].values) for dim in dims}),
     )
-    return train(dataset, directory, config, recipe=recipe, start=moved, resume=resume)
+    return train(
+        dataset,
+        directory,
+        config,
+        recipe=recipe,
+        validation_samples=validation_samples,
+        start=moved,
+        resume=resume,
+    )
 
 
 def in_samples(dataset: xr.Dataset) -> xr.Dataset:
@@ -140,6 +149,7 @@ def in_samples(dataset: xr.Dataset) -> xr.Dataset:
     Raises:
         ValueError: a single record is too short to be cut, or there is no time.
     """
+    dataset = with_samples(dataset, ())
     if "time" not in dataset.dims:
         raise ValueError(
             'Trajectories have an axis "time", but this dataset has '

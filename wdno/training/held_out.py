@@ -9,7 +9,13 @@ from wdno._typing import Fields
 from wdno.inference.batching import record_from
 from wdno.operator import tasks
 from wdno.operator.model import WDNO
-from wdno.trajectory import check_grid, named, static_rows, to_arrays, windows
+from wdno.trajectory import (
+    check_grid,
+    static_rows,
+    to_arrays,
+    windows,
+    with_samples,
+)
 
 
 def held_windows(model: WDNO, truth: xr.Dataset) -> Fields:
@@ -30,6 +36,7 @@ def held_windows(model: WDNO, truth: xr.Dataset) -> Fields:
             than a window.
     """
     controls = model.control or model.planned
+    truth = with_samples(truth, (*model.initial, *controls, *model.auxiliary))
     arrays = to_arrays(truth, model.initial, controls, model.auxiliary)
     samples, frames = truth.sizes["sample"], truth.sizes["time"] - 1
     count = 1 if model.past else frames // model.window
@@ -60,11 +67,11 @@ def on_points_of(model: WDNO, truth: xr.Dataset) -> WDNO:
         if quantity.name in (*model.state, *model.auxiliary, *model.planned)
         or quantity.name in model.control
     ]
-    data = named(truth, [quantity.name for quantity in over_time])
+    truth = with_samples(truth, [quantity.name for quantity in over_time])
     points = tuple(truth.sizes.get(dim, 0) for dim in dims[1:])
     if points != model.targets.grid[1:] and all(points):
         model = model.on((model.window, *points))
     coords = record_from(model, truth.sizes["time"] - 1, truth)
     for quantity in over_time:
-        check_grid(data[quantity.name], {dim: coords[dim] for dim in quantity.dims})
+        check_grid(truth[quantity.name], {dim: coords[dim] for dim in quantity.dims})
     return model

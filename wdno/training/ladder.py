@@ -4,7 +4,9 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, PRNGKeyArray
 
+from wdno._arguments import is_whole
 from wdno.diffusion.schedules import LadderSchedule
+from wdno.inference.batching import check_call
 from wdno.operator.model import WDNO
 from wdno.training.held_out import held_windows, on_points_of
 from wdno.training.noise_levels import Levels, level_grid, transition_errors
@@ -58,7 +60,8 @@ def stable_schedule(
         >>> ladder = wdno.stable_schedule(model, held_out, key=jax.random.key(0))
         >>> model = dataclasses.replace(model, schedule=ladder)
     """
-    if candidates < 2 or not limit >= 1:
+    check_call(model, key, truth=truth)
+    if not is_whole(candidates, 2) or not limit >= 1:
         raise ValueError(
             "A ladder is chosen from two candidates or more by a limit from 1, but got "
             f"candidates={candidates} and limit={limit}. Raise them."

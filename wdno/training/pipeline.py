@@ -16,6 +16,7 @@ from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.local_scale import LocalScale, without_local_scale
 from wdno.operator.model import WDNO, with_backbone
 from wdno.training.batches import WindowBatches
+from wdno.training.begun import check_begun
 from wdno.training.build import build_model
 from wdno.training.closed_form import (
     FITTED,
@@ -28,6 +29,7 @@ from wdno.training.loss import learned, mean_loss, training_loss
 from wdno.training.recipes import RECIPES, Recipe
 from wdno.training.validation import VALIDATIONS
 from wdno.training.variances import with_local_scale
+from wdno.trajectory import with_samples
 
 
 def train(
@@ -61,8 +63,11 @@ def train(
         clock: what a budget counts.
 
     Raises:
-        ValueError: the mean explains nothing, after its share of the run or the fit.
+        ValueError: the mean explains nothing, after its share of the run or the fit; or
+            a run is continued with another recipe, other data, seed or rates
+            (`check_begun`).
     """
+    check_begun(Path(directory), recipe, config, dataset, resume=resume)
     batches = WindowBatches(dataset, recipe, config.seed)
     unseen = batches
     if held_back is not None:
@@ -175,6 +180,7 @@ def train_recipe(
         ValueError: too few trajectories to hold some back.
     """
     recipe = recipe or RECIPES[name]
+    dataset = with_samples(dataset, (*recipe.state, *recipe.control))
     if not 0 < validation_samples < dataset.sizes["sample"]:
         raise ValueError(
             "Some trajectories are held back for validation, but "

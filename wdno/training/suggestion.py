@@ -15,7 +15,7 @@ from wdno.operator import tasks
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.local_scale import LocalScale
 from wdno.training.recipe import RESIDUAL_LEVELS, Recipe
-from wdno.trajectory import check_variables
+from wdno.trajectory import with_samples
 
 LONGEST = {1: 32, 2: 16, 3: 8}
 """Frames of a window, at most, by the axes of space: what a batch may cost."""
@@ -58,7 +58,7 @@ def suggest(
         >>> recipe = replace(recipe, window=16)
     """
     state = tuple(state) or _evolving(dataset, control)
-    check_variables(dataset, (*state, *control))
+    dataset = with_samples(dataset, (*state, *control))
     axes = [str(d) for d in dataset[state[0]].dims if d not in ("sample", "time")]
     frames = dataset.sizes["time"] - 1
     if len(axes) not in LONGEST or frames < 2:

@@ -67,7 +67,7 @@ def with_local_scale(model: WDNO, batches: WindowBatches, count: int = 32) -> WD
         else:  # noise of the equal coefficients of a number averages out
             weights[0, channel] = times * square.mean()
     weights[0] = np.where(weights.any(axis=0), weights[0], 1.0)
-    found = jnp.asarray(weights, jnp.float32)
+    found = jnp.asarray(np.sqrt(weights), jnp.float32)
     return replace(model, residual=LocalScale(residual, found))
 
 

@@ -7,10 +7,11 @@ pair "u0" (batch, *space), "u" (batch, M, *space) at t_1 … t_M, and the contro
 (batch, M, *space).
 """
 
-from wdno.trajectory._checks import check_variables, named
+from wdno.trajectory._checks import Labelled, check_labelled, named, with_samples
 from wdno.trajectory.arrays import static_rows, to_arrays, to_dataset, to_fields
+from wdno.trajectory.axes import as_came, axis_numbers, begun_with, from_first
 from wdno.trajectory.cuts import append, coarsen, windows
-from wdno.trajectory.files import join_trajectories, open_trajectories, save
+from wdno.trajectory.files import join_trajectories, open_trajectories
 from wdno.trajectory.inputs import (
     at_instant,
     check_grid,
@@ -21,19 +22,28 @@ from wdno.trajectory.inputs import (
     to_inputs,
 )
 from wdno.trajectory.keys import initial_keys
+from wdno.trajectory.opening import open_labelled
 from wdno.trajectory.reading import read_windows
+from wdno.trajectory.storing import check_output, save
 
 __all__ = [
+    "Labelled",
     "append",
+    "as_came",
     "at_instant",
+    "axis_numbers",
+    "begun_with",
     "check_grid",
-    "check_variables",
+    "check_output",
+    "check_labelled",
     "coarsen",
+    "from_first",
     "initial_keys",
     "join_trajectories",
     "static_fields",
     "named",
     "on_grid",
+    "open_labelled",
     "open_trajectories",
     "over_intervals",
     "read_windows",
@@ -45,4 +55,5 @@ __all__ = [
     "to_fields",
     "to_inputs",
     "windows",
+    "with_samples",
 ]

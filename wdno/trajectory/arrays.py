@@ -7,8 +7,9 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array
 
+from wdno._arrays import real
 from wdno._typing import Fields
-from wdno.trajectory._checks import check_variables, finite
+from wdno.trajectory._checks import finite, with_samples
 from wdno.trajectory.keys import States, initial_keys
 
 __all__ = ["static_rows", "to_arrays", "to_dataset", "to_fields"]
@@ -37,7 +38,7 @@ def to_arrays(
         ValueError: If a variable is missing, has other dimensions or is not finite.
     """
     names = (*state, *control, *auxiliary)
-    check_variables(dataset, names)
+    dataset = with_samples(dataset, names)
     values = {}
     for name in names:
         values[name] = dataset[name].transpose("sample", "time", ...).values
@@ -82,7 +83,8 @@ def static_rows(
                 f"{name!r} is missing from {sorted(map(str, dataset.variables))}. Add "
                 f"it, e.g. by `.assign_coords({name}=...)`."
             )
-        values = dataset[name].transpose("sample", ..., missing_dims="ignore").values
+        turned = dataset[name].transpose("sample", ..., missing_dims="ignore")
+        values = real(name, turned.values)
         same = "sample" not in dataset[name].dims
         shape = (len(rows), *values.shape)
         found[name] = np.broadcast_to(values, shape) if same else values[rows]

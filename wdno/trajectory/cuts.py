@@ -9,6 +9,9 @@ import xarray as xr
 from jax.core import Tracer
 from jaxtyping import Array, Int
 
+from wdno._arrays import apart
+from wdno.trajectory.axes import axis_numbers
+
 __all__ = ["append", "coarsen", "windows"]
 
 Values = TypeVar("Values", np.ndarray, Array)
@@ -121,16 +124,17 @@ def append(earlier: xr.Dataset, later: xr.Dataset) -> xr.Dataset:
         >>> plan = wdno.control(planner, calm.isel(time=-1), key=key)
         >>> record = append(calm, plan)
     """
-    ends, begins = (float(r["time"][n]) for r, n in ((earlier, -1), (later, 0)))
-    spacing = float(later["time"][1] - later["time"][0])
-    if abs(begins - ends) > 1e-3 * spacing:
+    ends = float(axis_numbers("time", earlier["time"].values)[-1])
+    begins, next_one = axis_numbers("time", later["time"].values)[:2]
+    if abs(begins - ends) > 1e-3 * (next_one - begins):
+        said = apart(ends, float(begins))
         raise ValueError(
             "A record is continued by one that begins where it ends, but it ends at "
-            f"{ends:.6g} and the other begins at {begins:.6g}. Begin there, e.g. with "
+            f"{said[0]} and the other begins at {said[1]}. Begin there, e.g. with "
             "`earlier.isel(time=-1)`."
         )
     bare = earlier.reset_coords(drop=True)
-    unknown = xr.full_like(bare["time"], np.nan, dtype=float)
+    unknown = xr.DataArray(np.full(earlier.sizes["time"], np.nan), bare["time"].coords)
     joined = {}
     for name, after in later.data_vars.items():
         if "time" not in after.dims:
@@ -143,7 +147,8 @@ def append(earlier: xr.Dataset, later: xr.Dataset) -> xr.Dataset:
         else:
             after = after.isel(time=slice(1, None))
         joined[name] = xr.concat([before, after], "time").assign_attrs(after.attrs)
-    return xr.Dataset(joined, attrs=later.attrs)
+    # Both may come from files with encodings of their own.
+    return xr.Dataset(joined, attrs=later.attrs).drop_encoding()
 
 
 def _check_windows(

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from wdno._files import replacing
-from wdno.trajectory._checks import check_variables
+from wdno.trajectory._checks import with_samples
 from wdno.trajectory.lazy import Labelled, lazy
+from wdno.trajectory.opening import open_labelled
 
-__all__ = ["open_trajectories", "save"]
+__all__ = ["join_trajectories", "open_trajectories"]
 
 
 def open_trajectories(path: str | Path, variables: Sequence[str] = ()) -> xr.Dataset:
@@ -19,36 +19,16 @@ def open_trajectories(path: str | Path, variables: Sequence[str] = ()) -> xr.Dat
 
     Args:
         path: NetCDF file or Zarr folder.
-        variables: Names that must be present on (sample, time, …).
+        variables: Names that must be present on (sample, time, …), or on (time, …) for
+            a single trajectory.
 
     Raises:
         FileNotFoundError: If there is nothing at ``path``.
-        ValueError: If it is neither NetCDF nor Zarr, or a variable is missing or has
-            other dimensions. Values are checked when they are read (`to_fields`).
+        ValueError: If it is neither NetCDF nor Zarr or is damaged (`open_labelled`), or
+            a variable is missing or has other dimensions. Values are checked when they
+            are read (`to_fields`).
     """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(
-            f"Trajectories are read from an existing file, but there is none at {path}."
-            " Check the path, or generate the file first."
-        )
-    zarr = any((path / name).exists() for name in ("zarr.json", ".zgroup"))
-    if not zarr:
-        magic = b"" if path.is_dir() else path.open("rb").read(4)
-        if magic != b"\x89HDF" and magic[:3] != b"CDF":
-            raise ValueError(
-                f"Trajectories are NetCDF files or Zarr folders, but {path} begins "
-                f"with {magic!r}. Convert it, or check that it is complete."
-            )
-    try:
-        dataset = xr.open_dataset(path, engine="zarr" if zarr else None)
-    except OSError as error:
-        raise ValueError(
-            f"Trajectories are complete NetCDF files, but {path} cannot be read "
-            f"({error}). Generate or copy it again."
-        ) from error
-    check_variables(dataset, variables)
-    return dataset
+    return with_samples(open_labelled(path), variables)
 
 
 def join_trajectories(paths: Sequence[str | Path]) -> xr.Dataset:
@@ -119,13 +99,3 @@ def _joined(parts: Sequence[xr.Variable]) -> xr.Variable:
     joined = lazy(sample, int(ends[-1]), dims)
     joined.attrs = dict(parts[0].attrs)
     return joined
-
-
-def save(dataset: xr.Dataset, path: str | Path) -> None:
-    """Write trajectories to a NetCDF file; an interrupted run leaves the old one.
-
-    Raises:
-        FileNotFoundError: If the folder of ``path`` does not exist.
-    """
-    with replacing(path) as temporary:
-        dataset.to_netcdf(temporary, engine="netcdf4")

@@ -7,9 +7,11 @@ import numpy as np
 import xarray as xr
 from jax import dtypes
 
-from wdno._arrays import same_points
+from wdno._arrays import contrast, same_points, working_type
 from wdno._typing import Fields
 from wdno.trajectory._checks import finite, named
+from wdno.trajectory.alignment import aligned
+from wdno.trajectory.axes import axis_numbers
 from wdno.trajectory.keys import States, initial_keys
 
 __all__ = [
@@ -163,7 +165,7 @@ def over_intervals(
 def to_batch(
     arrays: Mapping[str, xr.DataArray], axes: Collection[str]
 ) -> tuple[Fields, dict[str, int]]:
-    """Join labelled fields into one batch.
+    """Join labelled fields into one batch, rows by their labels.
 
     Args:
         arrays: Fields on (*batch, *axes of their own); a batch axis that some of them
@@ -174,13 +176,15 @@ def to_batch(
         Arrays of shape (batch, *axes of their own) and the extents of the batch axes.
 
     Raises:
-        ValueError: If fields differ in the extent of a batch axis or are not finite.
+        ValueError: If fields differ in the extent or the labels of a batch axis, or are
+            not real and finite.
     """
+    arrays = aligned(arrays, axes)
     batch: dict[str, int] = {}
     for array in arrays.values():
         batch |= {str(d): n for d, n in array.sizes.items() if d not in axes}
     dtype = dtypes.canonicalize_dtype(
-        np.result_type(*(array.dtype for array in arrays.values()))
+        np.result_type(*(working_type(n, a.dtype) for n, a in arrays.items()))
     )
     fields = {}
     for name, array in arrays.items():
@@ -217,13 +221,28 @@ def check_grid(array: xr.DataArray, grid: Mapping[str, np.ndarray]) -> xr.DataAr
                 f"The field needs the dimensions {list(grid)}, but has "
                 f"{list(array.dims)}. Rename or add the dimension {name!r}."
             )
-        came = array[name].values
+        came = axis_numbers(name, array[name].values)
         counted = name not in array.coords and len(came) == len(expected)
         if not counted and not same_points(came, expected):
+            wanted, found = contrast(expected, came)
             raise ValueError(
-                f"The field must be given at {name} = {expected[0]:.6g} … "
-                f"{expected[-1]:.6g} ({len(expected)} points), but came at "
-                f"{came[0]:.6g} … {came[-1]:.6g} ({len(came)} points). Interpolate it "
-                f"with `.interp({name}=...)` or use a system with its grid."
+                f"The field must be given at {name} = {wanted}, but came at {found}. "
+                f"Interpolate it with `.interp({name}=...)` or use a system with its "
+                f"grid.{_if_moved(name, came, expected)}"
             )
     return array.transpose(..., *grid)
+
+
+def _if_moved(name: str, came: np.ndarray, expected: np.ndarray) -> str:
+    """What to do about the right points from another origin, or in another unit."""
+    if len(came) != len(expected) or len(came) < 2 or not np.ptp(came):
+        return ""
+    ratio = float(np.ptp(expected) / np.ptp(came))
+    if not same_points((came - came[0]) * ratio + expected[0], expected):
+        return ""
+    moved = abs(ratio - 1) < 1e-6
+    what = "counted from another origin" if moved else "in other units"
+    return (
+        f" If they are the same points {what} (dates and durations count in seconds), "
+        f"`.assign_coords({name}=...)` gives them the expected ones."
+    )

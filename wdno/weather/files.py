@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from wdno.trajectory import open_labelled
 from wdno.weather.grid import Region, ordered, within
 from wdno.weather.time_axis import Date, during
 
@@ -26,8 +27,6 @@ _NAMES = {
     "isobaricInhPa": "level",
 }
 """What the Climate Data Store and its formats call the axes, and what they are here."""
-_ENGINES = {b"GRIB": "cfgrib", b"CDF\x01": "scipy", b"CDF\x02": "scipy"}
-"""By the first bytes. Of a truncated classic file the NetCDF library makes up zeros."""
 _PLACE = ("latitude", "longitude")
 _AXES = ("time", "level", *_PLACE)
 
@@ -123,37 +122,13 @@ def _fields(
 
 
 def _opened(source: str) -> xr.Dataset:
-    path = Path(source)
-    url = "://" in source
-    if not url and not path.exists():
-        raise FileNotFoundError(
-            f"Records are read from existing files, but there is none at {source}. "
-            "Check the path."
-        )
-    engine, options = "zarr", {}
-    if not url and not path.is_dir():
-        with path.open("rb") as file:
-            engine = _ENGINES.get(file.read(4), "netcdf4")
-        # No index file is written beside the data.
-        options = {"indexpath": ""} if engine == "cfgrib" else {}
-    if engine in ("zarr", "cfgrib"):
-        _need(engine, f"{source} is read by {engine}")
-    if url:
-        _need("fsspec", f"{source} is reached by fsspec")
-    try:
-        return xr.open_dataset(
-            source, engine=engine, chunks={}, decode_timedelta=False, **options
-        )
-    except ImportError as error:  # the package of a protocol, such as gcsfs
-        raise ModuleNotFoundError(
-            f"{source} needs a package that is not installed ({error}). Install it: "
-            "pip install 'wdno[era5]'."
-        ) from error
-    except (OSError, KeyError, TypeError, ValueError, EOFError) as error:
-        raise ValueError(
-            "ERA5 comes in complete NetCDF or GRIB files and Zarr stores, but "
-            f"{source} cannot be read ({error}). Check its name, or load it again."
-        ) from error
+    """The file in pieces of dask, as it is stored."""
+    dataset = open_labelled(source)
+    pieces = {
+        name: variable.chunk(variable.encoding.pop("preferred_chunks", {}))
+        for name, variable in dataset.data_vars.items()
+    }
+    return dataset.assign(pieces)
 
 
 def _renamed(dataset: xr.Dataset, source: str) -> xr.Dataset:

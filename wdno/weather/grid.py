@@ -6,6 +6,8 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float, Int
 
+from wdno._arrays import apart, beyond_poles
+
 __all__ = ["Region", "is_circle", "ordered", "wavelet_modes", "within"]
 
 _TOLERANCE = 1e-4
@@ -51,10 +53,10 @@ def ordered(dataset: xr.Dataset, where: str) -> xr.Dataset:
         dataset = dataset.isel(latitude=slice(None, None, -1))
     sign = -1 if latitude[0] > latitude[-1] else 1
     _check(~(np.diff(sign * latitude) > 0), latitude, "Latitudes rise or fall", where)
-    if abs(latitude).max() > 90 + _TOLERANCE:
+    if beyond := beyond_poles(latitude):
         raise ValueError(
             f"Latitudes lie between -90 and 90 degrees, but in {where} they reach "
-            f"{latitude[abs(latitude).argmax()]:g}. Convert them."
+            f"{beyond}. Convert them."
         )
     longitude = dataset["longitude"].values.astype(float)
     turns = np.cumsum(np.diff(longitude, prepend=longitude[0]) < 0)
@@ -160,8 +162,8 @@ def _check(
 ) -> None:
     if wrong.any():
         at = int(np.argmax(wrong)) + 1
+        after, before = apart(float(values[at]), float(values[at - 1]))
         raise ValueError(
-            f"{rule}, but in {where} {values[at]:g} comes after {values[at - 1]:g} at "
-            f"index {at}. Sort them by `.sortby`, drop what is repeated, and write the "
-            "file anew."
+            f"{rule}, but in {where} {after} comes after {before} at index {at}. Sort "
+            "them by `.sortby`, drop what is repeated, and write the file anew."
         )

@@ -428,7 +428,7 @@ def test_no_initial_state_diverges(initial):
 @pytest.mark.parametrize(
     "parameter",
     [
-        {"shear_viscosity": 0.0},
+        {"shear_viscosity": -1e-9},
         {"bulk_viscosity": -1e-8},
         {"points": 0},
         {"refinement": 0},
@@ -483,3 +483,25 @@ def test_six_trajectories_a_processor_second():
     begin = time.process_time()
     jax.block_until_ready(system.solve(inputs))
     assert 64 / (time.process_time() - begin) > 6
+
+
+def test_a_gas_without_friction_obeys_the_euler_equations(unchecked):
+    how = {"points": 32, "frames": 2, "duration": 0.1}
+    gas = CompressibleNavierStokes(shear_viscosity=0, bulk_viscosity=0.0, **how)
+    inputs = gas.sample_inputs(KEY, 2)
+    nearly = CompressibleNavierStokes(**FREE, **how).solve(inputs)
+    for name, values in gas.solve(inputs).items():
+        np.testing.assert_allclose(values, nearly[name], rtol=1e-4, atol=1e-4)
+
+
+def test_what_a_gas_has_one_of_is_refused_in_a_sentence(unchecked):
+    with pytest.raises(ValueError, match="OUTGOING, PERIODIC or WALL.*'wall'"):
+        CompressibleNavierStokes(boundary="wall")
+    gas = CompressibleNavierStokes(points=16, frames=2, duration=0.01)
+    state = gas.trajectories(KEY, 2).isel(time=0)
+    with pytest.raises(ValueError, match=r"heat_ratio=\.\.\.\)`, and join"):
+        gas.run(state.assign_coords(heat_ratio=("sample", [1.4, 1.6])))
+    same = state.assign_coords(heat_ratio=gas.heat_ratio)
+    moved = same.assign_coords(x=same.x + 1)
+    with pytest.raises(ValueError, match=r"another origin .*assign_coords\(x="):
+        gas.run(moved)

@@ -57,7 +57,7 @@ class CompressibleNavierStokes(LabelledSystem):
     the solver uniformly.
 
     Attributes:
-        shear_viscosity: η, pressure x time.
+        shear_viscosity: η, pressure x time; with 0 of both, the Euler equations.
         bulk_viscosity: ζ, pressure x time.
         heat_ratio: γ, ratio of the specific heats.
         duration: Length of the record in time.
@@ -70,7 +70,8 @@ class CompressibleNavierStokes(LabelledSystem):
         initial: Distribution of the initial states, `Jumps` or `Waves`.
 
     Raises:
-        ValueError: If a number is not positive, γ not above 1 or ``courant`` above 1.
+        ValueError: If another number is not positive, γ not above 1, ``courant`` above
+            1, or the boundary no `Boundary`.
 
     Example:
         >>> system = CompressibleNavierStokes(points=128, refinement=8)
@@ -105,7 +106,16 @@ class CompressibleNavierStokes(LabelledSystem):
         """Refuse parameters for which the equation or the grid makes no sense."""
         parameters = dict(vars(self))
         del parameters["boundary"], parameters["initial"]
+        for name in ("shear_viscosity", "bulk_viscosity"):
+            if parameters[name] == 0:  # of the Euler equations
+                del parameters[name]
         check_positive(**parameters)
+        if not isinstance(self.boundary, Boundary):
+            raise ValueError(
+                "What is beyond the ends of a gas is OUTGOING, PERIODIC or WALL of "
+                f"wdno.systems.compressible, but boundary is {self.boundary!r}. Choose "
+                "one of them."
+            )
         if self.courant > 1:
             raise ValueError(
                 "No wave may cross more than a cell in a step, but courant is "

@@ -1,0 +1,166 @@
+"""Commands that train."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+import xarray as xr
+from tyro.conf import Positional
+
+from wdno._files import check_output_folder
+from wdno.operator.checkpoint import load
+from wdno.training import from_data, recipes
+from wdno.training.loop import TrainingConfig
+from wdno.training.recipe_file import load_recipe
+from wdno.training.suggestion import suggest
+from wdno.trajectory import join_trajectories
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+def duration(text: str) -> float:
+    """Seconds of a duration such as ``90m``, ``2h``, ``45s`` or ``600``."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            f"A duration is a number with s, m or h, but got {text!r}. Write 90m or 2h."
+        )
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Length:
+    """How long and how a model is trained.
+
+    Attributes:
+        budget: length as a duration, e.g. 90m. Give this or steps.
+        steps: length in updates; the run is then reproducible bit for bit.
+        validation_samples: number of trajectories held back; an eighth by default, and
+            never more than 128.
+        learning_rate: peak learning rate.
+        weight_decay: decoupled weight decay.
+        validate_every: training between validations, as a duration.
+        checkpoint_every: training between checkpoints.
+        log_every: training between lines of the log.
+        seed: seed of initial parameters, batches and noise.
+        resume: continue from the last checkpoint in OUT.
+    """
+
+    budget: str = ""
+    steps: int | None = None
+    validation_samples: int | None = None
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    validate_every: str = "2m"
+    checkpoint_every: str = "3m"
+    log_every: str = "1s"
+    seed: int = 0
+    resume: bool = False
+
+    def config(self) -> TrainingConfig:
+        """With durations in seconds."""
+        return TrainingConfig(
+            steps=self.steps,
+            budget=duration(self.budget) if self.budget else None,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            validate_every=duration(self.validate_every),
+            checkpoint_every=duration(self.checkpoint_every),
+            log_every=duration(self.log_every),
+            seed=self.seed,
+        )
+
+    def how(self) -> dict[str, Any]:
+        """What else `wdno.train` is told."""
+        return {"validation_samples": self.validation_samples, "resume": self.resume}
+
+
+Flat = Annotated[Length, tyro.conf.OmitArgPrefixes]
+
+
+def train(
+    recipe: Positional[str] = "",
+    *,
+    data: tuple[Path, ...],
+    out: Path,
+    state: tuple[str, ...] = (),
+    control: tuple[str, ...] = (),
+    static: tuple[str, ...] | None = None,
+    start: str | None = None,
+    length: Flat,
+) -> None:
+    """Train a model; writes its recipe, the log, checkpoints and OUT/model.
+
+    Args:
+        recipe: name of a recipe, e.g. burgers-simulation, or a file such as an earlier
+            OUT/recipe.json, changed as you like; by default one is suggested for the
+            data, and printed.
+        data: files of trajectories on one grid, of which windows are read as they are
+            needed; the last trajectories of the last file are held back for validation,
+            in memory.
+        out: folder of the run.
+        state: variables whose evolution is learned, without a recipe; by default all
+            with an axis of time that are no control.
+        control: variables that act over the intervals, likewise.
+        static: variables that never change and are given, likewise.
+        start: begin with the parameters of this model (name or folder).
+        length: how long and how it is trained.
+    """
+    check_output_folder(out)
+    dataset = join_trajectories(data)
+    names = {"state": state, "control": control, "static": static}
+    chosen = _recipe(recipe, dataset, {n: v for n, v in names.items() if v})
+    from_data.train(
+        dataset,
+        out,
+        length.config(),
+        recipe=chosen,
+        start=None if start is None else load(start),
+        **length.how(),
+    )
+    print(f"Wrote {out / 'model'}: use it by its path, e.g. wdno info {out / 'model'}")
+
+
+def finetune(
+    model: Positional[str], *, data: tuple[Path, ...], out: Path, length: Flat
+) -> None:
+    """Go on training a model, on another grid or coefficient.
+
+    Args:
+        model: shipped name or folder.
+        data: files of trajectories with the variables that the model knows.
+        out: folder of the run.
+        length: how long and how it is trained.
+    """
+    check_output_folder(out)
+    from_data.finetune(
+        model, join_trajectories(data), out, length.config(), **length.how()
+    )
+    print(f"Wrote {out / 'model'}: use it by its path, e.g. wdno info {out / 'model'}")
+
+
+def _recipe(
+    recipe: str, dataset: xr.Dataset, names: dict[str, tuple[str, ...]]
+) -> recipes.Recipe:
+    """The recipe of that name or file, or one that is suggested and printed."""
+    if not recipe:
+        chosen = suggest(from_data.in_samples(dataset), **names)
+        print(f"Recipe, suggested for these data: {json.dumps(chosen.notes())}")
+        return chosen
+    if names:
+        raise ValueError(
+            f"Variables are named where a recipe is suggested, but got {[*names]} "
+            f"beside the recipe {recipe!r}. Leave out one of the two."
+        )
+    if recipe in recipes.RECIPES:
+        return recipes.RECIPES[recipe]
+    if not Path(recipe).expanduser().is_file():
+        raise ValueError(
+            f"Training follows a known recipe or the file of one, but got {recipe!r}. "
+            f"Known: {', '.join(recipes.RECIPES)}."
+        )
+    return load_recipe(recipe)

@@ -1,0 +1,104 @@
+"""What a training run was begun with: it is continued as the same run."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from wdno._files import check_output_folder, replacing
+from wdno.training.loop import TrainingConfig
+from wdno.training.recipe import Recipe
+
+__all__ = ["check_begun"]
+
+_MAY_CHANGE = ("steps", "budget", "validate_every", "checkpoint_every", "log_every")
+"""A run may be made longer, and be looked at more often."""
+_ROWS = 4
+"""Trajectories by which data are known again: all of a large set take too long."""
+
+
+def check_begun(
+    folder: Path,
+    recipe: Recipe,
+    config: TrainingConfig,
+    dataset: xr.Dataset,
+    *,
+    resume: bool,
+) -> None:
+    """Note what a run is begun with, or refuse to continue it with anything else.
+
+    Notes lie in ``begun.json`` in the folder of the run; one without is continued and
+    noted from then on.
+
+    Args:
+        folder: of the run.
+        recipe: what is trained.
+        config: seed, rates and lengths.
+        dataset: trajectories to train on.
+        resume: whether the run is continued.
+
+    Raises:
+        ValueError: recipe, data, seed or rates are not those it was begun with.
+    """
+    path = folder / "begun.json"
+    noted = json.loads(path.read_text()) if path.is_file() else None
+    if not resume and noted is not None and any(folder.rglob("checkpoints/*")):
+        return  # which is refused where the checkpoints lie
+    facts = _facts(recipe, config, dataset)
+    if resume and noted is not None:
+        changed = [
+            f"{name} = {_brief(noted.get(name))}, now {_brief(facts.get(name))}"
+            for name in sorted({*noted, *facts})
+            if noted.get(name) != facts.get(name)
+        ]
+        if changed:
+            raise ValueError(
+                "A run is continued with what it was begun with, but that in "
+                f"{folder} was begun with {'; '.join(changed)}. Give the same, or "
+                "begin a new run in another folder, e.g. from the parameters of this "
+                "one (`start`)."
+            )
+    check_output_folder(folder).mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def _facts(
+    recipe: Recipe, config: TrainingConfig, dataset: xr.Dataset
+) -> dict[str, Any]:
+    rates = dataclasses.asdict(config)
+    facts = {name: v for name, v in rates.items() if name not in _MAY_CHANGE}
+    facts |= {f"recipe.{name}": value for name, value in recipe.notes().items()}
+    known = {*recipe.state, *recipe.control, *dataset.coords}
+    known |= {quantity.name for part in recipe.beside for quantity in part}
+    used = dataset[[str(name) for name in dataset.variables if name in known]]
+    facts["data"] = {
+        "sizes": {str(dim): size for dim, size in used.sizes.items()},
+        "sha256": _fingerprint(used),
+    }
+    return json.loads(json.dumps(facts, default=str))
+
+
+def _fingerprint(dataset: xr.Dataset) -> str:
+    """Of some trajectories and all coordinates, whatever their order of axes."""
+    last = dataset.sizes.get("sample", 1) - 1
+    rows = np.unique(np.linspace(0, last, _ROWS, dtype=int))
+    some = dataset.isel(sample=rows, missing_dims="ignore")
+    digest = hashlib.sha256()
+    for name in sorted(map(str, some.variables)):
+        variable = some.variables[name]
+        values = variable.transpose(*sorted(map(str, variable.dims))).values
+        if values.dtype.kind == "O":
+            values = values.astype(str)
+        digest.update(f"{name} {values.shape} ".encode())
+        digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) < 80 else f"{text[:70]} …"
