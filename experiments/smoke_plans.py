@@ -29,7 +29,7 @@ from tqdm import tqdm
 import wdno
 from wdno._typing import Fields
 from wdno.planning.adjoint import descend
-from wdno.systems.smoke.routes import draw_route
+from wdno.systems.smoke.routes import draw_route, squares
 
 Controls = Float[np.ndarray, "component frame y x"]
 Density = Float[np.ndarray, "y x"]
@@ -67,7 +67,7 @@ def all_squares() -> list[Squares]:
     """All that the distribution draws, by column."""
     route = draw_route(jax.random.key(0), 16_384, SYSTEM.frames * SYSTEM.substeps)
     corners = np.unique(route.start, axis=0)
-    densities = np.asarray(SYSTEM.squares(jnp.asarray(corners)))
+    densities = np.asarray(squares(jnp.asarray(corners), SYSTEM.points))
     column = densities.any(axis=1).argmax(axis=1)
     return [Squares(int(k), densities[column == k]) for k in np.unique(column)]
 

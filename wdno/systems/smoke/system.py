@@ -7,13 +7,13 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Bool, PRNGKeyArray
 
 from wdno._typing import Fields
 from wdno.systems.base import LabelledSystem, check_inputs, check_positive
 from wdno.systems.smoke.flow import Flow, solve
 from wdno.systems.smoke.geometry import EXITS, LENGTH, OBSTACLES, RING, Rectangle
-from wdno.systems.smoke.routes import SOURCE, draw_route, random_drive
+from wdno.systems.smoke.routes import draw_route, random_drive, squares
 
 __all__ = ["Smoke"]
 
@@ -168,19 +168,7 @@ class Smoke(LabelledSystem):
         cx, cy = random_drive(
             self.flow, self.frames, route.velocity, route.turn, noise_key
         )
-        return {"density0": self.squares(route.start), "cx": cx, "cy": cy}
-
-    def squares(self, corner: Int[Array, "sample 2"]) -> Float[Array, "sample y x"]:
-        """Squares of smoke of density 1 on the stored points.
-
-        Args:
-            corner: lower left corners (y, x), in the units of `Rectangle`.
-        """
-        places = jnp.arange(self.points, dtype=jnp.float32) * (LENGTH / self.points)
-        start = jnp.asarray(corner, jnp.float32)
-        y, x = (places[None] - start[:, axis, None] for axis in (0, 1))
-        y, x = ((edge >= 0) & (edge < SOURCE) for edge in (y, x))
-        return (y[:, :, None] & x[:, None]).astype(jnp.float32)
+        return {"density0": squares(route.start, self.points), "cx": cx, "cy": cy}
 
     def solve(self, inputs: Fields) -> Fields:
         """Carry the smoke from its initial density under given controls.
