@@ -77,7 +77,7 @@ def plans(config: Config) -> xr.Dataset:
             "out by --models."
         )
     data = join_trajectories(sorted(config.plans.glob("*.nc")))
-    return data.isel(sample=slice(-6, None)).load()
+    return data.isel(sample=slice(-16, None)).load()
 
 
 CASES: dict[str, Case] = {
