@@ -1,6 +1,6 @@
 """What is right and wrong with every shipped model, put on its card.
 
-python experiments/diagnoses.py --era5 era5_uk_t2m_32x48_744h.nc
+python experiments/diagnoses.py --era5 era5_uk_t2m_32x48_744h.nc --plans smoke-plans
 """
 
 import json
@@ -21,6 +21,7 @@ import wdno
 from wdno.cli.making import SYSTEMS
 from wdno.diffusion.samplers import Sampler, ddim, dpmpp_2m
 from wdno.training.diagnosis import as_notes
+from wdno.trajectory import join_trajectories
 
 SHIPPED = Path(wdno.__file__).parent / "pretrained"
 
@@ -31,6 +32,7 @@ class Config:
 
     models: tuple[str, ...] = tuple(wdno.shipped())
     era5: Path | None = None
+    plans: Path | None = None
     members: int = 8
     levels: int = 8
     seed: int = 30_000
@@ -72,6 +74,18 @@ def weather(config: Config) -> xr.Dataset:
     return departures.isel(sample=slice(None, None, 6))
 
 
+def plans(config: Config) -> xr.Dataset:
+    """Plans that succeed, of those that training held back."""
+    if config.plans is None:
+        raise ValueError(
+            "The diagnosis of smoke-control takes plans that succeed, but --plans is "
+            "missing. Name the folder that smoke_plans.py made, or leave that model "
+            "out by --models."
+        )
+    data = join_trajectories(sorted(config.plans.glob("*.nc")))
+    return data.isel(sample=slice(-16, None)).load()
+
+
 CASES: dict[str, Case] = {
     "advection-simulation": Case(drawn("advection", 32), 8),
     "burgers-simulation": Case(drawn("burgers", 32), 8, ddim(1.0, inflation=1.5)),
@@ -80,7 +94,7 @@ CASES: dict[str, Case] = {
     "navier-stokes-shock": Case(drawn("navier-stokes-shock", 32)),
     "navier-stokes-correction": Case(drawn("navier-stokes-shock", 32), 8),
     "smoke-simulation": Case(drawn("smoke", 16)),
-    "smoke-control": Case(drawn("smoke", 16)),
+    "smoke-control": Case(plans),
     "smoke-refinement": Case(finer_scenes, 1),
     "era5-t2m": Case(weather, 8),
 }

@@ -1,16 +1,16 @@
 """How much smoke leaks under sampled plans, and under their rivals?
 
-Plans of the shipped planner, guided, the best of several, polished through the solver;
-no control, the way-point controls that it was trained on, their regression (behaviour
-cloning: one call gives the mean), adjoint-gradient optimisation with little and with
-much time, and descent through the simulation model, without the solver. All judged
-by the solver at 128 x 128 from the true initial smoke.
+Plans of the shipped planner, guided, the best of several, polished through the solver
+or through the simulation model; no control, the way-point controls of the data, the
+mean of the planner and one plan for all scenes, adjoint-gradient optimisation, and
+descent through the simulation model. All judged by the solver at 128 x 128 from the
+true initial smoke.
 """
 
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -20,15 +20,13 @@ import numpy as np
 import tyro
 from _control import interval
 from _results import RESULTS, record
-from _smoke import ALLOWED, SYSTEM, Scenes, sampled
+from _smoke import ALLOWED, SYSTEM, Scenes, coarse, sampled, wary
 
 import wdno
-from wdno._typing import Fields
-from wdno.operator import Transport
+from wdno._typing import Fields, Objective
 from wdno.planning.adjoint import descend
 from wdno.planning.objectives import leakage
 from wdno.planning.optimizer import Solve
-from wdno.planning.surrogate import Surrogate
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,7 @@ class Config:
     descent_steps: int = 12
     descent_scenes: int = 8
     model_steps: int = 12
+    polish_model: int = 3
     seed: int = 40_000
 
 
@@ -64,7 +63,12 @@ def main(config: Config) -> None:
         record("smoke_control", asdict(config), results=results)
 
     def descent(
-        name: str, start: Fields, steps: int, count: int, solve: Solve = SYSTEM.solve
+        name: str,
+        start: Fields,
+        steps: int,
+        count: int,
+        solve: Solve = SYSTEM.solve,
+        objective: Objective = leakage,
     ) -> None:
         """Steps through a solver or model: its J, gradients and seconds of each."""
         if name in results:
@@ -74,7 +78,7 @@ def main(config: Config) -> None:
             closed = jnp.asarray(SYSTEM.static["obstacle"])
             known["obstacle"] = jnp.broadcast_to(closed, known["density0"].shape)
         start = {part: c[:count] for part, c in start.items()}
-        how = {"objective": leakage, "constraint": ALLOWED}
+        how = {"objective": objective, "constraint": ALLOWED}
         one = jax.tree.map(lambda a: a[:1], (known, start))
         descend(solve, *one, steps=1, **how)  # compiles
         found = descend(solve, known, start, steps=steps, **how)
@@ -91,35 +95,31 @@ def main(config: Config) -> None:
         arm(name, lambda: found.controls, count)
 
     plans = partial(sampled, planner, scenes, key)
-    once, often = {"steps": 1, "goal": 1.0}, {"steps": config.steps}
-    guided = {**often, "goal": 1.0, "strength": config.strength}
+    once, often = {"steps": 0}, {"steps": config.steps}
+    guided = {**often, "strength": config.strength}
     many = {**often, "members": config.samples}
     arm("no control", lambda: scenes.still)
     arm("way-points", lambda: scenes.waypoints)
     plan = plans(**often)  # compiles
+    arm("one plan for all", lambda: repeated(plans(**once), config.scenes))
     arm("regression", lambda: plans(**once))
     arm("guided", lambda: plans(**guided))
     arm("sampled", lambda: plans(**often))
-    arm(f"sampled, best of {config.samples}", lambda: plans(**many))
     few, n = config.descent_scenes, config.descent_steps
-    mean = {name: c.mean(axis=0) for name, c in scenes.waypoints.items()}
-    mean = {
-        name: jnp.broadcast_to(c, (config.scenes, *c.shape)) for name, c in mean.items()
-    }
-    descent(f"sampled, polish {config.polish}", plan, config.polish, config.scenes)
-    descent(f"adjoint from mean way-points, {n} steps", mean, n, few)
+    mean = repeated(scenes.waypoints, config.scenes)
     solve, m = coarse(wdno.load(config.simulation)).solve, config.model_steps
     descent(f"model from mean way-points, {m} steps", mean, m, config.scenes, solve)
+    k = config.polish_model
+    descent(f"model from sampled, {k} steps", plan, k, config.scenes, solve, wary)
+    descent(f"adjoint from mean way-points, {n} steps", mean, n, few)
+    descent(f"sampled, polish {config.polish}", plan, config.polish, few)
+    arm(f"sampled, best of {config.samples}", lambda: plans(**many))
 
 
-def coarse(model: wdno.WDNO) -> Surrogate:
-    """The model with its smoke carried on the stored points, in steps twice as long.
-
-    A gradient then costs an eighth, and what is planned hardly differs.
-    """
-    assert isinstance(model.residual, Transport)
-    residual = replace(model.residual, refinement=1, steps=4)
-    return Surrogate(replace(model, residual=residual), SYSTEM.frames)
+def repeated(controls: Fields, count: int) -> Fields:
+    """Their mean, for all scenes."""
+    means = {name: c.mean(axis=0) for name, c in controls.items()}
+    return {name: jnp.broadcast_to(c, (count, *c.shape)) for name, c in means.items()}
 
 
 def stored(config: Config) -> dict[str, Any]:

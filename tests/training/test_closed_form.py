@@ -11,8 +11,18 @@ import pytest
 import xarray as xr
 
 from wdno import load
+from wdno.diffusion.samplers import ddim
 from wdno.networks import FourierConfig
-from wdno.operator import Interpolation, LearnedMean, LinearMean, Tiles, Transport
+from wdno.operator import (
+    Interpolation,
+    LearnedMean,
+    LinearMean,
+    RecordMean,
+    Tiles,
+    Transport,
+    tasks,
+)
+from wdno.operator.generation import generate
 from wdno.training import pipeline, recipes
 from wdno.training.batches import WindowBatches
 from wdno.training.build import build_model
@@ -21,12 +31,13 @@ from wdno.training.loop import TrainingConfig
 from wdno.training.recipes import Recipe
 from wdno.training.records import Records
 from wdno.training.ridge import fit_maps
-from wdno.training.validation import simulation_error
+from wdno.training.validation import denoising_error, simulation_error
 
 POINTS = 8
 BANDED = LinearMean(("u",), ("f",), 0, Tiles((2,)))
 DENSE = replace(BANDED, rank=POINTS)
 CONFIG = TrainingConfig(steps=1)
+KEY = jax.random.key(0)
 
 
 def recipe_of(mean):
@@ -164,6 +175,25 @@ def test_training_fits_what_has_a_closed_form(tmp_path, monkeypatch):
     card = json.loads((tmp_path / "model" / "card.json").read_text())
     assert card["validation_error"] < 3e-6
     assert card["residual"]["maps"] is None and not (tmp_path / "denoiser").exists()
+
+
+def test_plans_and_what_they_bring_about_are_fitted_to_examples(tmp_path):
+    """Controls linear in the initial state, later states linear in the controls."""
+    matrix, patterns = matrix_of(DENSE), draw(2, 4, POINTS, seed=3)
+    truth = dataset_of(matrix, records=16, frames=4)
+    begin = draw(16, POINTS, seed=4)
+    f = np.einsum("nx,xr,rty->nty", begin, draw(POINTS, 2, seed=5), patterns)
+    truth.u.values[:] = np.concatenate([begin[:, None], 1 + f @ matrix.T], axis=1)
+    truth.f.values[:, :-1] = f
+    plan = RecordMean(("f",), ("u0",), 2, Tiles((2,)))
+    recipe = replace(recipe_of(replace(DENSE, base=plan)), task=tasks.control)
+    how = {"recipe": recipe, "validation_samples": 4}
+    model = pipeline.train_recipe("plan", truth, CONFIG, tmp_path, **how)
+    unseen = truth.isel(sample=slice(-4, None))
+    assert float(denoising_error(model, unseen, steps=0)) < 1e-6
+    found = generate(model, {"u0": jnp.asarray(begin)}, ddim(), jnp.zeros(1), KEY)
+    np.testing.assert_allclose(found["f"], f, atol=1e-3)
+    np.testing.assert_allclose(found["u"], truth.u[:, 1:], atol=1e-2)
 
 
 def test_what_is_fitted_is_not_fitted_again(tmp_path, monkeypatch):

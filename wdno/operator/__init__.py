@@ -2,10 +2,11 @@
 
 `model` has `WDNO`, `generation` one window of it; `tasks` says what is found given
 what. Where much is known a model begins with an estimate (`residual`): interpolated
-coarse states (`interpolated_mean`, `held_flow`), a linear map (`linear_mean`), what a
-flow carries (`transport`, `assimilation`), what a solver gives (`solved_mean`), what a
-network has learned (`learned_mean`), and with a scale at each place (`local_scale`).
-`checkpoint` reads and writes models.
+coarse states (`interpolated_mean`, `held_flow`), a linear map of each instant
+(`linear_mean`) or of the beginning (`record_mean`), what a flow carries (`transport`,
+`assimilation`), what a solver gives (`solved_mean`), what a network has learned
+(`learned_mean`), and with a scale at each place (`local_scale`). `checkpoint` reads and
+writes models.
 """
 
 from wdno.operator.assimilation import Assimilation
@@ -15,6 +16,7 @@ from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.linear_mean import LinearMean
 from wdno.operator.local_scale import LocalScale
 from wdno.operator.outflow import Outflow
+from wdno.operator.record_mean import RecordMean
 from wdno.operator.solved_mean import SolvedMean
 from wdno.operator.tiles import Tiles
 from wdno.operator.transport import Transport
@@ -27,6 +29,7 @@ __all__ = [
     "LinearMean",
     "LocalScale",
     "Outflow",
+    "RecordMean",
     "SolvedMean",
     "Tiles",
     "Transport",

@@ -56,7 +56,8 @@ class LinearMean:
 
     Attributes:
         targets: names of the targets, on all axes.
-        inputs: names of the given fields x, on all axes.
+        inputs: names of the given fields x, on all axes; or of targets that the base
+            estimates.
         rank: of U D.
         tiles: between which S acts.
         copied: for each target the given field c that it begins with; empty for none.
@@ -113,8 +114,10 @@ class LinearMean:
             ValueError: the grid is another one than that of the maps.
         """
         first = begun(self.base, known, condition, targets, given)
-        found = self.mapped({name: known[name] for name in self.inputs})
-        mean = targets.analysis(targets.synthesis(first.mean) | found)
+        before = targets.synthesis(first.mean)
+        there = before | {q.name: known[q.name] for q in given.fields}
+        found = self.mapped({name: there[name] for name in self.inputs})
+        mean = targets.analysis(before | found)
         return scaled(Estimate(mean, first.scale, first.features), self.scale)
 
     def mapped(self, inputs: Fields) -> Fields:
@@ -159,8 +162,13 @@ class LinearMean:
                 fit the grid, or there is another number of scales than of channels.
         """
         check_scale(self.scale, targets.channels)
-        for names, layout in ((self.targets, targets), (self.inputs, given)):
-            there = [q.name for q in layout.fields if q.dims == targets.dims]
+        begun_with = () if self.base is None else targets.fields
+        estimated = [q for q in begun_with if q.name not in self.targets]
+        for names, fields in (
+            (self.targets, targets.fields),
+            (self.inputs, (*given.fields, *estimated)),
+        ):
+            there = [q.name for q in fields if q.dims == targets.dims]
             if lost := [name for name in names if name not in there]:
                 raise ValueError(
                     "A linear mean maps given fields to targets, all on the axes "

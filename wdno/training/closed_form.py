@@ -11,10 +11,12 @@ from wdno.operator.generation import left_open, prepare
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.linear_mean import LinearMean
 from wdno.operator.model import WDNO
+from wdno.operator.record_mean import RecordMean
 from wdno.operator.residual import Coefficients, Residual
 from wdno.operator.solved_mean import SolvedMean
 from wdno.operator.transport import Transport
 from wdno.training.batches import WindowBatches
+from wdno.training.record_ridge import fit_record_maps
 from wdno.training.records import Records
 from wdno.training.ridge import fit_maps
 from wdno.wavelets.layout import WaveletLayout
@@ -22,7 +24,7 @@ from wdno.wavelets.layout import WaveletLayout
 LEAST_EXPLAINED = 0.02
 """Share of what is generated that a mean has to explain, or it has learned nothing."""
 
-FITTED = (LinearMean, Transport, SolvedMean)
+FITTED = (LinearMean, RecordMean, Transport, SolvedMean)
 """Kinds of means that are fitted at once; which part of one is, says `fitted`."""
 SCALED = (*FITTED, LearnedMean)
 """Kinds of means that have a scale for each channel."""
@@ -74,6 +76,12 @@ def fitted(residual: Residual | None, records: Records) -> Residual | None:
 @fitted.register
 def _(residual: LinearMean, records: Records) -> LinearMean:
     return fit_maps(replace(residual, base=fitted(residual.base, records)), records)
+
+
+@fitted.register
+def _(residual: RecordMean, records: Records) -> RecordMean:
+    base = fitted(residual.base, records)
+    return fit_record_maps(replace(residual, base=base), records)
 
 
 @fitted.register(Transport)

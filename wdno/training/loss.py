@@ -1,6 +1,7 @@
 """What is minimised in training: denoising errors and errors of a mean."""
 
 import dataclasses
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -10,6 +11,7 @@ from wdno.diffusion.denoiser import Backbone, denoising_loss
 from wdno.diffusion.noise import NoiseDistribution
 from wdno.operator.generation import left_open, prepare
 from wdno.operator.learned_mean import LearnedMean
+from wdno.operator.local_scale import without_local_scale
 from wdno.operator.model import WDNO, with_backbone
 from wdno.operator.residual import energy_share
 
@@ -67,14 +69,26 @@ def mean_loss(model: WDNO) -> Loss[Backbone]:
     residual = learned(model)
 
     def loss(network: Backbone, batch: Fields, key: PRNGKeyArray) -> Float[Array, ""]:
-        mean = dataclasses.replace(residual, network=network, scale=())
-        trained = _on_grid(dataclasses.replace(model, residual=mean), batch)
-        context = prepare(trained, batch)
-        error = left_open(trained, context, batch)
-        weight = energy_share(trained.targets, context.estimate)
-        return jnp.mean(jnp.square(error) * weight)
+        mean = dataclasses.replace(residual, network=network)
+        return mean_error(dataclasses.replace(model, residual=mean), batch)
 
     return loss
+
+
+def mean_error(model: WDNO, batch: Fields) -> Float[Array, ""]:
+    """Squared error of a mean that has scales, in physical space; see `mean_loss`.
+
+    Args:
+        model: with such a mean; its scales are not used.
+        batch: physical fields, all that are generated and given.
+    """
+    residual: Any = without_local_scale(model.residual)
+    plain = dataclasses.replace(model, residual=dataclasses.replace(residual, scale=()))
+    plain = _on_grid(plain, batch)
+    context = prepare(plain, batch)
+    error = left_open(plain, context, batch)
+    weight = energy_share(plain.targets, context.estimate)
+    return jnp.mean(jnp.square(error) * weight)
 
 
 def learned(model: WDNO) -> LearnedMean:

@@ -16,6 +16,7 @@ from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.linear_mean import LinearMean
 from wdno.operator.local_scale import LocalScale
 from wdno.operator.outflow import Outflow
+from wdno.operator.record_mean import RecordMean
 from wdno.operator.solved_mean import SolvedMean
 from wdno.operator.tiles import Tiles
 from wdno.operator.transport import Transport
@@ -78,6 +79,22 @@ _SMOKE_FOLLOWED = Assimilation(
         ahead=0.25,
     ),
     error=0.04,
+)
+
+# Good plans are a smooth function of where the smoke begins; what they bring about is
+# carried as above, on the stored points: of the model's own idea no more is asked.
+_SMOKE_PLANNED = replace(
+    _SMOKE_CARRIED,
+    base=LinearMean(
+        ("vx", "vy"),
+        ("cx", "cy"),
+        32,
+        Tiles((2, 2)),
+        copied=("cx", "cy"),
+        base=RecordMean(("cx", "cy"), ("density0",), 12, Tiles((8, 8))),
+    ),
+    steps=4,
+    refinement=1,
 )
 
 RECIPES: dict[str, Recipe] = {
@@ -173,7 +190,9 @@ RECIPES: dict[str, Recipe] = {
             _SMOKE.beside.targets,
             (*_SMOKE.beside.given, Field("smokeT", (), Role.FINAL, of="smoke")),
         ),
-        noise=NoiseLevels(share_at_max=0.3, mean=0.0, std=1.8),
+        network=LocalConfig((1, 1, 1), width=8, depth=1),
+        residual=LocalScale(_SMOKE_PLANNED),
+        mean_share=1.0,
     ),
     "smoke-refinement": Recipe(
         ("density",),

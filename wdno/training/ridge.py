@@ -7,22 +7,22 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
-from scipy.linalg import cholesky, solve, solve_triangular
+from scipy.linalg import LinAlgError, solve
 
 from wdno.operator.linear_mean import LinearMaps, LinearMean
 from wdno.training.records import Arrays, Records
+from wdno.training.reduced_rank import (
+    PENALTIES,
+    Matrix,
+    Moments,
+    judges,
+    moments_of,
+    penalised,
+    reduced_rank,
+)
 
-PENALTIES = (1e-6, 1e-4, 1e-2)
-"""Penalties that are tried, in units of the mean variance of an input."""
-JUDGED = 8
-"""One record of so many judges the penalties; the others are fitted."""
 MOST_JUDGED = 1024
 """Instants that judge: more of them change nothing and cost as much as a fit."""
-
-SURPLUS, ITERATIONS = 16, 4
-"""Vectors beyond the rank, and rounds, of the search for singular vectors."""
-
-Matrix = Float[np.ndarray, "_ _"]
 
 
 class Regression(NamedTuple):
@@ -34,15 +34,6 @@ class Regression(NamedTuple):
     """Points of the grid along each axis."""
     unit: Float[np.ndarray, " target"]
     """What targets are divided by."""
-
-
-class Moments(NamedTuple):
-    """Means, and second moments about them."""
-
-    mean_x: Float[np.ndarray, " input"]
-    mean_y: Float[np.ndarray, " output"]
-    xx: Matrix
-    xy: Matrix
 
 
 class Solution(NamedTuple):
@@ -78,7 +69,7 @@ def fit_maps(mean: LinearMean, records: Records) -> LinearMean:
             "A linear mean is fitted to two records or more, one of which judges the "
             f"penalty, but got {count}. Generate more."
         )
-    judges = np.arange(count) % JUDGED == min(count, JUDGED) - 1
+    judging = judges(count)
     first = records.read(np.arange(1))
     problem = Regression(
         _where_inputs_vary(mean, records, first),
@@ -86,15 +77,24 @@ def fit_maps(mean: LinearMean, records: Records) -> LinearMean:
         first[mean.inputs[0]].shape[2:],
         _units(mean, records),
     )
-    moments = _moments(problem, np.flatnonzero(~judges))
-    x, y = _judged(problem, np.flatnonzero(judges), moments)
+    moments = moments_of(lambda: _rows(problem, np.flatnonzero(~judging)))
+    x, y = _judged(problem, np.flatnonzero(judging), moments)
     errors, solutions = [], []
     for penalty in PENALTIES:
-        found = _solved(problem, moments, penalty)
+        try:
+            found = _solved(problem, moments, penalty)
+        except LinAlgError:  # rounded moments of inputs that nearly depend
+            continue
         left = y - x @ found.near - (x @ found.down) @ found.up
         errors.append(float(np.square(left).mean()))
         # One at a time: each is as large as all that is known of the problem.
         solutions = [found] if errors[-1] == min(errors) else solutions
+    if not solutions:
+        raise ValueError(
+            "A linear mean is fitted to inputs that are not nearly the same at all "
+            f"instants, but the moments of {mean.inputs} are singular up to rounding. "
+            "Generate records with different inputs."
+        )
     return replace(problem.mean, maps=_maps(problem, moments, solutions[0]))
 
 
@@ -146,21 +146,6 @@ def _rows(problem: Regression, chosen: np.ndarray) -> Iterator[tuple[Matrix, Mat
         yield split.reshape(len(x), -1), y.reshape(len(y), -1)
 
 
-def _moments(problem: Regression, chosen: np.ndarray) -> Moments:
-    count, sums = 0, [np.zeros(()), np.zeros(())]
-    for pair in _rows(problem, chosen):
-        count += len(pair[0])
-        sums = [s + v.sum(axis=0, dtype=float) for s, v in zip(sums, pair, strict=True)]
-    mean_x, mean_y = (total / count for total in sums)
-    xx = np.zeros((mean_x.size, mean_x.size))
-    xy = np.zeros((mean_x.size, mean_y.size))
-    for x, y in _rows(problem, chosen):
-        x, y = x - mean_x.astype(x.dtype), y - mean_y.astype(y.dtype)
-        xx += x.T @ x
-        xy += x.T @ y
-    return Moments(mean_x, mean_y, xx / count, xy / count)
-
-
 def _judged(
     problem: Regression, chosen: np.ndarray, moments: Moments
 ) -> tuple[Matrix, Matrix]:
@@ -177,8 +162,7 @@ def _judged(
 
 def _solved(problem: Regression, moments: Moments, penalty: float) -> Solution:
     """Maps under a penalty: near first, then what is of low rank."""
-    inputs = len(moments.xx)
-    ridge = moments.xx + penalty * np.trace(moments.xx) / inputs * np.eye(inputs)
+    ridge = penalised(moments.xx, penalty)
     near, left = np.zeros_like(moments.xy), moments.xy.copy()
     for sources, outputs in _near(problem):
         place = np.ix_(sources, outputs)
@@ -186,14 +170,8 @@ def _solved(problem: Regression, moments: Moments, penalty: float) -> Solution:
             ridge[np.ix_(sources, sources)], left[place], assume_a="pos"
         )
         left[:, outputs] -= ridge[:, sources] @ near[place]
-    lower = cholesky(ridge, lower=True)
-    whitened = solve_triangular(lower, left, lower=True)
-    first = _leading(whitened, problem.mean.rank)
-    down, up = solve_triangular(lower.T, first), first.T @ whitened
-    # Of equal size, so that half precision holds both.
-    size = np.sqrt(np.abs(up).max(1, initial=0) / np.abs(down).max(0, initial=1e-300))
-    size = np.where(size > 0, size, 1.0)
-    return Solution(near, down * size, up / size[:, None])
+    down, up = reduced_rank(ridge, left, problem.mean.rank)
+    return Solution(near, down, up)
 
 
 def _near(problem: Regression) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -207,22 +185,6 @@ def _near(problem: Regression) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for tile, found in enumerate(outputs):
         touching = np.asarray([source for to, source in pairs if to == tile])
         yield (touching[:, None] * width + np.arange(width)).reshape(-1), found
-
-
-def _leading(matrix: Matrix, rank: int) -> Matrix:
-    """First left singular vectors, by iteration of a random subspace.
-
-    Halko, Martinsson and Tropp, SIAM Review 53 (2011), 217, algorithm 4.4.
-    """
-    width = min(*matrix.shape, rank + SURPLUS)
-    draw = np.random.default_rng(0)
-    basis = matrix @ draw.standard_normal((matrix.shape[1], width))
-    for _ in range(ITERATIONS):
-        basis = matrix @ (matrix.T @ np.linalg.qr(basis)[0])
-    basis = np.linalg.qr(basis)[0]
-    vectors, _, _ = np.linalg.svd(basis.T @ matrix, full_matrices=False)
-    leading = (basis @ vectors)[:, :rank]
-    return np.pad(leading, ((0, 0), (0, rank - leading.shape[1])))
 
 
 def _maps(problem: Regression, moments: Moments, found: Solution) -> LinearMaps:

@@ -14,7 +14,7 @@ from wdno.inference.super_resolution import super_resolve
 from wdno.operator import tasks
 from wdno.operator.model import WDNO
 from wdno.training.held_out import held_windows
-from wdno.training.loss import learned, mean_loss, training_loss
+from wdno.training.loss import mean_error, training_loss
 from wdno.trajectory import coarsen
 
 
@@ -69,16 +69,12 @@ def denoising_error(model: WDNO, truth: xr.Dataset, steps: int = 1) -> xr.DataAr
     Args:
         model: a model of any task.
         truth: reference trajectories; their first window is used.
-        steps: 0 for the loss of a learned mean instead.
+        steps: 0 for the squared error of the mean instead.
     """
     fields = held_windows(model, truth.isel(time=slice(model.window + 1)))
-    loss = _denoising_loss if steps else _mean_loss
-    return xr.DataArray(loss(model, fields, jax.random.key(0)))
-
-
-@jax.jit
-def _mean_loss(model: WDNO, fields: Fields, key: PRNGKeyArray) -> Float[Array, ""]:
-    return mean_loss(model)(learned(model).network, fields, key)
+    if not steps:
+        return xr.DataArray(jax.jit(mean_error)(model, fields))
+    return xr.DataArray(_denoising_loss(model, fields, jax.random.key(0)))
 
 
 @jax.jit

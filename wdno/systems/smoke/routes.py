@@ -13,9 +13,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from wdno.systems.smoke.flow import Controls, Flow, Plane
+from wdno.systems.smoke.geometry import LENGTH
 from wdno.systems.smoke.staggered import Faces
 
-__all__ = ["SOURCE", "WAY_Y", "Route", "draw_route", "drive", "random_drive"]
+__all__ = ["SOURCE", "WAY_Y", "Route", "draw_route", "drive", "random_drive", "squares"]
 
 SOURCE = 11
 """Edge of the square of smoke at the start."""
@@ -80,6 +81,20 @@ def draw_route(key: PRNGKeyArray, samples: int, steps: int) -> Route:
     duration = jnp.floor(steps * length / total)[:, :-1].astype(jnp.int32)
     turn = jnp.pad(jnp.cumsum(duration, axis=1), ((0, 0), (1, 0)))
     return Route(jnp.stack([start_y, start_x], axis=1), velocity, turn)
+
+
+def squares(corner: Int[Array, "sample 2"], points: int) -> Float[Array, "sample y x"]:
+    """Squares of smoke of density 1 on stored points.
+
+    Args:
+        corner: lower left corners (y, x), in cells.
+        points: stored along each axis.
+    """
+    places = jnp.arange(points, dtype=jnp.float32) * (LENGTH / points)
+    start = jnp.asarray(corner, jnp.float32)
+    y, x = (places[None] - start[:, axis, None] for axis in (0, 1))
+    y, x = ((edge >= 0) & (edge < SOURCE) for edge in (y, x))
+    return (y[:, :, None] & x[:, None]).astype(jnp.float32)
 
 
 def drive(

@@ -13,7 +13,7 @@ from wdno._typing import Fields
 from wdno.systems.base import LabelledSystem, check_inputs, check_positive
 from wdno.systems.smoke.flow import Flow, solve
 from wdno.systems.smoke.geometry import EXITS, LENGTH, OBSTACLES, RING, Rectangle
-from wdno.systems.smoke.routes import SOURCE, draw_route, random_drive
+from wdno.systems.smoke.routes import draw_route, random_drive, squares
 
 __all__ = ["Smoke"]
 
@@ -168,12 +168,7 @@ class Smoke(LabelledSystem):
         cx, cy = random_drive(
             self.flow, self.frames, route.velocity, route.turn, noise_key
         )
-        places = jnp.arange(self.points, dtype=jnp.float32) * (LENGTH / self.points)
-        start = route.start.astype(jnp.float32)
-        y, x = (places[None] - start[:, axis, None] for axis in (0, 1))
-        y, x = ((edge >= 0) & (edge < SOURCE) for edge in (y, x))
-        square = (y[:, :, None] & x[:, None]).astype(jnp.float32)
-        return {"density0": square, "cx": cx, "cy": cy}
+        return {"density0": squares(route.start, self.points), "cx": cx, "cy": cy}
 
     def solve(self, inputs: Fields) -> Fields:
         """Carry the smoke from its initial density under given controls.
