@@ -82,14 +82,11 @@ def test_weights_of_the_largest_likelihood_are_those_of_the_data(seed):
 
     np.testing.assert_allclose((energies @ found).mean(), squares.mean(), rtol=1e-6)
 
-    # no better weights nearby
-    def loss(w):
-        v = energies @ w
-        return np.mean(np.log(v) + squares / v)
+    def loss(weights):
+        variance = energies @ weights
+        return np.mean(np.log(variance) + squares / variance)
 
-    for place in np.flatnonzero(found > 1e-3 * found.max()):
-        for factor in (0.85, 1.15):
-            moved = found.copy()
-            moved[place] *= factor
-            assert loss(moved) > loss(found)
+    constant = np.array([squares.mean(), 0.0, 0.0, 0.0])
+    assert loss(found) < loss(true) + 1e-3
+    assert loss(found) < loss(constant) - 0.2
     assert not variance_weights(energies, 0 * squares).any()
