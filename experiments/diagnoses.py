@@ -89,7 +89,7 @@ def plans(config: Config) -> xr.Dataset:
 CASES: dict[str, Case] = {
     "advection-simulation": Case(drawn("advection", 32), 8),
     "burgers-simulation": Case(drawn("burgers", 32), 8, ddim(1.0, inflation=1.5)),
-    "burgers-refinement": Case(drawn("burgers", 16), 1),
+    "burgers-refinement": Case(drawn("burgers", 16)),
     "burgers-control": Case(drawn("burgers-bursts", 32)),
     "navier-stokes-shock": Case(drawn("navier-stokes-shock", 32)),
     "navier-stokes-correction": Case(drawn("navier-stokes-shock", 32), 8),

@@ -18,6 +18,7 @@ from pathlib import Path
 import tyro
 
 import wdno
+from wdno.operator.local_scale import without_local_scale
 from wdno.training.batches import WindowBatches
 from wdno.training.build import build_model
 from wdno.training.loop import TrainingConfig
@@ -68,7 +69,8 @@ def main(config: Config) -> None:
     if config.mean_from:
         begun = wdno.load(config.mean_from).denoiser.backbone
         fresh = build_model(recipe, data, WindowBatches(data, recipe, config.seed))
-        start = with_mean(fresh, begun)
+        mean = without_local_scale(fresh.residual)
+        start = with_mean(replace(fresh, residual=mean), begun)
     train_recipe(
         config.recipe,
         data,

@@ -126,14 +126,17 @@ RECIPES: dict[str, Recipe] = {
         window=16,
         task=tasks.refinement,
         more_grids=(TrainingGrid(2, 16), TrainingGrid(4, 16)),
-        residual=Interpolation(),
+        residual=LocalScale(
+            LearnedMean(LocalConfig((3, 5), width=48, depth=6), base=Interpolation())
+        ),
+        mean_share=1.0,
         coarse_noise=0.002,
         coarse_shift=0.05,
         wavelet="haar",
         walls=("x",),
         levels=1,
-        network=LocalConfig((3, 5), width=48, depth=6),
-        noise=NoiseLevels(share_at_max=0.8, mean=0.0, std=1.5),
+        network=LocalConfig((1, 1), width=8, depth=1),
+        noise=RESIDUAL_LEVELS,
     ),
     "burgers-control": Recipe(
         ("u",),
