@@ -20,6 +20,7 @@ SYSTEMS = {
     ),
     "burgers": systems.Burgers,
     "burgers-bursts": partial(systems.Burgers, force_spans=(0.02, 0.2)),
+    "kuramoto-sivashinsky": systems.KuramotoSivashinsky,
     "navier-stokes": systems.CompressibleNavierStokes,
     "navier-stokes-shock": partial(
         systems.CompressibleNavierStokes, points=128, refinement=8

@@ -5,6 +5,7 @@ from wdno.systems.base import LabelledSystem, PhysicalSystem, run, trajectories
 from wdno.systems.burgers import Burgers
 from wdno.systems.compressible.system import CompressibleNavierStokes
 from wdno.systems.datasets import generate, verify
+from wdno.systems.kuramoto_sivashinsky import KuramotoSivashinsky
 from wdno.systems.smoke import Smoke
 from wdno.systems.waves import Waves
 
@@ -12,6 +13,7 @@ __all__ = [
     "Advection",
     "Burgers",
     "CompressibleNavierStokes",
+    "KuramotoSivashinsky",
     "LabelledSystem",
     "PhysicalSystem",
     "Smoke",
