@@ -22,7 +22,14 @@ from wdno.diffusion import samplers
 from wdno.diffusion.schedules import LadderSchedule
 from wdno.networks import FourierConfig, MultiplierConfig
 from wdno.operator import tasks
-from wdno.systems import Advection, Burgers, CompressibleNavierStokes, Smoke, Waves
+from wdno.systems import (
+    Advection,
+    Burgers,
+    CompressibleNavierStokes,
+    KuramotoSivashinsky,
+    Smoke,
+    Waves,
+)
 from wdno.training import recipes
 from wdno.training.diagnosis import as_notes
 from wdno.training.recipes import Recipe
@@ -282,6 +289,7 @@ def test_data_of_every_system_can_be_asked_for(name, tmp_path, monkeypatch):
         ),
         "burgers": Burgers(),
         "burgers-bursts": Burgers(force_spans=(0.02, 0.2)),
+        "kuramoto-sivashinsky": KuramotoSivashinsky(),
         "navier-stokes": CompressibleNavierStokes(),
         "navier-stokes-shock": CompressibleNavierStokes(points=128, refinement=8),
         "smoke": Smoke(),

@@ -78,6 +78,7 @@ def data(
             "advection-steep",
             "burgers",
             "burgers-bursts",
+            "kuramoto-sivashinsky",
             "navier-stokes",
             "navier-stokes-shock",
             "smoke",
