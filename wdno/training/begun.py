@@ -42,10 +42,11 @@ def check_begun(
         resume: whether the run is continued.
 
     Raises:
-        ValueError: recipe, data, seed or rates are not those it was begun with.
+        ValueError: recipe, data, seed or rates are not those it was begun with, or the
+            notes are damaged.
     """
     path = folder / "begun.json"
-    noted = json.loads(path.read_text()) if path.is_file() else None
+    noted = _noted(path) if path.is_file() else None
     if not resume and noted is not None and any(folder.rglob("checkpoints/*")):
         return  # which is refused where the checkpoints lie
     facts = _facts(recipe, config, dataset)
@@ -65,6 +66,20 @@ def check_begun(
     check_output_folder(folder).mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def _noted(path: Path) -> dict[str, Any]:
+    try:
+        noted = json.loads(path.read_bytes())
+    except ValueError as error:
+        noted = error
+    if not isinstance(noted, dict):
+        raise ValueError(
+            "A run keeps notes of what it was begun with, a JSON object, but "
+            f"{path} is none ({noted!r:.200}). If you know that recipe, data and rates "
+            "are the same, delete it: it is written anew."
+        )
+    return noted
 
 
 def _facts(
