@@ -1,7 +1,15 @@
 """Sphinx configuration: MyST pages and notebooks, API pages from the docstrings."""
 
+import html
+import importlib
+import inspect
 import re
 from importlib.metadata import version as installed_version
+
+from docutils import nodes
+from docutils.utils.math import MathError
+from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.util import logging
 
 project = "wdno"
 author = "The wdno developers"
@@ -12,15 +20,54 @@ extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
 ]
 exclude_patterns = ["_build", "jupyter_execute", "**.ipynb_checkpoints"]
 templates_path = ["_templates"]
 
+
+def exported(package: str) -> list[tuple[str, object]]:
+    """Classes and functions that a package exports, or `wdno` for it, by name."""
+    module, whole = importlib.import_module(package), importlib.import_module("wdno")
+    found = {name: getattr(module, name) for name in getattr(module, "__all__", ())}
+    found |= {name: getattr(whole, name) for name in whole.__all__}
+    return [
+        (name, value)
+        for name, value in sorted(found.items())
+        if (inspect.isclass(value) or inspect.isfunction(value))
+        and value.__module__.startswith(f"{package}.")
+    ]
+
+
+def is_private(value: object) -> bool:
+    return any(part.startswith("_") for part in value.__module__.split("."))
+
+
+def public_names(package: str) -> list[str]:
+    """Where each exported name is described: in its module, or with the package."""
+    return [
+        f"{package}.{name}"
+        if is_private(value)
+        else f"{value.__module__}.{value.__qualname__}"
+        for name, value in exported(package)
+    ]
+
+
+def names_of_private_modules(package: str) -> list[dict[str, str]]:
+    return [
+        {"name": name, "kind": "class" if inspect.isclass(value) else "function"}
+        for name, value in exported(package)
+        if is_private(value)
+    ]
+
+
 # API pages: one a module, in source order, types where the signature has them.
 autosummary_generate = True
+autosummary_context = {
+    "public_names": public_names,
+    "names_of_private_modules": names_of_private_modules,
+}
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
@@ -45,6 +92,7 @@ myst_enable_extensions = [
 ]
 myst_heading_anchors = 3
 
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "wdno"
 html_theme_options = {"show_prev_next": False, "navigation_with_keys": False}
@@ -79,7 +127,27 @@ def escape_mathematics(
     lines[:] = LITERAL_OR_MARKUP.sub(escape, "\n".join(lines)).split("\n")
 
 
+def mathml(formula: nodes.Element, as_block: bool) -> str:
+    """A formula as MathML, which browsers draw without a script or the network."""
+    try:
+        return tex2mathml(formula.astext(), as_block=as_block)
+    except MathError as error:
+        logging.getLogger(__name__).warning(str(error), location=formula)
+        return f"<code>{html.escape(formula.astext())}</code>"
+
+
+def visit_math(translator, node: nodes.math) -> None:
+    translator.body.append(mathml(node, as_block=False))
+    raise nodes.SkipNode
+
+
+def visit_displaymath(translator, node: nodes.math_block) -> None:
+    translator.body.append(f'<div class="math">{mathml(node, as_block=True)}</div>')
+    raise nodes.SkipNode
+
+
 def setup(app) -> None:
+    app.add_html_math_renderer("mathml", (visit_math, None), (visit_displaymath, None))
     app.connect("autodoc-skip-member", skip_generated_members)
     # Before napoleon, which turns sections into reStructuredText.
     app.connect("autodoc-process-docstring", escape_mathematics, priority=400)
