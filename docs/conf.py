@@ -1,14 +1,12 @@
 """Sphinx configuration: MyST pages and notebooks, API pages from the docstrings."""
 
-import html
 import importlib
 import inspect
 import re
 from importlib.metadata import version as installed_version
 
 from docutils import nodes
-from docutils.utils.math import MathError
-from docutils.utils.math.latex2mathml import tex2mathml
+from latex2mathml.converter import convert
 from sphinx.util import logging
 
 project = "wdno"
@@ -127,22 +125,22 @@ def escape_mathematics(
     lines[:] = LITERAL_OR_MARKUP.sub(escape, "\n".join(lines)).split("\n")
 
 
-def mathml(formula: nodes.Element, as_block: bool) -> str:
+def mathml(formula: nodes.Element, display: str) -> str:
     """A formula as MathML, which browsers draw without a script or the network."""
-    try:
-        return tex2mathml(formula.astext(), as_block=as_block)
-    except MathError as error:
-        logging.getLogger(__name__).warning(str(error), location=formula)
-        return f"<code>{html.escape(formula.astext())}</code>"
+    drawn = convert(formula.astext().strip(), display=display)
+    if unknown := re.findall(r"\\\w+", drawn):
+        where = {"location": formula, "type": "formula"}
+        logging.getLogger(__name__).warning("no MathML for %s", unknown, **where)
+    return drawn
 
 
 def visit_math(translator, node: nodes.math) -> None:
-    translator.body.append(mathml(node, as_block=False))
+    translator.body.append(mathml(node, "inline"))
     raise nodes.SkipNode
 
 
 def visit_displaymath(translator, node: nodes.math_block) -> None:
-    translator.body.append(f'<div class="math">{mathml(node, as_block=True)}</div>')
+    translator.body.append(f'<p>{mathml(node, "block")}</p>')
     raise nodes.SkipNode
 
 

@@ -2,7 +2,7 @@
 
 As a program it opens many of them in a process of its own, which a library may crash:
 
-    python damage.py FOLDER LAYOUT FIRST LAST
+    python damage.py FOLDER FIRST LAST LAYOUT …
 """
 
 import faulthandler
@@ -16,7 +16,20 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from flax import nnx
 from torch_archive import saved
+
+import wdno
+from wdno import io
+from wdno.diffusion.denoiser import Denoiser, freeze
+from wdno.diffusion.preconditioning import EDMPreconditioning
+from wdno.diffusion.schedules import KarrasSchedule
+from wdno.networks import LocalConfig, Shape, build
+from wdno.operator import tasks
+from wdno.operator.card import parameters_of
+from wdno.training.recipe_file import load_recipe, save_recipe
+from wdno.training.recipes import RECIPES
+from wdno.trajectory import open_trajectories, save
 
 SECONDS = 20
 """A reader that takes longer hangs: the files have a few thousand bytes."""
@@ -104,14 +117,6 @@ def zarr(version):
 
 
 def model(path):
-    import wdno
-    from flax import nnx
-    from wdno.diffusion.denoiser import Denoiser, freeze
-    from wdno.diffusion.preconditioning import EDMPreconditioning
-    from wdno.diffusion.schedules import KarrasSchedule
-    from wdno.networks import LocalConfig, Shape, build
-    from wdno.operator import tasks
-
     dims, mode = ("time", "x"), ("periodization",) * 2
     targets, given = (
         wdno.WaveletLayout(fields, dims, (4, 8), "bior2.4", mode)
@@ -126,9 +131,6 @@ def model(path):
 
 
 def recipe(path):
-    from wdno.training.recipe_file import save_recipe
-    from wdno.training.recipes import RECIPES
-
     save_recipe(RECIPES["burgers-simulation"], path)
 
 
@@ -140,52 +142,43 @@ def opened(path, opener):
 
 def opened_by(name):
     def read(path):
-        from wdno import io
-
         return opened(path, getattr(io, name))
 
     return read
 
 
 def opened_labelled(path):
-    from wdno.trajectory import open_trajectories
-
     return opened(path, open_trajectories)
 
 
 def loaded(path):
-    import wdno
-    from wdno.operator.card import parameters_of
-
     card = wdno.read_card(path)
     arrays = parameters_of(wdno.load(path))
     return {n: np.asarray(a) for n, a in arrays.items()} | {"card": json.dumps(card)}
 
 
 def tensors(path):
-    from wdno import io
-
     return {n: np.array(a) for n, a in io.read_state_dict(path).items()}
 
 
 def read_recipe(path):
-    from wdno.training.recipe_file import load_recipe
-
     return {"notes": json.dumps(load_recipe(path).notes())}
 
 
 def own(path):
-    from wdno.trajectory import save
-
     save(records(), path.with_suffix(".nc"))
     path.with_suffix(".nc").rename(path)
 
 
 LAYOUTS = {
-    "netcdf3": (lambda p: records().to_netcdf(p, format="NETCDF3_CLASSIC"),
-                opened_labelled),
-    "netcdf3-64": (lambda p: records().to_netcdf(p, format="NETCDF3_64BIT"),
-                   opened_labelled),
+    "netcdf3": (
+        lambda p: records().to_netcdf(p, format="NETCDF3_CLASSIC"),
+        opened_labelled,
+    ),
+    "netcdf3-64": (
+        lambda p: records().to_netcdf(p, format="NETCDF3_64BIT"),
+        opened_labelled,
+    ),
     "netcdf4": (own, opened_labelled),
     "zarr2": (zarr(2), opened_labelled),
     "zarr3": (zarr(3), opened_labelled),
@@ -240,7 +233,7 @@ def variant(whole, copy, index):
 
 
 def outcome(name, copy, expected):
-    """"refused", "same", "differs", or what is wrong with the refusal."""
+    """ "refused", "same", "differs", or what is wrong with the refusal."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -262,23 +255,25 @@ def limited():
     """Let no reader have much memory."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + MEMORY
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, most))
 
 
-def main(folder, name, first, last):
+def main(folder, first, last, *names):
     faulthandler.enable()
-    make, read = LAYOUTS[name]
-    whole, copy = Path(folder) / f"{name}.whole", Path(folder) / f"{name}.damaged"
-    if not whole.exists():
-        make(whole)
-    expected = read(whole)
-    limited()
-    for index in range(int(first), int(last)):
-        print(index, end=" ", flush=True)
-        variant(whole, copy, index)
-        signal.alarm(SECONDS)
-        print(json.dumps(outcome(name, copy, expected)), flush=True)
-        signal.alarm(0)
+    for name in names:
+        make, read = LAYOUTS[name]
+        whole, copy = (Path(folder) / f"{name}.{kind}" for kind in ("whole", "damaged"))
+        if not whole.exists():
+            make(whole)
+        expected = read(whole)
+        limited()
+        for index in range(int(first), int(last)):
+            print(name, index, end=" ", flush=True)
+            variant(whole, copy, index)
+            signal.alarm(SECONDS)
+            print(json.dumps(outcome(name, copy, expected)), flush=True)
+            signal.alarm(0)
 
 
 if __name__ == "__main__":

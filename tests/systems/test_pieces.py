@@ -85,7 +85,7 @@ class DataSet(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
-DataSet.TestCase.settings = settings(max_examples=12, stateful_step_count=8)
+DataSet.TestCase.settings = settings(max_examples=8, stateful_step_count=6)
 TestDataSet = DataSet.TestCase
 
 

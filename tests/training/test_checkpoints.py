@@ -1,5 +1,6 @@
 """A training run survives death and damage, and ends with the same bits."""
 
+import contextlib
 import shutil
 import tempfile
 import warnings
@@ -60,10 +61,8 @@ class TrainingRun(RuleBasedStateMachine):
                 raise Killed
             return draw(step)
 
-        try:
+        with contextlib.suppress(Killed):
             trained(self.folder, batches, resume=True)
-        except Killed:
-            pass
 
     @rule(share=st.floats(0, 1))
     def die_while_a_checkpoint_is_written(self, share):

@@ -8,6 +8,7 @@ refused. Tensors are read as memory maps, so that opening costs nothing.
 import pickle
 import struct
 import zipfile
+import zlib
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,10 @@ _DAMAGE = (
 """What unpickling raises where the file is not what it was."""
 
 
+_OF_HEADERS = (NotImplementedError, OSError, RuntimeError, ValueError, zlib.error)
+"""What `zipfile` raises besides where sizes, flags or methods are not what they were."""
+
+
 def read(path: str | Path) -> Any:
     """What ``torch.save`` wrote, tensors as read-only NumPy arrays.
 
@@ -72,6 +77,25 @@ def read(path: str | Path) -> Any:
                 f"A file of torch.save holds a pickle and its storages, but {path} "
                 f"cannot be read ({error!r}). The file is damaged: copy it again."
             ) from error
+
+
+def check_whole(path: str | Path) -> None:
+    """Read all of a file of ``torch.save`` and compare its checksums.
+
+    Raises:
+        ValueError: a part has another checksum than is noted of it.
+    """
+    path = located(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (*_DAMAGE, *_OF_HEADERS) as error:
+        damaged = repr(error)
+    if damaged is not None:
+        raise ValueError(
+            f"The parts of a file of torch.save have their checksums, but {path} is "
+            f"damaged ({damaged}). Copy it again."
+        )
 
 
 class _Unpickler(pickle.Unpickler):
