@@ -2,12 +2,15 @@
 
 import importlib
 import inspect
+import pkgutil
 import re
 from importlib.metadata import version as installed_version
 
 from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx.util import logging
+
+import wdno
 
 project = "wdno"
 author = "The wdno developers"
@@ -27,9 +30,9 @@ templates_path = ["_templates"]
 
 def exported(package: str) -> list[tuple[str, object]]:
     """Classes and functions that a package exports, or `wdno` for it, by name."""
-    module, whole = importlib.import_module(package), importlib.import_module("wdno")
+    module = importlib.import_module(package)
     found = {name: getattr(module, name) for name in getattr(module, "__all__", ())}
-    found |= {name: getattr(whole, name) for name in whole.__all__}
+    found |= {name: getattr(wdno, name) for name in wdno.__all__}
     return [
         (name, value)
         for name, value in sorted(found.items())
@@ -62,10 +65,18 @@ def names_of_private_modules(package: str) -> list[dict[str, str]]:
 
 # API pages: one a module, in source order, types where the signature has them.
 autosummary_generate = True
+packages = [
+    module.name
+    for module in pkgutil.walk_packages(wdno.__path__, "wdno.")
+    if module.ispkg and not module.name.startswith("wdno.pretrained")
+]
 autosummary_context = {
-    "public_names": public_names,
-    "names_of_private_modules": names_of_private_modules,
+    "public_names": {name: public_names(name) for name in packages},
+    "names_of_private_modules": {
+        name: names_of_private_modules(name) for name in packages
+    },
 }
+del packages
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
@@ -140,7 +151,7 @@ def visit_math(translator, node: nodes.math) -> None:
 
 
 def visit_displaymath(translator, node: nodes.math_block) -> None:
-    translator.body.append(f'<p>{mathml(node, "block")}</p>')
+    translator.body.append(f"<p>{mathml(node, 'block')}</p>")
     raise nodes.SkipNode
 
 

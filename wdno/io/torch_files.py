@@ -43,7 +43,7 @@ _DAMAGE = (
 
 
 _OF_HEADERS = (NotImplementedError, OSError, RuntimeError, ValueError, zlib.error)
-"""What `zipfile` raises besides where sizes, flags or methods are not what they were."""
+"""What `zipfile` raises besides where sizes or flags are not what they were."""
 
 
 def read(path: str | Path) -> Any:

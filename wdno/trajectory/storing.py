@@ -51,8 +51,8 @@ def save(dataset: xr.Dataset, path: str | Path) -> None:
 
     The file holds the values of memory: encodings and attributes that say how another
     file was encoded are left out, and attributes that no file can hold (true, null,
-    lists of lists …) become JSON text. An interrupted run leaves the old file. In NetCDF
-    numbers have checksums, by which damage is told when they are read.
+    lists of lists …) become JSON text. An interrupted run leaves the old file. Numbers
+    in NetCDF have checksums, by which damage is told when they are read.
 
     Raises:
         ValueError: If it is no dataset.
