@@ -89,6 +89,8 @@ class Checkpoints:
 
     def _read(self, step: int, like: Mapping[str, Any]) -> Any:
         tree = self._manager.restore(step, args=ocp.args.StandardRestore(like))
+        if (found := jax.tree.map(np.shape, tree)) != jax.tree.map(np.shape, like):
+            raise ValueError(f"its arrays have the shapes {found}")
         noted = (self._manager.metadata(step).custom_metadata or {}).get(CHECKSUM)
         # Without a note it was damaged itself, or written by an earlier version.
         if noted is not None and noted != (found := _digest(tree)):
