@@ -22,8 +22,14 @@ VISIBLE = """() => {
 BROKEN = """() => [...document.images]
   .filter(image => !image.complete || !image.naturalWidth)
   .map(image => image.src)"""
-FLAT = """() => [...document.querySelectorAll('math')]
-  .filter(formula => formula.getBoundingClientRect().height < 5)
+CUT = """() => [...document.querySelectorAll('main math')]
+  .filter(formula => {
+    const [own, around] = [formula, formula.parentElement.closest('p, td, li, dd')].map(
+      element => element ? element.getBoundingClientRect() : {right: Infinity});
+    const inside = [...formula.querySelectorAll('*')].map(
+      part => part.getBoundingClientRect().right);
+    return own.height < 5 || Math.max(...inside) > around.right + 2;
+  })
   .map(formula => formula.textContent)"""
 NAVIGATION = """() => [...document.querySelectorAll('.bd-header .nav-link')]
   .map(link => link.innerText.trim()).filter(text => text)"""
@@ -99,7 +105,7 @@ def test_every_page_is_whole_in_a_browser(served, page):
         page.goto(f"{served}/{name}", wait_until="load")
         text = page.evaluate(VISIBLE)
         page.wrong += [f"broken picture {source}" for source in page.evaluate(BROKEN)]
-        page.wrong += [f"flat formula {text}" for text in page.evaluate(FLAT)]
+        page.wrong += [f"cut formula {formula}" for formula in page.evaluate(CUT)]
         raw = [mark for mark in ("$", "\\", "<Figure size") if mark in text]
         if path.stem not in special:
             page.wrong += [f"raw text {mark}" for mark in raw]

@@ -51,7 +51,7 @@ def save(
     text = _text(with_notes(entries_of(card), notes or {}))
     folder = check_output_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    # Both are on the disk before one gets its name: what fails earlier leaves the old.
+    # Both are written before one gets its name: what fails earlier leaves the old.
     with (
         replacing(folder / "card.json") as described,
         replacing(folder / "model.safetensors") as weights,

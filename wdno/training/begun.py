@@ -13,12 +13,25 @@ from wdno._files import check_output_folder, replacing
 from wdno.training.loop import TrainingConfig
 from wdno.training.recipe import Recipe
 
-__all__ = ["check_begun"]
+__all__ = ["check_begun", "check_new"]
 
 _MAY_CHANGE = ("steps", "budget", "validate_every", "checkpoint_every", "log_every")
 """A run may be made longer, and be looked at more often."""
 _ROWS = 4
 """Trajectories by which data are known again: all of a large set take too long."""
+
+
+def check_new(folder: Path, *, resume: bool) -> None:
+    """Refuse to begin a run where another one is, before anything there is changed.
+
+    Raises:
+        ValueError: there are checkpoints, and the run is not to be continued.
+    """
+    if not resume and any(folder.rglob("checkpoints/*")):
+        raise ValueError(
+            f"A new run needs a folder without checkpoints, but {folder} holds some. "
+            "Resume it or choose another folder."
+        )
 
 
 def check_begun(
@@ -46,11 +59,9 @@ def check_begun(
             notes are damaged.
     """
     path = folder / "begun.json"
-    noted = _noted(path) if path.is_file() else None
-    if not resume and noted is not None and any(folder.rglob("checkpoints/*")):
-        return  # which is refused where the checkpoints lie
+    noted = _noted(path) if path.is_file() and resume else None
     facts = _facts(recipe, config, dataset)
-    if resume and noted is not None:
+    if noted is not None:
         changed = [
             f"{name} = {_brief(noted.get(name))}, now {_brief(facts.get(name))}"
             for name in sorted({*noted, *facts})
