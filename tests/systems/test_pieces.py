@@ -6,6 +6,7 @@ from unittest import mock
 
 import jax
 import numpy as np
+import pytest
 import xarray as xr
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -110,6 +111,33 @@ def test_what_is_kept_is_not_solved_again(tmp_path):
                 pass
             kept = [name for name in before if "/." not in name]
             assert len(calls) - done <= 3 - len(kept)
+
+
+def test_every_kind_of_damage_to_what_is_kept_is_mended(tmp_path):
+    """Also to the recipe in a note, which is no reason to refuse the run."""
+    reference = generated(tmp_path / "reference.nc").read_bytes()
+    path, notes = tmp_path / "set.nc", tmp_path / "set.nc.partial"
+    damage = (
+        lambda text: text[:-9],
+        lambda text: b"[]",
+        lambda text: b"\xff" + text,
+        lambda text: text.replace(b"Burgers", b"Burgerz"),
+        lambda text: text.replace(b"256", b"257"),
+        lambda text: b'{"recipe": null, "sha256": null}',
+    )
+    for number, change in enumerate(damage):
+        with pytest.raises(Killed), dying(30):
+            generated(path)
+        note = notes / f"{number % 2:06d}.json"
+        note.write_bytes(change(note.read_bytes()))
+        assert generated(path).read_bytes() == reference
+        path.unlink()
+
+
+def test_what_earlier_versions_left_is_told(tmp_path):
+    (tmp_path / "set.nc.partial").write_bytes(b"HDF")
+    with pytest.raises(ValueError, match=r"set\.nc\.partial is a file.*Delete it"):
+        generated(tmp_path / "set.nc")
 
 
 def test_damage_of_the_complete_file_is_told_when_it_is_read(tmp_path):

@@ -25,7 +25,7 @@ COMPRESSION_LEVEL = 1
 class Pieces:
     """Chunks of a data set in a folder, by number.
 
-    Each is a file beside a note with the recipe and the checksum of the file, which is
+    Each is a file beside a note with the recipe and a checksum of both, which is
     written last.
 
     Args:
@@ -40,8 +40,14 @@ class Pieces:
         """Which of the chunks up to this number are absent or not as they were kept.
 
         Raises:
-            ValueError: some were begun by another recipe.
+            ValueError: some were begun by another recipe, or the folder is a file.
         """
+        if self._folder.is_file():
+            raise ValueError(
+                f"Chunks are kept in a folder until all are there, but {self._folder} "
+                "is a file, such as earlier versions left. Delete it, or choose "
+                "another path."
+            )
         return [index for index in range(count) if not self._kept(index)]
 
     @contextmanager
@@ -51,9 +57,9 @@ class Pieces:
         self._note(index).unlink(missing_ok=True)
         with replacing(self._file(index)) as temporary:
             yield temporary
-            note = {"recipe": self._recipe, "sha256": _digest(temporary)}
+            digest = _digest(temporary, self._recipe)
         with replacing(self._note(index)) as temporary:
-            temporary.write_text(json.dumps(note))
+            temporary.write_text(json.dumps({"recipe": self._recipe, "sha256": digest}))
 
     def load(self, index: int) -> xr.Dataset:
         """The trajectories of a chunk."""
@@ -78,9 +84,9 @@ class Pieces:
     def _kept(self, index: int) -> bool:
         try:
             note = json.loads(self._note(index).read_bytes())
-            kept = note["sha256"] == _digest(self._file(index))
             recipe = note["recipe"]
-        except (FileNotFoundError, LookupError, TypeError, ValueError):
+            kept = note["sha256"] == _digest(self._file(index), recipe)
+        except (AttributeError, FileNotFoundError, LookupError, TypeError, ValueError):
             return False
         if kept:
             check_recipe(recipe, self._recipe, self._folder)
@@ -140,6 +146,8 @@ def write(path: Path, data: xr.Dataset, start: int) -> None:
                 file[name][start : start + data.sizes["sample"]] = variable.values
 
 
-def _digest(path: Path) -> str:
+def _digest(path: Path, recipe: str) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.file_digest(file, "sha256")
+    digest.update(recipe.encode())
+    return digest.hexdigest()
