@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import math
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ _OF_THE_FILE = {
     "_Unsigned",
 }
 """Attributes by which values of a file are decoded: those in memory are."""
+_PIECE = 2**18
+"""Most bytes that are read with the one that is asked for."""
 _OF_DATES = {"units", "calendar"}
 
 
@@ -77,9 +80,11 @@ def _checked(variable: xr.Variable) -> dict[str, Any]:
     """How HDF5 keeps a checksum of each piece of an array; of text it has none."""
     if not variable.size or not variable.ndim or variable.dtype.kind in "OSUT":
         return {}
-    if variable.ndim > 1 and variable.dims[0] == "sample":  # which are read one by one
-        return {"fletcher32": True, "chunksizes": (1, *variable.shape[1:])}
-    return {"fletcher32": True}
+    piece, width = list(variable.shape), variable.dtype.itemsize
+    for axis, extent in enumerate(piece):
+        inside = width * math.prod(piece[axis + 1 :])
+        piece[axis] = min(extent, max(1, _PIECE // inside))
+    return {"fletcher32": True, "chunksizes": tuple(piece)}
 
 
 def _storable(dataset: xr.Dataset) -> xr.Dataset:
