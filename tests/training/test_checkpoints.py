@@ -19,7 +19,7 @@ from interruptions import Killed, flip
 from wdno.training.checkpoints import KEPT, Checkpoints
 from wdno.training.loop import TrainingConfig, fit
 
-STEPS = 8
+STEPS = 5
 CONFIG = TrainingConfig(steps=STEPS, learning_rate=0.05, checkpoint_every=0.0)
 TREE = {
     "w": np.random.default_rng(0).normal(size=(20, 30)),
@@ -101,7 +101,7 @@ class TrainingRun(RuleBasedStateMachine):
             self.root.cleanup()
 
 
-TrainingRun.TestCase.settings = settings(max_examples=6, stateful_step_count=6)
+TrainingRun.TestCase.settings = settings(max_examples=4, stateful_step_count=4)
 
 
 class TestTrainingRun(TrainingRun.TestCase):

@@ -35,15 +35,17 @@ _DAMAGE = (
     AttributeError,
     EOFError,
     LookupError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RuntimeError,
     TypeError,
     pickle.UnpicklingError,
+    struct.error,
     zipfile.BadZipFile,
+    zlib.error,
 )
-"""What unpickling raises where the file is not what it was."""
-
-
-_OF_HEADERS = (NotImplementedError, OSError, RuntimeError, ValueError, zlib.error)
-"""What `zipfile` raises besides where sizes or flags are not what they were."""
+"""What unpickling and unpacking raise where the file is not what it was."""
 
 
 def read(path: str | Path) -> Any:
@@ -63,7 +65,7 @@ def read(path: str | Path) -> Any:
     try:
         archive = zipfile.ZipFile(path)
         (name,) = (n for n in archive.namelist() if n.split("/")[1:] == ["data.pkl"])
-    except (zipfile.BadZipFile, ValueError) as error:
+    except (*_DAMAGE, ValueError) as error:
         raise ValueError(
             f"A file of torch.save is a zip archive with data.pkl, but {path} is not "
             f"({error}). Is it complete? Files from before PyTorch 1.6 need one "
@@ -89,7 +91,7 @@ def check_whole(path: str | Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except (*_DAMAGE, *_OF_HEADERS) as error:
+    except (*_DAMAGE, ValueError) as error:
         damaged = repr(error)
     if damaged is not None:
         raise ValueError(
@@ -142,6 +144,8 @@ class _Unpickler(pickle.Unpickler):
             file.seek(entry.header_offset + 26)
             lengths = struct.unpack("<HH", file.read(4))
         start = entry.header_offset + 30 + sum(lengths)
+        if start + entry.file_size > self._path.stat().st_size:
+            raise EOFError(f"{entry.filename} ends beyond the file")
         return np.memmap(self._path, dtype, "r", start, (count,))
 
     def _rebuilt(

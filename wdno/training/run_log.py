@@ -50,7 +50,7 @@ def _place(restored: jax.Array, fresh: jax.Array) -> jax.Array:
 def _step_of(line: bytes) -> float:
     """Step of a line of the log; a kill can cut one, which is of no step."""
     try:
-        return json.loads(line)["step"]
+        return float(json.loads(line)["step"])
     except (LookupError, TypeError, ValueError):
         return math.inf
 
