@@ -11,17 +11,23 @@ import os
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import numpy as np
 
 from wdno import cli
 from wdno.cli import making, training  # noqa: F401 - which are imported late
-from wdno.training import pipeline  # noqa: F401
+from wdno.networks import FourierConfig
+from wdno.training.recipe import Recipe
+from wdno.training.recipe_file import save_recipe
 
+RECIPE = Recipe(
+    ("u",), ("f",), 4, levels=1, network=FourierConfig((2, 2), 4, 1), batch_size=2
+)
 STEPS, SAMPLES, CHUNK = 40, 64, 2
-LONGEST = 120.0
-"""Seconds of a process that is not killed."""
+LONGEST = 300.0
+"""Seconds after which a process that is not killed is taken to hang."""
 
 
 def arguments(kind, folder, out):
@@ -30,7 +36,7 @@ def arguments(kind, folder, out):
         small = ["--parameters", "points", "24", "frames", "4", "duration", "0.4"]
         return ["data", "burgers", "--out", str(out), *how, *small]
     often = ["--checkpoint-every", "0s", "--log-every", "0s", "--resume"]
-    data = ["--data", str(folder / "data.nc"), "--control", "f"]
+    data = [str(folder / "recipe.json"), "--data", str(folder / "data.nc")]
     how = ["--steps", str(STEPS), "--validation-samples", "2", *often]
     return ["train", *data, "--out", str(out), *how]
 
@@ -92,7 +98,9 @@ def content(kind, out):
 
 def main(kind, folder, kills):
     folder, draw = Path(folder), np.random.default_rng(0)
+    os.setpgrp()  # what is forked ends with this process
     if kind == "train":
+        save_recipe(RECIPE, folder / "recipe.json")
         assert ended(begun(arguments("data", folder, folder / "data.nc")), LONGEST) == 0
     suffix = ".nc" if kind == "data" else ""
     out = folder / f"undisturbed{suffix}" / "it" if suffix == "" else folder / "0.nc"
@@ -132,4 +140,8 @@ def main(kind, folder, kills):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except BaseException:
+        traceback.print_exc()
+        os.killpg(0, signal.SIGKILL)

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-__all__ = ["Checkpoints"]
+__all__ = ["Checkpoints", "place"]
 
 KEPT = 2
 """Should the last one be damaged, the one before is gone on from."""
@@ -96,6 +97,17 @@ class Checkpoints:
         if noted is not None and noted != (found := _digest(tree)):
             raise ValueError(f"its values have the checksum {found} instead of {noted}")
         return tree
+
+
+def place(restored: jax.Array, fresh: jax.Array) -> jax.Array:
+    """Bind a restored array to devices only if the fresh one is bound.
+
+    Batches may be spread over devices, and an array that is bound to one of them cannot
+    be computed with together with these.
+    """
+    if fresh.committed:
+        return jax.device_put(restored, fresh.sharding)
+    return jnp.asarray(np.asarray(restored))
 
 
 def _digest(tree: Mapping[str, Any]) -> str:

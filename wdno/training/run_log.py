@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from tqdm import tqdm
 
 from wdno._files import replacing
-from wdno.training.checkpoints import Checkpoints
+from wdno.training.checkpoints import Checkpoints, place
 from wdno.training.pending import Metrics, Pending, Step, means
 
 
@@ -34,17 +32,6 @@ def on_sigterm() -> Iterator[Callable[[], bool]]:
         yield lambda: bool(arrived)
     finally:
         signal.signal(signal.SIGTERM, previous)
-
-
-def _place(restored: jax.Array, fresh: jax.Array) -> jax.Array:
-    """Bind a restored array to devices only if the fresh one is bound.
-
-    Batches may be spread over devices, and an array that is bound to one of them cannot
-    be computed with together with these.
-    """
-    if fresh.committed:
-        return jax.device_put(restored, fresh.sharding)
-    return jnp.asarray(np.asarray(restored))
 
 
 def _step_of(line: bytes) -> float:
@@ -129,7 +116,7 @@ class Record:
         state = nnx.state(run)
         like = {"run": nnx.to_pure_dict(state), "seconds": 0.0}
         step, restored = self._checkpoints.restore(like)
-        placed = jax.tree.map(_place, restored["run"], like["run"])
+        placed = jax.tree.map(place, restored["run"], like["run"])
         nnx.replace_by_pure_dict(state, placed)
         nnx.update(run, state)
         self.step = self.saved = step
@@ -140,6 +127,7 @@ class Record:
         path = self.directory / "log.jsonl"
         lines = path.read_bytes().splitlines() if path.exists() else []
         kept = [line for line in lines if _step_of(line) <= self.step]
+        self._noted = {(_step_of(line), n) for line in kept for n in json.loads(line)}
         with replacing(path) as temporary:
             temporary.write_bytes(b"".join(line + b"\n" for line in kept))
         return path.open("a")
@@ -219,8 +207,11 @@ class Record:
         self._bar.update(len(steps) if self._counts_steps else elapsed)
 
     def write(self, entries: dict[str, float]) -> None:
-        """Append one line to the log, and to TensorBoard where it is installed."""
-        if entries:
+        """Append one line to the log, and to TensorBoard where it is installed.
+
+        A run that died after its last line, and is resumed, writes that line only once.
+        """
+        if not {(self.step, name) for name in entries} <= self._noted:
             self._write(self.step, entries)
 
     def _write(self, step: int, entries: dict[str, float]) -> None:
