@@ -11,7 +11,7 @@ KEPT := JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.jax_cache \
 PYTEST := $(KEPT) $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format docs table clean
+.PHONY: help demo test test-slow lint format docs docs-check table clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ format: $(VENV)/.installed-lint ## rewrite the files in the house format
 docs: $(VENV)/.installed-docs ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
+
+docs-check: $(VENV)/.installed-test docs ## look at every page of the documentation in Chromium
+	$(BIN)/python -m pytest -m slow tests/test_documentation.py -rs
 
 table: $(VENV)/.installed ## rewrite the tables of the docs from experiments/results
 	$(BIN)/python experiments/table.py

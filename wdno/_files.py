@@ -1,12 +1,21 @@
 """Files that are either whole or absent."""
 
 import os
+import platform
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["check_output", "check_output_folder", "located", "replacing"]
+__all__ = [
+    "check_output",
+    "check_output_folder",
+    "located",
+    "replacing",
+    "standing",
+    "synced",
+]
 
 
 def located(path: str | Path) -> Path:
@@ -79,8 +88,14 @@ def _check_access(folder: Path) -> None:
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary name beside ``path`` that becomes ``path`` on success.
 
-    Whatever interrupts the writing leaves the old file or folder, or none, at ``path``.
-    The suffix stays, since writers choose their format by it.
+    Whatever interrupts the writing leaves the old file or folder, or none, at ``path``:
+    what is new is on the disk before it gets the name. Temporaries that a killed
+    process left are removed by the next one that writes this path. The suffix stays,
+    since writers choose their format by it.
+
+    No folder can replace another in one step: of these the old one waits as
+    ``.NAME.before`` for an instant, where `standing` finds it should the process be
+    killed then.
 
     Raises:
         FileNotFoundError: if the folder of ``path`` does not exist.
@@ -92,17 +107,83 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = located(path)
     if not path.parent.is_dir():
         raise _no_folder(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    before = temporary.with_suffix(f"{path.suffix}.before")
+    temporary, before = _temporary(path, os.getpid()), _before(path)
+    _clean(path)
     try:
         yield temporary
-        if temporary.is_dir() and path.is_dir():  # which a folder cannot replace
+        synced(temporary)
+        if temporary.is_dir() and path.is_dir():
             path.replace(before)
         temporary.replace(path)
+        synced(path.parent, inside=False)
     finally:
-        if before.exists() and not path.exists():
-            before.replace(path)
-        for leftover in (temporary, before):
-            if leftover.is_dir():
-                shutil.rmtree(leftover)
-            leftover.unlink(missing_ok=True)
+        _restore(path)
+        _remove(temporary)
+        _remove(before)
+
+
+def standing(path: str | Path) -> Path:
+    """Where what belongs to ``path`` stands: there, unless a kill came in between.
+
+    That is between the two renames by which `replacing` puts a folder in the place of
+    another; what is not there at all is said to be at ``path``.
+    """
+    path = located(path)
+    return path if path.exists() or not _before(path).exists() else _before(path)
+
+
+def synced(path: Path, inside: bool = True) -> None:
+    """Wait until a file, or a folder with what is in it, is on the disk.
+
+    A rename may reach it before what was written earlier does; after a power failure
+    the name would then belong to an empty file.
+    """
+    if inside and path.is_dir():
+        for entry in path.iterdir():
+            synced(entry)
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _temporary(path: Path, process: int) -> Path:
+    return path.with_name(f".{path.stem}.{platform.node()}.{process}{path.suffix}")
+
+
+def _before(path: Path) -> Path:
+    return path.with_name(f".{path.name}.before")
+
+
+def _clean(path: Path) -> None:
+    """Put back, or remove, what killed processes of this machine left."""
+    _restore(path)
+    _remove(_before(path))
+    start = re.escape(f".{path.stem}.{platform.node()}.")
+    pattern = re.compile(rf"{start}(\d+){re.escape(path.suffix)}")
+    for entry in path.parent.iterdir():
+        match = pattern.fullmatch(entry.name)
+        if match and (int(match[1]) == os.getpid() or not _alive(int(match[1]))):
+            _remove(entry)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        return True
+    return True
+
+
+def _restore(path: Path) -> None:
+    if not path.exists() and _before(path).exists():
+        _before(path).replace(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)

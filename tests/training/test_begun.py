@@ -7,7 +7,7 @@ import pytest
 
 from wdno.networks import FourierConfig
 from wdno.systems import Burgers
-from wdno.training.begun import check_begun
+from wdno.training.begun import check_begun, check_new
 from wdno.training.loop import TrainingConfig
 from wdno.training.recipe import Recipe
 
@@ -59,8 +59,19 @@ def test_a_run_without_notes_goes_on_and_is_noted(tmp_path):
         asked(tmp_path, True, OTHER["seed"][0])
 
 
-def test_a_new_run_takes_no_notes_of_one_that_has_checkpoints(tmp_path):
+def test_a_new_run_changes_nothing_of_one_that_has_checkpoints(tmp_path):
     asked(tmp_path, False, {})
     (tmp_path / "run" / "mean" / "checkpoints" / "5").mkdir(parents=True)
-    asked(tmp_path, False, OTHER["seed"][0])  # refused where the checkpoints lie
-    asked(tmp_path, True, {})
+    with pytest.raises(ValueError, match="run holds some. Resume it or choose"):
+        check_new(tmp_path / "run", resume=False)
+    check_new(tmp_path / "run", resume=True)
+    check_new(tmp_path / "absent", resume=False)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"seed": 3', "\x00"])
+def test_damaged_notes_are_told(tmp_path, text):
+    asked(tmp_path, False, {})
+    (tmp_path / "run" / "begun.json").write_text(text)
+    with pytest.raises(ValueError, match=r"begun\.json is none .*delete it"):
+        asked(tmp_path, True, {})
+    asked(tmp_path, False, {})  # a new one

@@ -386,6 +386,16 @@ def test_lines_after_the_last_checkpoint_are_written_anew(tmp_path):
     assert read_log(tmp_path) == expected
 
 
+def test_a_complete_run_that_is_resumed_logs_its_validation_once(tmp_path):
+    """A kill may come after the last line of the log."""
+    how = {"validate": lambda model: {"error": 0.5}, "resume": True}
+    for _ in range(2):
+        fit(Network(), exact, draw, TrainingConfig(steps=2), tmp_path, **how)
+    assert [line["step"] for line in read_log(tmp_path) if "error" in line] == [2]
+    fit(Network(), exact, draw, TrainingConfig(steps=3), tmp_path, **how)
+    assert [line["step"] for line in read_log(tmp_path) if "error" in line] == [2, 3]
+
+
 def test_resuming_a_new_folder_begins_a_run(tmp_path):
     fit(Network(), exact, draw, TrainingConfig(steps=1), tmp_path, resume=True)
     assert read_log(tmp_path)[-1]["step"] == 1

@@ -296,6 +296,23 @@ def test_either_stage_is_resumed(staged, monkeypatch):
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_new_run_does_not_go_on_with_what_an_earlier_one_fitted(
+    dataset, tmp_path, monkeypatch
+):
+    """Also if it dies before it has fitted anything, and is resumed."""
+
+    def dies(*arguments):
+        raise KeyboardInterrupt
+
+    card = tmp_path / "fitted" / "card.json"
+    card.parent.mkdir()
+    card.write_text("of an earlier run")
+    monkeypatch.setattr(pipeline, "build_model", dies)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.train(TINY, dataset, TrainingConfig(steps=2), tmp_path)
+    assert (tmp_path / "begun.json").exists() and not card.exists()
+
+
 def test_the_second_stage_goes_on_from_a_mean(staged, tmp_path):
     model, _, (recipe, part, _, _) = staged
     alone = replace(recipe, mean_share=0.0)

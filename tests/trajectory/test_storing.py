@@ -3,6 +3,7 @@
 import json
 
 import cftime
+import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
@@ -96,6 +97,24 @@ def test_a_store_replaces_a_store(dataset, tmp_path):
     save(2 * dataset, path)
     xr.testing.assert_equal(open_trajectories(path).load(), 2 * dataset)
     assert [p.name for p in tmp_path.iterdir()] == ["a.zarr"]
+
+
+def test_numbers_have_checksums_in_pieces_that_are_quickly_read(tmp_path):
+    dims = ("sample", "time", "x")
+    sets = {
+        "small": np.ones((2, 3, 4)),
+        "long": np.ones((1, 3000, 64), np.float32),
+        "many": np.ones((9000, 3, 4), np.int8),
+        "empty": np.ones((2, 0, 4)),
+        "dates": np.full((2, 3, 4), np.datetime64("2020-01-01", "ns")),
+    }
+    expected = {"small": [2, 3, 4], "long": [1, 1024, 64], "many": [9000, 3, 4]}
+    for name, values in sets.items():
+        labels = {"label": ("sample", ["a"] * len(values)), "number": 3.0}
+        save(xr.Dataset({"u": (dims, values)}, labels), tmp_path / name)
+        with netCDF4.Dataset(tmp_path / name) as file:
+            assert file["u"].filters()["fletcher32"] or name == "empty"
+            assert file["u"].chunking() == expected.get(name, file["u"].chunking())
 
 
 @pytest.mark.parametrize(

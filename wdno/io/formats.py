@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from wdno._files import located
+from wdno._files import standing
 from wdno.io.hdf5 import opened
 from wdno.io.official import open_burgers, open_burgers_coefficients, open_smoke
 from wdno.io.official_checkpoint import read_state_dict
@@ -64,7 +64,7 @@ def layout_of(path: str | Path) -> str:
         >>> layout_of("1D_CFD_Rand_Eta0.1_Zeta0.1_periodic_Train.hdf5")
         'pdebench'
     """
-    path = located(path)
+    path = standing(path)
     if not path.exists():
         raise FileNotFoundError(
             f"A layout is told by the content of a file, but there is none at {path}. "
@@ -90,7 +90,7 @@ def open_any(path: str | Path) -> Any:
         FileNotFoundError: there is nothing at `path`.
         ValueError: it is of no layout that is known here, or damaged.
     """
-    return LAYOUTS[layout_of(path)].open(located(path))
+    return LAYOUTS[layout_of(path)].open(standing(path))
 
 
 def describe(path: str | Path) -> str:
@@ -103,7 +103,7 @@ def describe(path: str | Path) -> str:
     title, open_ = LAYOUTS[layout_of(path)]
     home = "trajectory" if open_ is open_trajectories else "io"
     heading = f"{title}; wdno.{home}.{open_.__name__} opens it."
-    content = open_(located(path))
+    content = open_(standing(path))
     if isinstance(content, xr.Dataset):
         return f"{heading}\n{content}"
     shapes = {name: tensor.shape for name, tensor in content.items()}

@@ -174,7 +174,7 @@ def _scene(scene: Path, name: str, axes: int) -> np.ndarray:
         )
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except Exception as error:  # the header is read as a Python expression
         raise ValueError(
             f"A scene consists of NumPy files, but {path} cannot be read ({error}). "
             "Copy it again."

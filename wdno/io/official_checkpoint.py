@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wdno.io.torch_files import read
+from wdno.io.torch_files import check_whole, read
 
 __all__ = ["read_state_dict"]
 
@@ -19,9 +19,10 @@ def read_state_dict(path: str | Path, part: str = "model") -> dict[str, np.ndarr
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it has no such part, or is damaged.
+        ValueError: it has no such part, or is damaged, by its checksums too.
     """
     content = read(path)
+    check_whole(path)  # which is small and read anyway
     if isinstance(content, dict) and isinstance(content.get(part), dict):
         content = content[part]
     elif part != "model":

@@ -8,6 +8,7 @@ refused. Tensors are read as memory maps, so that opening costs nothing.
 import pickle
 import struct
 import zipfile
+import zlib
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,17 @@ _DAMAGE = (
     AttributeError,
     EOFError,
     LookupError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RuntimeError,
     TypeError,
     pickle.UnpicklingError,
+    struct.error,
     zipfile.BadZipFile,
+    zlib.error,
 )
-"""What unpickling raises where the file is not what it was."""
+"""What unpickling and unpacking raise where the file is not what it was."""
 
 
 def read(path: str | Path) -> Any:
@@ -58,7 +65,7 @@ def read(path: str | Path) -> Any:
     try:
         archive = zipfile.ZipFile(path)
         (name,) = (n for n in archive.namelist() if n.split("/")[1:] == ["data.pkl"])
-    except (zipfile.BadZipFile, ValueError) as error:
+    except (*_DAMAGE, ValueError) as error:
         raise ValueError(
             f"A file of torch.save is a zip archive with data.pkl, but {path} is not "
             f"({error}). Is it complete? Files from before PyTorch 1.6 need one "
@@ -72,6 +79,25 @@ def read(path: str | Path) -> Any:
                 f"A file of torch.save holds a pickle and its storages, but {path} "
                 f"cannot be read ({error!r}). The file is damaged: copy it again."
             ) from error
+
+
+def check_whole(path: str | Path) -> None:
+    """Read all of a file of ``torch.save`` and compare its checksums.
+
+    Raises:
+        ValueError: a part has another checksum than is noted of it.
+    """
+    path = located(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (*_DAMAGE, ValueError) as error:
+        damaged = repr(error)
+    if damaged is not None:
+        raise ValueError(
+            f"The parts of a file of torch.save have their checksums, but {path} is "
+            f"damaged ({damaged}). Copy it again."
+        )
 
 
 class _Unpickler(pickle.Unpickler):
@@ -118,6 +144,8 @@ class _Unpickler(pickle.Unpickler):
             file.seek(entry.header_offset + 26)
             lengths = struct.unpack("<HH", file.read(4))
         start = entry.header_offset + 30 + sum(lengths)
+        if start + entry.file_size > self._path.stat().st_size:
+            raise EOFError(f"{entry.filename} ends beyond the file")
         return np.memmap(self._path, dtype, "r", start, (count,))
 
     def _rebuilt(

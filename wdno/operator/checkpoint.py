@@ -51,10 +51,13 @@ def save(
     text = _text(with_notes(entries_of(card), notes or {}))
     folder = check_output_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / "model.safetensors") as temporary:
-        temporary.write_bytes(data)
-    with replacing(folder / "card.json") as temporary:
-        temporary.write_text(text)
+    # Both are written before one gets its name: what fails earlier leaves the old.
+    with (
+        replacing(folder / "card.json") as described,
+        replacing(folder / "model.safetensors") as weights,
+    ):
+        described.write_text(text)
+        weights.write_bytes(data)
 
 
 def load(name: str | Path) -> WDNO:

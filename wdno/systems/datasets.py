@@ -4,9 +4,10 @@ import hashlib
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
+from itertools import zip_longest
 from pathlib import Path
 
 import jax
@@ -18,11 +19,9 @@ from tqdm import tqdm
 from wdno._files import located, replacing
 from wdno._json import entries_of
 from wdno.systems.base import PhysicalSystem, trajectories
+from wdno.systems.pieces import Pieces, check_recipe, create, write
 
 __all__ = ["generate", "verify"]
-
-COMPRESSION_LEVEL = 1
-"""Lossless and quick: a higher one takes longer than solving and saves little."""
 
 
 def generate(
@@ -35,11 +34,12 @@ def generate(
 ) -> Path:
     """Write ``samples`` solved trajectories to a NetCDF-4 file.
 
-    Chunk i is drawn from ``fold_in(key(seed), i)`` and written before the next one is
-    solved: memory does not grow with ``samples``, and a run that was interrupted
-    resumes at its last complete chunk and ends with the same bits. Until it is
-    complete the file is called ``path`` + ".partial" (its progress is noted in
-    ``path`` + ".progress.json"). A complete file of the same recipe is left alone.
+    Chunk i is drawn from ``fold_in(key(seed), i)`` and kept before more are solved:
+    memory does not grow with ``samples``. Chunks are kept in the folder ``path`` +
+    ".partial", each whole or absent and with its checksum, until all of them are copied
+    into the file. A run that was interrupted, however hard, solves what is missing or
+    damaged there and ends with the same bits. A complete file of the same recipe is
+    left alone.
 
     Args:
         system: The physical system, a frozen dataclass.
@@ -68,16 +68,11 @@ def generate(
             f"and {workers}. Ask for at least one trajectory at a time."
         )
     recipe = _recipe(system, samples, seed, chunk)
+    pieces = Pieces(Path(f"{path}.partial"), recipe)
     if path.exists():
-        with xr.open_dataset(path) as complete:
-            _check_recipe(complete.attrs.get("recipe"), recipe, path)
+        check_recipe(_noted(path, "recipe"), recipe, path)
+        pieces.remove()
         return path
-    partial, progress = Path(f"{path}.partial"), Path(f"{path}.progress.json")
-    done = 0
-    if partial.exists() and progress.exists():
-        note = json.loads(progress.read_text())
-        _check_recipe(note["recipe"], recipe, partial)
-        done = note["chunks"]
     key = jax.random.key(seed, impl="threefry2x32")
     starts = range(0, samples, chunk)
 
@@ -85,19 +80,23 @@ def generate(
         count = min(chunk, samples - starts[index])
         return trajectories(system, jax.random.fold_in(key, index), count)
 
-    chunks = _in_order(solved, range(done, len(starts)), workers)
-    with tqdm(total=samples, initial=min(done * chunk, samples), disable=None) as bar:
-        for index, data in chunks:
-            if index == 0:
-                _create(partial, data, samples, recipe)
-            _write(partial, data, starts[index])
-            with replacing(progress) as note:
-                note.write_text(json.dumps({"recipe": recipe, "chunks": index + 1}))
+    missing = pieces.missing(len(starts))
+    left = sum(min(chunk, samples - starts[index]) for index in missing)
+    with tqdm(total=samples, initial=samples - left, disable=None) as bar:
+        for index, data in _in_order(solved, missing, workers):
+            with pieces.keeping(index) as temporary:
+                create(temporary, data, data.sizes["sample"], recipe)
+                write(temporary, data, 0)
             bar.update(data.sizes["sample"])
-    with netCDF4.Dataset(partial, "a") as file:
-        file.checksum = _checksum(file)
-    partial.replace(path)
-    progress.unlink()
+    with replacing(path) as temporary:
+        for index, start in enumerate(starts):
+            data = pieces.load(index)
+            if start == 0:
+                create(temporary, data, samples, recipe)
+            write(temporary, data, start)
+        with netCDF4.Dataset(temporary, "a") as file:
+            file.checksum = _checksum(file)
+    pieces.remove()
     return path
 
 
@@ -117,9 +116,12 @@ def verify(path: str | Path) -> str:
             f"A generated file is verified, but there is none at {path}. "
             "Check the path."
         )
-    with netCDF4.Dataset(path) as file:
-        noted = getattr(file, "checksum", None)
-        found = _checksum(file)
+    noted = _noted(path, "checksum")
+    try:
+        with netCDF4.Dataset(path) as file:
+            found = _checksum(file)
+    except (OSError, RuntimeError) as error:  # of HDF5
+        raise _damaged(path, error) from error
     if noted != found:
         raise ValueError(
             f"The data of {path} must have the checksum {noted}, but have {found}. "
@@ -128,8 +130,24 @@ def verify(path: str | Path) -> str:
     return found
 
 
+def _noted(path: Path, name: str) -> str | None:
+    """An attribute of a whole file."""
+    try:
+        with netCDF4.Dataset(path) as file:
+            return getattr(file, name, None)
+    except (OSError, RuntimeError, UnicodeError) as error:  # of HDF5
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"A data set is a complete NetCDF file, but {path} cannot be read ({error}). "
+        "Delete it and generate it anew, or copy it again."
+    )
+
+
 def _in_order(
-    solved: Callable[[int], xr.Dataset], indices: range, workers: int
+    solved: Callable[[int], xr.Dataset], indices: Sequence[int], workers: int
 ) -> Iterator[tuple[int, xr.Dataset]]:
     """Chunks in their order, as many at once as there are workers."""
     if workers == 1:  # in this thread, which an interrupt stops at once
@@ -137,10 +155,10 @@ def _in_order(
         return
     with ThreadPoolExecutor(workers) as pool:
         begun = deque(pool.submit(solved, index) for index in indices[:workers])
-        for index in indices:
+        for index, next_one in zip_longest(indices, indices[workers:]):
             data = begun.popleft().result()
-            if index + workers in indices:
-                begun.append(pool.submit(solved, index + workers))
+            if next_one is not None:
+                begun.append(pool.submit(solved, next_one))
             yield index, data
 
 
@@ -161,15 +179,6 @@ def _recipe(system: PhysicalSystem, samples: int, seed: int, chunk: int) -> str:
     )
 
 
-def _check_recipe(found: str | None, recipe: str, path: Path) -> None:
-    if found != recipe:
-        raise ValueError(
-            f"A file is completed by the recipe it was begun with, but {path} has\n"
-            f"  {found}\nand the recipe now is\n  {recipe}\n"
-            "Choose another path, or delete the file."
-        )
-
-
 def _check_writable(path: Path) -> None:
     if not path.parent.is_dir():
         raise FileNotFoundError(
@@ -181,45 +190,6 @@ def _check_writable(path: Path) -> None:
             f"A data set is written to a file in a writable folder, but {path} cannot "
             "be written. Choose another path."
         )
-
-
-def _create(path: Path, data: xr.Dataset, samples: int, recipe: str) -> None:
-    """Lay out the file for all samples, each of them a compressed chunk."""
-    path.unlink(missing_ok=True)
-    with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
-        file.setncatts(
-            {
-                "Conventions": "CF-1.11",
-                "title": f"Trajectories of {json.loads(recipe)['system']}",
-                "recipe": recipe,
-            }
-        )
-        if static := [str(n) for n in data.coords if n not in data.dims]:
-            file.coordinates = " ".join(static)
-        for name, extent in {**data.sizes, "sample": samples}.items():
-            file.createDimension(name, extent)
-        for name, variable in data.variables.items():
-            dims = tuple(map(str, variable.dims))
-            once = "sample" not in dims
-            new = file.createVariable(
-                str(name),
-                variable.dtype,
-                dims,
-                fill_value=False,
-                compression=None if once else "zlib",
-                complevel=COMPRESSION_LEVEL,
-                chunksizes=None if once or len(dims) == 1 else (1, *variable.shape[1:]),
-            )
-            new.setncatts(variable.attrs)
-            if once:
-                new[:] = variable.values
-
-
-def _write(path: Path, data: xr.Dataset, start: int) -> None:
-    with netCDF4.Dataset(path, "a") as file:
-        for name, variable in data.variables.items():
-            if "sample" in variable.dims:
-                file[name][start : start + data.sizes["sample"]] = variable.values
 
 
 def _checksum(file: netCDF4.Dataset, rows: int = 256) -> str:

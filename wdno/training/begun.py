@@ -13,12 +13,25 @@ from wdno._files import check_output_folder, replacing
 from wdno.training.loop import TrainingConfig
 from wdno.training.recipe import Recipe
 
-__all__ = ["check_begun"]
+__all__ = ["check_begun", "check_new"]
 
 _MAY_CHANGE = ("steps", "budget", "validate_every", "checkpoint_every", "log_every")
 """A run may be made longer, and be looked at more often."""
 _ROWS = 4
 """Trajectories by which data are known again: all of a large set take too long."""
+
+
+def check_new(folder: Path, *, resume: bool) -> None:
+    """Refuse to begin a run where another one is, before anything there is changed.
+
+    Raises:
+        ValueError: there are checkpoints, and the run is not to be continued.
+    """
+    if not resume and any(folder.rglob("checkpoints/*")):
+        raise ValueError(
+            f"A new run needs a folder without checkpoints, but {folder} holds some. "
+            "Resume it or choose another folder."
+        )
 
 
 def check_begun(
@@ -42,14 +55,13 @@ def check_begun(
         resume: whether the run is continued.
 
     Raises:
-        ValueError: recipe, data, seed or rates are not those it was begun with.
+        ValueError: recipe, data, seed or rates are not those it was begun with, or the
+            notes are damaged.
     """
     path = folder / "begun.json"
-    noted = json.loads(path.read_text()) if path.is_file() else None
-    if not resume and noted is not None and any(folder.rglob("checkpoints/*")):
-        return  # which is refused where the checkpoints lie
+    noted = _noted(path) if path.is_file() and resume else None
     facts = _facts(recipe, config, dataset)
-    if resume and noted is not None:
+    if noted is not None:
         changed = [
             f"{name} = {_brief(noted.get(name))}, now {_brief(facts.get(name))}"
             for name in sorted({*noted, *facts})
@@ -65,6 +77,20 @@ def check_begun(
     check_output_folder(folder).mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def _noted(path: Path) -> dict[str, Any]:
+    try:
+        noted = json.loads(path.read_bytes())
+    except ValueError as error:
+        noted = error
+    if not isinstance(noted, dict):
+        raise ValueError(
+            "A run keeps notes of what it was begun with, a JSON object, but "
+            f"{path} is none ({noted!r:.200}). If you know that recipe, data and rates "
+            "are the same, delete it: it is written anew."
+        )
+    return noted
 
 
 def _facts(

@@ -9,6 +9,7 @@ import xarray as xr
 from wdno.operator.checkpoint import load, read_card
 from wdno.operator.domain import Domain
 from wdno.operator.model import WDNO
+from wdno.training.begun import check_new
 from wdno.training.loop import TrainingConfig
 from wdno.training.pipeline import train_recipe
 from wdno.training.recipe import Recipe
@@ -67,8 +68,10 @@ def train(
     dataset = in_samples(dataset)
     recipe = recipe or suggest(dataset)
     eighth = -(-dataset.sizes["sample"] // HELD_BACK)
+    check_new(directory, resume=resume)
     directory.mkdir(parents=True, exist_ok=True)
-    save_recipe(recipe, directory / "recipe.json")
+    if not resume or not (directory / "recipe.json").exists():
+        save_recipe(recipe, directory / "recipe.json")
     return train_recipe(
         directory.name,
         dataset,

@@ -16,7 +16,7 @@ from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.local_scale import LocalScale, without_local_scale
 from wdno.operator.model import WDNO, with_backbone
 from wdno.training.batches import WindowBatches
-from wdno.training.begun import check_begun
+from wdno.training.begun import check_begun, check_new
 from wdno.training.build import build_model
 from wdno.training.closed_form import (
     FITTED,
@@ -67,15 +67,18 @@ def train(
             a run is continued with another recipe, other data, seed or rates
             (`check_begun`).
     """
-    check_begun(Path(directory), recipe, config, dataset, resume=resume)
+    folder, mean_share = Path(directory), 0.0
+    kept = folder / "fitted"
+    check_new(folder, resume=resume)
+    if not resume:  # what an earlier run may have left must not be gone on with
+        (kept / "card.json").unlink(missing_ok=True)
+    check_begun(folder, recipe, config, dataset, resume=resume)
     batches = WindowBatches(dataset, recipe, config.seed)
     unseen = batches
     if held_back is not None:
         # How far a mean is off is measured on coarse states as they are.
         exact = dataclasses.replace(recipe, coarse_noise=0.0, coarse_shift=0.0)
         unseen = WindowBatches(held_back, exact, config.seed + 1)
-    folder, mean_share = Path(directory), 0.0
-    kept = folder / "fitted"
     if start is not None:
         model = start
     elif resume and (kept / "card.json").is_file():

@@ -31,8 +31,8 @@ def load_recipe(path: str | Path) -> Recipe:
         ValueError: it is no recipe; says which entry is wrong.
     """
     try:
-        return recipe_from(json.loads(Path(path).expanduser().read_text()))
-    except (ValueError, TypeError) as error:
+        return recipe_from(json.loads(Path(path).expanduser().read_bytes()))
+    except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(
             f"A recipe is a JSON file such as `wdno train` writes, but {path} is none: "
             f"{error}. Correct that entry."

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-import orbax.checkpoint as ocp
 from flax import nnx
 from tqdm import tqdm
 
 from wdno._files import replacing
+from wdno.training.checkpoints import Checkpoints, place
 from wdno.training.pending import Metrics, Pending, Step, means
 
 
@@ -36,15 +34,12 @@ def on_sigterm() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _place(restored: jax.Array, fresh: jax.Array) -> jax.Array:
-    """Bind a restored array to devices only if the fresh one is bound.
-
-    Batches may be spread over devices, and an array that is bound to one of them cannot
-    be computed with together with these.
-    """
-    if fresh.committed:
-        return jax.device_put(restored, fresh.sharding)
-    return jnp.asarray(np.asarray(restored))
+def _step_of(line: bytes) -> float:
+    """Step of a line of the log; a kill can cut one, which is of no step."""
+    try:
+        return float(json.loads(line)["step"])
+    except (LookupError, TypeError, ValueError):
+        return math.inf
 
 
 def _board(folder: Path, step: int) -> Any:
@@ -81,10 +76,7 @@ class Record:
     ) -> None:
         self.directory = directory.absolute()
         self.directory.mkdir(parents=True, exist_ok=True)
-        options = ocp.CheckpointManagerOptions(max_to_keep=2)
-        self._manager = ocp.CheckpointManager(
-            self.directory / "checkpoints", options=options
-        )
+        self._checkpoints = Checkpoints(self.directory / "checkpoints")
         self._counts_steps = steps is not None
         self.step, self.seconds, self.saved = 0, 0.0, -1
         self._restore(run, resume)
@@ -110,10 +102,10 @@ class Record:
         self._log.close()
         if self._board is not None:
             self._board.close()
-        self._manager.close()
+        self._checkpoints.close()
 
     def _restore(self, run: nnx.Module, resume: bool) -> None:
-        latest = self._manager.latest_step()
+        latest = self._checkpoints.latest
         if latest is None:
             return
         if not resume:
@@ -123,21 +115,21 @@ class Record:
             )
         state = nnx.state(run)
         like = {"run": nnx.to_pure_dict(state), "seconds": 0.0}
-        restored = self._manager.restore(latest, args=ocp.args.StandardRestore(like))
-        placed = jax.tree.map(_place, restored["run"], like["run"])
+        step, restored = self._checkpoints.restore(like)
+        placed = jax.tree.map(place, restored["run"], like["run"])
         nnx.replace_by_pure_dict(state, placed)
         nnx.update(run, state)
-        self.step = self.saved = latest
+        self.step = self.saved = step
         self.seconds = float(restored["seconds"])
 
     def _open_log(self) -> TextIO:
         """Open the log at the restored step: later lines belong to a lost future."""
         path = self.directory / "log.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
-        whole = [line for line in lines if line.endswith("}")]  # a kill can cut one
-        kept = [line for line in whole if json.loads(line)["step"] <= self.step]
+        lines = path.read_bytes().splitlines() if path.exists() else []
+        kept = [line for line in lines if _step_of(line) <= self.step]
+        self._noted = {(_step_of(line), n) for line in kept for n in json.loads(line)}
         with replacing(path) as temporary:
-            temporary.write_text("".join(f"{line}\n" for line in kept))
+            temporary.write_bytes(b"".join(line + b"\n" for line in kept))
         return path.open("a")
 
     @property
@@ -215,8 +207,11 @@ class Record:
         self._bar.update(len(steps) if self._counts_steps else elapsed)
 
     def write(self, entries: dict[str, float]) -> None:
-        """Append one line to the log, and to TensorBoard where it is installed."""
-        if entries:
+        """Append one line to the log, and to TensorBoard where it is installed.
+
+        A run that died after its last line, and is resumed, writes that line only once.
+        """
+        if not {(self.step, name) for name in entries} <= self._noted:
             self._write(self.step, entries)
 
     def _write(self, step: int, entries: dict[str, float]) -> None:
@@ -237,6 +232,5 @@ class Record:
             if self.step == self.saved:
                 return
             tree = {"run": nnx.to_pure_dict(nnx.state(run)), "seconds": self.seconds}
-            self._manager.save(self.step, args=ocp.args.StandardSave(tree))
-            self._manager.wait_until_finished()
+            self._checkpoints.save(self.step, tree)
             self.saved = self.step

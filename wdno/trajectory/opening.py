@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from xarray.core import indexing
 
-from wdno._files import located
+from wdno._files import standing
 from wdno.trajectory.lazy import Labelled, lazy_whole
 
 __all__ = ["is_zarr", "open_labelled"]
@@ -49,7 +49,7 @@ def open_labelled(source: str | Path, **options: Any) -> xr.Dataset:
         ModuleNotFoundError: a package for it is not installed.
     """
     url = isinstance(source, str) and "://" in source
-    path = source if url else located(source)
+    path = source if url else standing(source)
     engine = "zarr" if url else _engine(Path(path))
     _need(engine, source, *(["fsspec"] if url else []))
     options = {"decode_timedelta": False} | options

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import math
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ _OF_THE_FILE = {
     "_Unsigned",
 }
 """Attributes by which values of a file are decoded: those in memory are."""
+_PIECE = 2**18
+"""Most bytes that are read with the one that is asked for."""
 _OF_DATES = {"units", "calendar"}
 
 
@@ -51,7 +54,8 @@ def save(dataset: xr.Dataset, path: str | Path) -> None:
 
     The file holds the values of memory: encodings and attributes that say how another
     file was encoded are left out, and attributes that no file can hold (true, null,
-    lists of lists …) become JSON text. An interrupted run leaves the old file.
+    lists of lists …) become JSON text. An interrupted run leaves the old file. Numbers
+    in NetCDF have checksums, by which damage is told when they are read.
 
     Raises:
         ValueError: If it is no dataset.
@@ -68,7 +72,19 @@ def save(dataset: xr.Dataset, path: str | Path) -> None:
         if path.suffix == ".zarr":
             dataset.to_zarr(temporary, mode="w")
         else:
-            dataset.to_netcdf(temporary, engine="netcdf4")
+            checked = {name: _checked(v) for name, v in dataset.variables.items()}
+            dataset.to_netcdf(temporary, engine="netcdf4", encoding=checked)
+
+
+def _checked(variable: xr.Variable) -> dict[str, Any]:
+    """How HDF5 keeps a checksum of each piece of an array; of text it has none."""
+    if not variable.size or not variable.ndim or variable.dtype.kind in "OSUT":
+        return {}
+    piece, width = list(variable.shape), variable.dtype.itemsize
+    for axis, extent in enumerate(piece):
+        inside = width * math.prod(piece[axis + 1 :])
+        piece[axis] = min(extent, max(1, _PIECE // inside))
+    return {"fletcher32": True, "chunksizes": tuple(piece)}
 
 
 def _storable(dataset: xr.Dataset) -> xr.Dataset:
