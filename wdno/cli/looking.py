@@ -17,16 +17,16 @@ from wdno.trajectory import check_output, open_trajectories, save
 
 
 def evaluate(
-    forecast: Positional[Path],
-    truth: Positional[Path],
+    forecast: Positional[str],
+    truth: Positional[str],
     variable: str = "u",
     out: Path | None = None,
 ) -> None:
     """Score a forecast against the truth, with confidence intervals.
 
     Args:
-        forecast: NetCDF file, with or without ensemble members.
-        truth: NetCDF file on the same grid.
+        forecast: file, or its address, with or without ensemble members.
+        truth: file, or its address, on the same grid.
         variable: which variable to score.
         out: also write the scores to this NetCDF file.
     """
@@ -52,7 +52,7 @@ def evaluate(
 
 def diagnose(
     model: Positional[str],
-    data: Positional[Path],
+    data: Positional[str],
     calls: int = 4,
     members: int = 8,
     samples: int = 16,
@@ -66,7 +66,7 @@ def diagnose(
 
     Args:
         model: shipped name or folder.
-        data: file of trajectories that the model was not trained on.
+        data: file, or its address, of trajectories that the model was not trained on.
         calls: denoiser calls of the ensemble, per window.
         members: size of the ensemble.
         samples: the last so many trajectories of the file are used, all their windows.
