@@ -130,7 +130,8 @@ def in_batches(
     for start in tqdm(range(0, rows, size), unit="batch", leave=False, disable=None):
         few = np.arange(start, start + size).clip(max=rows - 1)
         known = on_device(fields, few, rows)
-        parts.append(jax.tree.map(np.asarray, run(known, keys[few])))
+        # Copied, also where the device shares the memory of the host and keeps it.
+        parts.append(jax.tree.map(np.array, run(known, keys[few])))
     return {
         name: np.concatenate([part[name] for part in parts])[:rows] for name in parts[0]
     }

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -172,7 +173,9 @@ def window_step(
     return next_initial(model, window), window
 
 
-def next_initial(model: WDNO, window: Fields) -> Fields:
+def next_initial(
+    model: WDNO, window: Mapping[str, Array | np.ndarray]
+) -> dict[str, Any]:
     """Initial states of the window that follows this one: its last states."""
     return {key: window[name][:, -1] for name, key in model.initial.items()}
 

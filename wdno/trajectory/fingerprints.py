@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -30,25 +31,26 @@ def fingerprint(dataset: xr.Dataset) -> str:
     """
     dataset = storable(dataset)
     digest = hashlib.sha256()
-    facts = {"sizes": dataset.sizes, "attributes": dataset.attrs}
-    digest.update(_text(facts))
+    digest.update(_text(dataset.sizes, dataset.attrs))
     for name in sorted(map(str, dataset.variables)):
         variable = dataset.variables[name]
         variable = variable.transpose(*sorted(map(str, variable.dims)))
-        facts = {"name": name, "sizes": variable.sizes, "attributes": variable.attrs}
-        digest.update(_text(facts))
+        digest.update(name.encode() + _text(variable.sizes, variable.attrs))
         for values in _sample(variable):
             digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
     return digest.hexdigest()
 
 
-def _text(facts: dict) -> bytes:
-    plain = {name: dict(v) if name != "name" else v for name, v in facts.items()}
-    return json.dumps(plain, default=_listed, sort_keys=True).encode()
+def _text(sizes: Mapping[Hashable, int], attributes: Mapping[str, Any]) -> bytes:
+    facts = {str(dim): size for dim, size in sizes.items()}
+    facts |= {f"attribute {name}": _plain(v) for name, v in attributes.items()}
+    return json.dumps(facts, sort_keys=True).encode()
 
 
-def _listed(value: np.generic | np.ndarray) -> object:
-    return value.tolist()
+def _plain(value: Any) -> Any:
+    """A list of one is what it holds: to NetCDF they are the same."""
+    value = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _sample(variable: xr.Variable) -> Iterator[np.ndarray]:

@@ -38,6 +38,7 @@ def reached(address: str) -> Path | None:
     """
     need("fsspec", address)
     fsspec = importlib.import_module("fsspec")
+    core = importlib.import_module("fsspec.core")
     protocol = address.partition("://")[0]
     if protocol.rpartition("::")[2] not in fsspec.available_protocols():
         raise ValueError(
@@ -45,7 +46,7 @@ def reached(address: str) -> Path | None:
             f"but got {address}. Correct it, or fetch the file."
         )
     try:
-        system, root = fsspec.core.url_to_fs(address)
+        system, root = core.url_to_fs(address)
         if any(system.exists(f"{root.rstrip('/')}/{name}") for name in _MARKS):
             return None
         if not system.exists(root):
