@@ -62,7 +62,8 @@ def open_era5(
     Returns:
         Fields on (time, latitude, longitude), those of an ensemble (axes that files
         call number, realization, ensemble or member) on (member, time, …), with rising
-        dates, latitudes and longitudes; what has no time, such as orography, on (latitude, longitude).
+        dates, latitudes and longitudes; what has no time, such as orography, on
+        (latitude, longitude).
 
     Raises:
         ModuleNotFoundError: a package of the extra "era5" is not installed.
