@@ -25,7 +25,7 @@ from _results import record
 
 import wdno
 from wdno import metrics, plotting
-from wdno.cli.making import SYSTEMS
+from wdno.cli.systems import SYSTEMS
 from wdno.systems import PhysicalSystem
 from wdno.training.history import history
 from wdno.training.validation import refinement_error, simulation_error

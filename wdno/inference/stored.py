@@ -1,17 +1,18 @@
 """Records that are written into a Zarr store as they come."""
 
 import hashlib
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import jax
 import numpy as np
 import xarray as xr
 from jaxtyping import PRNGKeyArray
 
+from wdno.diffusion.samplers import ddim
 from wdno.inference.chain import Chain, RecordInputs, Rows
 from wdno.trajectory import (
     GrowingStore,
@@ -98,7 +99,6 @@ def _call(
     parameters = hashlib.sha256(f"{model.targets.grid} {model.domain}".encode())
     for leaf in jax.tree.leaves(model):
         parameters.update(np.asarray(leaf).tobytes())
-    sampler = hashlib.sha256(cloudpickle.dumps(chain.sampler)).hexdigest()
     return {
         "model": parameters.hexdigest(),
         "initial": _known_again(record.initial),
@@ -107,7 +107,7 @@ def _call(
         "begins": float(record.coords["time"][0]),
         "batch": dict(batch),
         "batch_size": chain.batch_size,
-        "sampler": sampler,
+        "sampler": [_described(rule) for rule in chain.sampler or ddim()],
         "levels": np.asarray(model.levels(chain.steps)).tolist(),
         "key": np.asarray(jax.random.key_data(key)).tolist(),
     }
@@ -116,3 +116,14 @@ def _call(
 def _known_again(given: Labelled) -> str:
     whole = given if isinstance(given, xr.Dataset) else given.to_dataset(name="given")
     return fingerprint(whole)
+
+
+def _described(rule: Callable) -> str:
+    """The name of a function with the numbers that it closes over."""
+    function = inspect.unwrap(rule)
+    cells = [
+        cell.cell_contents for cell in getattr(function, "__closure__", None) or ()
+    ]
+    numbers = [value for value in cells if isinstance(value, int | float | str)]
+    name = getattr(function, "__qualname__", type(function).__name__)
+    return f"{name} {numbers}"
