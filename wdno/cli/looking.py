@@ -14,6 +14,7 @@ from wdno.cli.samplers import SAMPLERS, SamplerName
 from wdno.operator import checkpoint
 from wdno.training.diagnosis import as_notes
 from wdno.trajectory import check_output, open_trajectories, save
+from wdno.trajectory.places import is_address, reached
 
 
 def evaluate(
@@ -142,8 +143,13 @@ def info(what: Positional[str]) -> None:
 
     Args:
         what: shipped name or folder of a model, or a file or folder of data in any
-            layout that `wdno.io` knows, which is told by its content.
+            layout that `wdno.io` knows, which is told by its content; or the address of
+            a file, or of trajectories in a Zarr store.
     """
+    if is_address(what) and not what.startswith("hf://"):
+        copy = reached(what)
+        print(open_trajectories(what) if copy is None else io.describe(copy))
+        return
     path = located(what)
     model = (path / "card.json").is_file() or what in checkpoint.shipped()
     if path.exists() and not model:

@@ -77,7 +77,7 @@ def _draw(axis: Axes, stages: Mapping[str, Lines], clock: str, quantity: str) ->
                 axis.annotate(
                     f"{values[best]:.3g}",
                     (at[best], values[best]),
-                    xytext=(0, 8),
+                    xytext=(-9, -3),
                     textcoords="offset points",
                     ha="right",
                     color=INK,

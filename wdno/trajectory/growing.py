@@ -88,7 +88,9 @@ class GrowingStore:
         moving = [n for n, v in first.data_vars.items() if "time" in v.dims]
         chunks = {name: {"chunks": _chunks(first.variables[name])} for name in moving}
         first.to_zarr(self._partial, mode="w", encoding=chunks, consolidated=False)
-        group = importlib.import_module("zarr").open_group(self._partial, mode="r+")
+        group = importlib.import_module("zarr").open_group(
+            str(self._partial), mode="r+"
+        )
         for name in moving:
             extents = {**first[name].sizes, "time": instants.size}
             group[name].resize(tuple(extents.values()))

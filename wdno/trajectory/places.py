@@ -9,7 +9,15 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-__all__ = ["is_address", "is_zarr", "lacking", "need", "reached", "zipped_zarr"]
+__all__ = [
+    "is_address",
+    "is_zarr",
+    "lacking",
+    "need",
+    "reached",
+    "zarr_folders",
+    "zipped_zarr",
+]
 
 _MARKS = ("zarr.json", ".zmetadata", ".zgroup")
 """Files of which a Zarr store has one."""
@@ -67,22 +75,29 @@ def zipped_zarr(path: Path) -> tuple[Any, str]:
         ModuleNotFoundError: zarr is not installed.
     """
     need("zarr", path)
+    found = zarr_folders(path)
+    if not found:
+        raise ValueError(
+            f"A zip of labelled data holds a Zarr store, but {path} holds none. Unpack "
+            "it and name a file."
+        )
+    return importlib.import_module("zarr.storage").ZipStore(path, mode="r"), found[0]
+
+
+def zarr_folders(path: Path) -> list[str]:
+    """The folders in a zip that are Zarr stores or parts of these, outermost first.
+
+    Raises:
+        ValueError: the zip is damaged.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+            places = [name.rpartition("/") for name in archive.namelist()]
     except zipfile.BadZipFile as error:
         raise ValueError(
             f"Zarr may come in a zip, but {path} is damaged ({error}). Copy it again."
         ) from error
-    folders = [name.rpartition("/") for name in names]
-    found = sorted((f for f, _, mark in folders if mark in _MARKS), key=len)
-    if not found:
-        raise ValueError(
-            f"A zip of labelled data holds a Zarr store, but {path} has {names[:4]} …. "
-            "Unpack it and name a file."
-        )
-    storage = importlib.import_module("zarr.storage")
-    return storage.ZipStore(path, mode="r"), found[0]
+    return sorted((f for f, _, name in places if name in _MARKS), key=len)
 
 
 def need(package: str, source: str | Path) -> None:
