@@ -78,8 +78,8 @@ def zipped_zarr(path: Path) -> tuple[Any, str]:
     found = zarr_folders(path)
     if not found:
         raise ValueError(
-            f"A zip of labelled data holds a Zarr store, but {path} holds none. Unpack "
-            "it and name a file."
+            f"A zip of labelled data holds a Zarr store, but {path} holds none, or is "
+            "damaged. Unpack it and name a file, or copy it again."
         )
     return importlib.import_module("zarr.storage").ZipStore(path, mode="r"), found[0]
 
@@ -87,16 +87,13 @@ def zipped_zarr(path: Path) -> tuple[Any, str]:
 def zarr_folders(path: Path) -> list[str]:
     """The folders in a zip that are Zarr stores or parts of these, outermost first.
 
-    Raises:
-        ValueError: the zip is damaged.
+    A zip that is damaged has none.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             places = [name.rpartition("/") for name in archive.namelist()]
-    except zipfile.BadZipFile as error:
-        raise ValueError(
-            f"Zarr may come in a zip, but {path} is damaged ({error}). Copy it again."
-        ) from error
+    except zipfile.BadZipFile:
+        return []
     return sorted((f for f, _, name in places if name in _MARKS), key=len)
 
 
