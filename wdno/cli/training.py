@@ -154,10 +154,10 @@ def finetune(
 
 def _shown(out: Path, dataset: xr.Dataset, length: Length) -> None:
     """The page on a run, and where everything lies."""
+    print(f"Wrote {out / 'model'}: use it by its path, e.g. wdno info {out / 'model'}")
     dataset = from_data.in_samples(dataset)
     count = from_data.held_back(dataset, length.validation_samples)
     page = training_run(out, dataset.isel(sample=slice(-count, None)))
-    print(f"Wrote {out / 'model'}: use it by its path, e.g. wdno info {out / 'model'}")
     print(f"Wrote {page}: recipe, data, learning curve, a forecast beside the truth")
 
 

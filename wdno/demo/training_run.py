@@ -58,6 +58,7 @@ def _forecast(model: WDNO, truth: xr.Dataset) -> list[Section]:
     made = _predicted(model, truth)
     if made is None:
         return []
+    truth = truth.isel(time=slice(made.sizes["time"]))
     content: list[str | Table | Picture] = []
     for name in model.state:
         forecast, true = _on_a_line(made[name]), _on_a_line(truth[name])
