@@ -9,7 +9,7 @@ from dataclasses import replace
 import tyro
 from _simulation import Config, run
 
-from wdno.cli.making import SYSTEMS
+from wdno.cli.systems import SYSTEMS
 from wdno.systems import Advection
 
 LAPTOP = Config(

@@ -18,7 +18,7 @@ from _finer_smoke import scene_key, scenes
 from _results import RESULTS, record
 
 import wdno
-from wdno.cli.making import SYSTEMS
+from wdno.cli.systems import SYSTEMS
 from wdno.diffusion.samplers import Sampler, ddim, dpmpp_2m
 from wdno.training.diagnosis import as_notes
 from wdno.trajectory import join_trajectories

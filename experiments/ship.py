@@ -25,8 +25,9 @@ from _results import record
 
 import wdno
 from wdno import metrics, plotting
-from wdno.cli.making import SYSTEMS
+from wdno.cli.systems import SYSTEMS
 from wdno.systems import PhysicalSystem
+from wdno.training.history import history
 from wdno.training.validation import refinement_error, simulation_error
 
 SHIPPED = Path(wdno.__file__).parent / "pretrained"
@@ -130,11 +131,10 @@ MEASURES: dict[str, Measure] = {
 """What the card of a model promises, by its name."""
 
 
-def history(run: Path) -> list[dict[str, Any]]:
+def one_after_the_other(run: Path) -> list[dict[str, Any]]:
     """Lines of the logs of a run, one stage after the other."""
     lines: list[dict[str, Any]] = []
-    for log in (run / "log.jsonl", run / "mean/log.jsonl", run / "denoiser/log.jsonl"):
-        stage = map(json.loads, log.open()) if log.exists() else ()
+    for stage in history(run).values():
         steps, seconds = (lines[-1][k] if lines else 0 for k in ("step", "seconds"))
         lines += [
             line | {"step": steps + line["step"], "seconds": seconds + line["seconds"]}
@@ -162,7 +162,10 @@ def main(config: Config) -> None:
     }
     wdno.save(model, folder, notes=notes, dtype=jnp.float16)
     stem = config.name.replace("-", "_").replace("_simulation", "")
-    results = {"metrics": notes["metrics"], **drawn(history(config.run), stem)}
+    results = {
+        "metrics": notes["metrics"],
+        **drawn(one_after_the_other(config.run), stem),
+    }
     print(json.dumps(bounds))
     print(record(f"{stem}_training", asdict(config), **results))
 

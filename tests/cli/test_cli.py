@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -52,7 +53,7 @@ def files(tmp_path_factory):
         cli.main(
             f"train tiny --data {folder / 'data.nc'} --out {folder / 'run'} "
             "--steps 3 --validation-samples 2 --log-every 0s --checkpoint-every 1h "
-            "--weight-decay 0.01".split()
+            "--weight-decay 0.01 --batch-size 3".split()
         )
     return folder
 
@@ -92,6 +93,12 @@ def test_train_leaves_a_model_with_its_history(files):
     expected = {"steps": 3, "checkpoint_every": 3600, "weight_decay": 0.01}
     assert expected.items() <= card["training"].items()
     assert np.isfinite(card["validation_error"])
+    page = (files / "run" / "report.html").read_text()
+    assert (files / "run" / "learning_curve.png").stat().st_size > 10_000
+    for said in ("Training of run", "relative_l2", "learning_rate", "network"):
+        assert said in page
+    assert page.count("<img") == 3  # a forecast, its error over time, the curve
+    assert card["recipe"]["batch_size"] == 3
     log = [json.loads(line) for line in (files / "run" / "log.jsonl").open()]
     assert [line["step"] for line in log] == [1, 2, 3, 3]
     assert log[-1]["validation_error"] == pytest.approx(card["validation_error"])
@@ -423,6 +430,32 @@ def test_stores_go_in_and_out_and_home_is_expanded(files, tmp_path, monkeypatch)
     assert expected.items() <= file.u.attrs.items()
     cli.main(f"evaluate ~/out.zarr ~/data.zarr --out={'~/scores.nc'}".split())
     assert (tmp_path / "scores.nc").is_file()
+
+
+def test_data_come_from_an_address_or_a_zip(files, tmp_path, capsys):
+    for package in ("zarr", "fsspec", "aiohttp"):
+        pytest.importorskip(package)
+    model, data = files / "run" / "model", files / "data.nc"
+    save(xr.load_dataset(data), tmp_path / "data.zarr")
+    shutil.make_archive(str(tmp_path / "data"), "zip", tmp_path / "data.zarr")
+    cli.main(f"simulate {model} {data} {tmp_path / 'here.nc'}".split())
+    with serving(tmp_path) as served:
+        for name in ("data.zarr", "data.zip", "here.nc"):
+            there = f"{served.url}/{name}"
+            cli.main(f"simulate {model} {there} {tmp_path / 'there.zarr'}".split())
+            cli.main(f"evaluate {tmp_path / 'there.zarr'} {there}".split())
+            found = xr.load_dataset(tmp_path / "there.zarr", engine="zarr")
+            xr.testing.assert_equal(found, xr.load_dataset(tmp_path / "here.nc"))
+        message = refused(
+            capsys, f"simulate {model} {served.url}/a {tmp_path / 'o.nc'}"
+        )
+        assert "nothing at http" in message
+
+
+def test_an_update_has_a_window_or_more(files, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(recipes.RECIPES, "tiny", TINY)
+    train = f"train tiny --data {files / 'data.nc'} --out {tmp_path / 'r'} --steps 1"
+    assert "one window or more" in refused(capsys, f"{train} --batch-size 0")
 
 
 def test_one_trajectory_without_a_sample_is_simulated_and_scored(

@@ -299,12 +299,51 @@ def test_what_is_no_record_is_refused(tmp_path):
     count = record().assign_coords(time=np.arange(60))
     with pytest.raises(ValueError, match="'time' is of type int64"):
         opened(stored(count, tmp_path / "count.nc"))
-    members = record(3).expand_dims(number=2)
-    with pytest.raises(ValueError, match="is on .*'number'.*select one entry"):
-        opened(stored(members, tmp_path / "members.nc"))
+    kinds = record(3).expand_dims(experiment=2)
+    with pytest.raises(ValueError, match="is on .*'experiment'.*select one entry"):
+        opened(stored(kinds, tmp_path / "kinds.nc"))
     (tmp_path / "t.nc").write_text("no weather")
     with pytest.raises(ValueError, match=r"t\.nc begins with"):
         opened(tmp_path / "t.nc")
+
+
+ENSEMBLE_AXES = ("number", "realization", "ensemble", "member")
+
+
+def an_ensemble(axis):
+    """Three members of one record, a degree apart."""
+    apart = xr.DataArray(np.arange(3, dtype="f4"), {axis: [0, 1, 5]})
+    fields = record(40)[["t2m"]]
+    return (fields + apart).transpose("time", axis, ...).assign_coords(fields.coords)
+
+
+@pytest.mark.parametrize("axis", ENSEMBLE_AXES)
+def test_members_of_an_ensemble_are_kept_or_chosen(axis, tmp_path):
+    path = stored(an_ensemble(axis), tmp_path / "a.nc")
+    data = opened(path)
+    assert data.t2m.dims == ("member", *AXES)
+    assert data.member.values.tolist() == [0, 1, 5]
+    np.testing.assert_array_equal(data.t2m[2], record(40).t2m + 2)
+    few = opened(path, members=[5, 0])
+    np.testing.assert_array_equal(few.t2m, data.t2m[[2, 0]])
+    with pytest.raises(ValueError, match=r"\[7\] are not among .*\[0, 1, 5\]"):
+        opened(path, members=[1, 7])
+    with pytest.raises(ValueError, match=r"\[1\] are not among .*\[\]"):
+        opened(stored(record(3), tmp_path / "one.nc"), members=[1])
+
+
+def test_an_ensemble_is_verified_and_every_member_is_a_start(tmp_path):
+    data = opened(stored(an_ensemble("number"), tmp_path / "a.nc")).compute()
+    truth = record(40).t2m + 1
+    crps = metrics.latitude_weighted_crps(data.t2m, truth)
+    # E|X - y| - E|X - X'|/2 of {-1, 0, 1} about 0, with 1/(M (M - 1)): 2/3 - 2/3
+    np.testing.assert_allclose(crps, 0, atol=1e-5)
+    cut = weather.forecast_windows(data, ["t2m"], 1, 4, 5)
+    alone = weather.forecast_windows(data.isel(member=1), ["t2m"], 1, 4, 5)
+    for name in ("t2m", "t2m_1h_before"):
+        xr.testing.assert_equal(cut[name].isel(member=1).variable, alone[name].variable)
+    xr.testing.assert_equal(cut.season_sin.variable, alone.season_sin.variable)
+    assert cut.t2m.dims == ("sample", "time", "member", *AXES[1:])
 
 
 def test_folders_that_are_no_store_are_refused(tmp_path):

@@ -14,19 +14,20 @@ from wdno.cli.samplers import SAMPLERS, SamplerName
 from wdno.operator import checkpoint
 from wdno.training.diagnosis import as_notes
 from wdno.trajectory import check_output, open_trajectories, save
+from wdno.trajectory.places import is_address, reached
 
 
 def evaluate(
-    forecast: Positional[Path],
-    truth: Positional[Path],
+    forecast: Positional[str],
+    truth: Positional[str],
     variable: str = "u",
     out: Path | None = None,
 ) -> None:
     """Score a forecast against the truth, with confidence intervals.
 
     Args:
-        forecast: NetCDF file, with or without ensemble members.
-        truth: NetCDF file on the same grid.
+        forecast: file, or its address, with or without ensemble members.
+        truth: file, or its address, on the same grid.
         variable: which variable to score.
         out: also write the scores to this NetCDF file.
     """
@@ -52,7 +53,7 @@ def evaluate(
 
 def diagnose(
     model: Positional[str],
-    data: Positional[Path],
+    data: Positional[str],
     calls: int = 4,
     members: int = 8,
     samples: int = 16,
@@ -66,7 +67,7 @@ def diagnose(
 
     Args:
         model: shipped name or folder.
-        data: file of trajectories that the model was not trained on.
+        data: file, or its address, of trajectories that the model was not trained on.
         calls: denoiser calls of the ensemble, per window.
         members: size of the ensemble.
         samples: the last so many trajectories of the file are used, all their windows.
@@ -142,8 +143,13 @@ def info(what: Positional[str]) -> None:
 
     Args:
         what: shipped name or folder of a model, or a file or folder of data in any
-            layout that `wdno.io` knows, which is told by its content.
+            layout that `wdno.io` knows, which is told by its content; or the address of
+            a file, or of trajectories in a Zarr store.
     """
+    if is_address(what) and not what.startswith("hf://"):
+        copy = reached(what)
+        print(open_trajectories(what) if copy is None else io.describe(copy))
+        return
     path = located(what)
     model = (path / "card.json").is_file() or what in checkpoint.shipped()
     if path.exists() and not model:

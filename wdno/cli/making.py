@@ -1,7 +1,6 @@
 """Commands that make something: demonstrations, data, models."""
 
 import dataclasses
-from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Literal
@@ -10,26 +9,9 @@ from tyro.conf import Positional
 
 from wdno import demo, io, official, systems
 from wdno._files import check_output_folder
+from wdno.cli.systems import SYSTEMS, SystemName
 from wdno.operator.checkpoint import save as save_model
 
-SYSTEMS = {
-    "advection": systems.Advection,
-    "advection-steep": partial(
-        systems.Advection,
-        waves=systems.Waves(largest=16, share_folded=0.3, share_cut=0.3),
-    ),
-    "burgers": systems.Burgers,
-    "burgers-bursts": partial(systems.Burgers, force_spans=(0.02, 0.2)),
-    "kuramoto-sivashinsky": systems.KuramotoSivashinsky,
-    "navier-stokes": systems.CompressibleNavierStokes,
-    "navier-stokes-shock": partial(
-        systems.CompressibleNavierStokes, points=128, refinement=8
-    ),
-    "smoke": systems.Smoke,
-    "smoke-small": partial(
-        systems.Smoke, points=32, refinement=4, frames=16, substeps=16
-    ),
-}
 DEMOS = {"burgers": demo.burgers, "smoke": demo.smoke}
 
 
@@ -72,19 +54,7 @@ def run_demo(
 
 
 def data(
-    system: Positional[
-        Literal[
-            "advection",
-            "advection-steep",
-            "burgers",
-            "burgers-bursts",
-            "kuramoto-sivashinsky",
-            "navier-stokes",
-            "navier-stokes-shock",
-            "smoke",
-            "smoke-small",
-        ]
-    ],
+    system: Positional[SystemName],
     samples: int,
     out: Path,
     parameters: tuple[tuple[str, float], ...] = (),

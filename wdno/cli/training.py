@@ -11,6 +11,7 @@ import xarray as xr
 from tyro.conf import Positional
 
 from wdno._files import check_output_folder
+from wdno.demo.training_run import training_run
 from wdno.operator.checkpoint import load
 from wdno.training import from_data, recipes
 from wdno.training.loop import TrainingConfig
@@ -41,6 +42,7 @@ class Length:
         steps: length in updates; the run is then reproducible bit for bit.
         validation_samples: number of trajectories held back; an eighth by default, and
             never more than 128.
+        batch_size: windows per update, in place of those of the recipe.
         learning_rate: peak learning rate.
         weight_decay: decoupled weight decay.
         validate_every: training between validations, as a duration.
@@ -53,6 +55,7 @@ class Length:
     budget: str = ""
     steps: int | None = None
     validation_samples: int | None = None
+    batch_size: int | None = None
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     validate_every: str = "2m"
@@ -85,7 +88,7 @@ Flat = Annotated[Length, tyro.conf.OmitArgPrefixes]
 def train(
     recipe: Positional[str] = "",
     *,
-    data: tuple[Path, ...],
+    data: tuple[str, ...],
     out: Path,
     state: tuple[str, ...] = (),
     control: tuple[str, ...] = (),
@@ -95,13 +98,16 @@ def train(
 ) -> None:
     """Train a model; writes its recipe, the log, checkpoints and OUT/model.
 
+    A bar shows how far it is, where there is a terminal; at the end OUT/report.html
+    shows the learning curve, and a forecast beside the truth.
+
     Args:
         recipe: name of a recipe, e.g. burgers-simulation, or a file such as an earlier
             OUT/recipe.json, changed as you like; by default one is suggested for the
             data, and printed.
-        data: files of trajectories on one grid, of which windows are read as they are
-            needed; the last trajectories of the last file are held back for validation,
-            in memory.
+        data: files of trajectories on one grid, or their addresses, of which windows
+            are read as they are needed; the last trajectories of the last file are held
+            back for validation, in memory.
         out: folder of the run.
         state: variables whose evolution is learned, without a recipe; by default all
             with an axis of time that are no control.
@@ -114,6 +120,8 @@ def train(
     dataset = join_trajectories(data)
     names = {"state": state, "control": control, "static": static}
     chosen = _recipe(recipe, dataset, {n: v for n, v in names.items() if v})
+    size = chosen.batch_size if length.batch_size is None else length.batch_size
+    chosen = dataclasses.replace(chosen, batch_size=size)
     from_data.train(
         dataset,
         out,
@@ -122,25 +130,35 @@ def train(
         start=None if start is None else load(start),
         **length.how(),
     )
-    print(f"Wrote {out / 'model'}: use it by its path, e.g. wdno info {out / 'model'}")
+    _shown(out, dataset, length)
 
 
 def finetune(
-    model: Positional[str], *, data: tuple[Path, ...], out: Path, length: Flat
+    model: Positional[str], *, data: tuple[str, ...], out: Path, length: Flat
 ) -> None:
     """Go on training a model, on another grid or coefficient.
 
     Args:
         model: shipped name or folder.
-        data: files of trajectories with the variables that the model knows.
+        data: files, or their addresses, of trajectories with the variables that the
+            model knows.
         out: folder of the run.
         length: how long and how it is trained.
     """
     check_output_folder(out)
-    from_data.finetune(
-        model, join_trajectories(data), out, length.config(), **length.how()
-    )
+    dataset, how = join_trajectories(data), length.how()
+    how |= {"batch_size": length.batch_size}
+    from_data.finetune(model, dataset, out, length.config(), **how)
+    _shown(out, dataset, length)
+
+
+def _shown(out: Path, dataset: xr.Dataset, length: Length) -> None:
+    """The page on a run, and where everything lies."""
     print(f"Wrote {out / 'model'}: use it by its path, e.g. wdno info {out / 'model'}")
+    dataset = from_data.in_samples(dataset)
+    count = from_data.held_back(dataset, length.validation_samples)
+    page = training_run(out, dataset.isel(sample=slice(-count, None)))
+    print(f"Wrote {page}: recipe, data, learning curve, a forecast beside the truth")
 
 
 def _recipe(

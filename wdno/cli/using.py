@@ -21,31 +21,37 @@ from wdno.trajectory import append, check_output, open_trajectories, save
 
 def simulate(
     model: Positional[str],
-    input: Positional[Path],
+    input: Positional[str],
     output: Positional[Path],
     frames: int | None = None,
     members: int | None = None,
     steps: int = 1,
     sampler: SamplerName = "ddim",
+    batch_size: int = 256,
     seed: int = 0,
 ) -> None:
     """Simulate the initial states and controls of a file.
 
     Args:
         model: shipped name or folder.
-        input: NetCDF file or Zarr store with the state (its first instant is used) and
-            the control, if there is one.
-        output: NetCDF file to write, or Zarr store, if it ends in .zarr.
+        input: NetCDF file, Zarr store (a folder or a zip), or an address of these
+            (https://…, s3://…), with the state (its first instant is used) and the
+            control, if there is one.
+        output: NetCDF file to write, or Zarr store, if it ends in .zarr: that is
+            written as windows come, so that it may be larger than memory, and the same
+            command goes on with it after an interruption.
         frames: length of the forecast; that of the record in the file by default.
         members: size of an ensemble; no ensemble by default.
         steps: denoiser calls per window.
         sampler: rule of one step in noise level; dpmpp-2m for ensembles.
+        batch_size: trajectories, or members, computed at once.
         seed: seed of the sampler.
     """
     check_output(output)
     operator = checkpoint.load(model)
     names = (*operator.state, *operator.control)
     given = open_trajectories(input, names)
+    streamed = output.suffix == ".zarr"
     forecast = wdno.simulate(
         operator,
         given[list(operator.state)].isel(time=0),
@@ -54,16 +60,19 @@ def simulate(
         frames=frames or given.sizes["time"] - 1 or None,
         sampler=SAMPLERS[sampler],
         steps=steps,
+        batch_size=batch_size,
+        out=output if streamed else None,
         key=jax.random.key(seed),
     )
-    save(forecast, output)
+    if not streamed:
+        save(forecast, output)
     print(f"Wrote {output}: {dict(forecast.sizes)}")
 
 
 def refine(
     model: Positional[str],
-    coarse: Positional[Path],
-    conditions: Positional[Path],
+    coarse: Positional[str],
+    conditions: Positional[str],
     output: Positional[Path],
     factor: int = 2,
     members: int | None = None,
@@ -75,9 +84,9 @@ def refine(
 
     Args:
         model: shipped name or folder of a refiner.
-        coarse: file with the states on the coarse grid.
-        conditions: file with the state (its first instant is used) and the control, on
-            the fine grid.
+        coarse: file, or its address, with the states on the coarse grid.
+        conditions: file, or its address, with the state (its first instant is used)
+            and the control, on the fine grid.
         output: NetCDF file to write, or Zarr store, if it ends in .zarr.
         factor: ratio of the resolutions: 2, 4, 8, …
         members: refinements of each trajectory; one by default, no ensemble.
@@ -106,9 +115,9 @@ def refine(
 
 def control(
     model: Positional[str],
-    input: Positional[Path],
+    input: Positional[str],
     output: Positional[Path],
-    target: float | Path | None = None,
+    target: float | str | None = None,
     objective: str = "reach",
     energy_weight: float = 2e-5,
     strength: float | None = 0.1,
@@ -124,7 +133,7 @@ def control(
 
     Args:
         model: shipped name or folder of a planner.
-        input: file with the state, of which the first instant is used.
+        input: file, or its address, with the state, of which the first instant is used.
         output: NetCDF file to write, or Zarr store, if it ends in .zarr.
         target: file with the state, of which the last instant is to be reached; or the
             number that what the model is given the end of is to reach.

@@ -1,13 +1,15 @@
 """Between labelled data and a model: coordinates, attributes, batches, members."""
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Int, PRNGKeyArray, PyTree
 from tqdm import tqdm
 
 from wdno._arguments import check_key, is_whole
@@ -43,13 +45,10 @@ def check_call(
     check_key(key)
 
 
-def with_members(
-    fields: Fields, batch: Mapping[str, int], members: int | None
-) -> tuple[Fields, dict[str, int]]:
-    """Repeat each row for the members of an ensemble, a new axis of the batch.
+def with_members(batch: Mapping[str, int], members: int | None) -> dict[str, int]:
+    """The axes of a batch with one for the members of an ensemble, the last.
 
     Args:
-        fields: what is known, batch first.
         batch: extents of the axes that the batch axis stands for.
         members: size of the ensemble; None leaves everything as it is.
 
@@ -57,7 +56,7 @@ def with_members(
         ValueError: there is less than one member, or there are members already.
     """
     if members is None:
-        return fields, dict(batch)
+        return dict(batch)
     if not is_whole(members, 1) or "member" in batch:
         raise ValueError(
             "Members of an ensemble are counted from 1 and become the dimension "
@@ -65,8 +64,23 @@ def with_members(
             "Ask for more, leave it out to continue those that are given, or rename "
             "the dimension."
         )
-    repeated = {name: jnp.repeat(f, members, axis=0) for name, f in fields.items()}
-    return repeated, {**batch, "member": members}
+    return {**batch, "member": members}
+
+
+def for_members(
+    fields: Mapping[str, np.ndarray], batch: Mapping[str, int]
+) -> dict[str, np.ndarray]:
+    """Fields of every row of a batch: those that all members share are repeated."""
+    rows = math.prod(batch.values())
+    return {
+        name: f if len(f) == rows else np.repeat(f, rows // len(f), axis=0)
+        for name, f in fields.items()
+    }
+
+
+def on_device(fields: PyTree, few: Int[np.ndarray, " few"], rows: int) -> PyTree:
+    """A few of so many rows of a batch; see `in_batches`."""
+    return {name: jnp.asarray(f[few // (rows // len(f))]) for name, f in fields.items()}
 
 
 def batch_keys(key: PRNGKeyArray, batch: Mapping[str, int]) -> RowKeys:
@@ -82,19 +96,21 @@ def batch_keys(key: PRNGKeyArray, batch: Mapping[str, int]) -> RowKeys:
 
 
 def in_batches(
-    run: Callable[[Fields, RowKeys], Fields],
-    fields: Fields,
+    run: Callable[[Any, RowKeys], Fields],
+    fields: PyTree,
     batch_size: int,
     keys: RowKeys,
 ) -> dict[str, np.ndarray]:
     """Apply `run` to a few rows at a time and join the results in host memory.
 
-    Batches are of one size, the last one filled up by its last row, so that they need
-    one compiled program.
+    The device holds what is known and what is made of one batch at a time. Batches are
+    of one size, the last one filled up by its last row, so that they need one compiled
+    program.
 
     Args:
         run: ``run(fields, keys) -> fields``, rows independent of each other.
-        fields: what is known, batch first.
+        fields: what is known, a pytree, batch first. Where there are fewer rows than
+            keys each serves as many keys in a row: the members of an ensemble.
         batch_size: most rows computed at once; bounds the memory and changes nothing
             else.
         keys: one a row.
@@ -111,10 +127,11 @@ def in_batches(
     count = -(-rows // batch_size)
     size = -(-rows // count)
     parts = []
-    for start in tqdm(range(0, rows, size), unit="batch", disable=None):
-        few = jnp.arange(start, start + size).clip(max=rows - 1)
-        part = run({name: f[few] for name, f in fields.items()}, keys[few])
-        parts.append(jax.tree.map(np.asarray, part))
+    for start in tqdm(range(0, rows, size), unit="batch", leave=False, disable=None):
+        few = np.arange(start, start + size).clip(max=rows - 1)
+        known = on_device(fields, few, rows)
+        # Copied, also where the device shares the memory of the host and keeps it.
+        parts.append(jax.tree.map(np.array, run(known, keys[few])))
     return {
         name: np.concatenate([part[name] for part in parts])[:rows] for name in parts[0]
     }

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +27,7 @@ def rollout(
     control: Fields | None = None,
     *,
     windows: int | None = None,
+    begun: int = 0,
     sampler: Sampler | None = None,
     steps: int = 1,
     key: PRNGKeyArray | RowKeys,
@@ -45,6 +47,8 @@ def rollout(
             (`Layout.refinement`).
         windows: how many are chained, repeating the last row or cutting what is given
             over time; by default as many as that covers, and one where nothing is.
+        begun: windows of the record that come before these, after which the draws go
+            on: two rollouts in a row are one of their lengths together.
         sampler: deterministic DDIM by default.
         steps: denoiser calls per window.
         key: one key, or one per row: a row's draws do not depend on the others.
@@ -85,12 +89,7 @@ def rollout(
             f"given over time has {frames} frames. Ask for more."
         )
     count = -(-frames // model.window)
-    if count > 1 and model.past:
-        raise ValueError(
-            f"Windows are chained by their last state, but this model is given "
-            f"{list(model.past)} as well. Ask for {model.window} frames, and begin "
-            "anew from what has been observed since."
-        )
+    check_chain(model, begun + count)
     over_time = {
         name: _windows(
             control[name][:, : frames // stride], count, model.window // stride
@@ -102,12 +101,26 @@ def rollout(
         model,
         initial,
         over_time,
-        jnp.arange(count),
+        begun + jnp.arange(count),
         sampler=sampler,
         sigmas=model.levels(steps),
         keys=row_keys(key, rows),
     )
     return {name: values[:, :frames] for name, values in record.items()}
+
+
+def check_chain(model: WDNO, count: int) -> None:
+    """Refuse to chain so many windows of a model that needs more than a last state.
+
+    Raises:
+        ValueError: there is more than one, and the model is given the past.
+    """
+    if count > 1 and model.past:
+        raise ValueError(
+            f"Windows are chained by their last state, but this model is given "
+            f"{list(model.past)} as well. Ask for {model.window} frames, and begin "
+            "anew from what has been observed since."
+        )
 
 
 def _real(fields: Fields) -> Fields:
@@ -160,7 +173,9 @@ def window_step(
     return next_initial(model, window), window
 
 
-def next_initial(model: WDNO, window: Fields) -> Fields:
+def next_initial(
+    model: WDNO, window: Mapping[str, Array | np.ndarray]
+) -> dict[str, Any]:
     """Initial states of the window that follows this one: its last states."""
     return {key: window[name][:, -1] for name, key in model.initial.items()}
 

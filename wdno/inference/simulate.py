@@ -1,26 +1,26 @@
 """Simulate labelled data: initial states and controls in, trajectories out."""
 
+from pathlib import Path
+
 import jax
 import numpy as np
 import xarray as xr
 from jaxtyping import PRNGKeyArray
 
-from wdno._typing import Fields
-from wdno.diffusion.keys import RowKeys
 from wdno.diffusion.samplers import Sampler
 from wdno.inference.batching import (
     Labelled,
-    attributes,
     batch_keys,
     check_call,
-    in_batches,
     record_coords,
     record_from,
     with_members,
 )
-from wdno.inference.rollout import rollout
+from wdno.inference.chain import Chain, RecordInputs, Rows
+from wdno.inference.rollout import check_chain
+from wdno.inference.stored import stored
 from wdno.operator.model import WDNO
-from wdno.trajectory import as_came, begun_with, to_dataset, to_inputs
+from wdno.trajectory import begun_with, check_store
 
 
 # Labelled data are never traced: within a transform they are computed with at once.
@@ -35,6 +35,7 @@ def simulate(
     sampler: Sampler | None = None,
     steps: int = 1,
     batch_size: int = 256,
+    out: str | Path | None = None,
     key: PRNGKeyArray,
 ) -> xr.Dataset:
     """Simulate labelled initial states under labelled controls.
@@ -54,51 +55,59 @@ def simulate(
             for a control without that closing row. Without controls it is one window.
         sampler: deterministic DDIM by default.
         steps: denoiser calls per window of ``model.window`` frames.
-        batch_size: trajectories computed at once; bounds the memory and changes
-            nothing else.
+        batch_size: trajectories computed at once; bounds the memory of the device and
+            changes nothing else.
+        out: Zarr store, ending in ".zarr", into which the record is written a window at
+            a time, with the same values; controls are read likewise. So a record may be
+            longer than memory. Until it is whole the store is called ``out`` +
+            ".partial", and the same call goes on with it after an interruption.
         key: one key; trajectory n uses ``fold_in(key, n)``, and its member m
             ``fold_in(fold_in(key, n), m)``.
 
     Returns:
         States and controls on (sample[, member], time, *space), with the initial state
-        at the first instant. What the model generates beside them has NaN there.
+        at the first instant. What the model generates beside them has NaN there. With
+        `out` the values are read from the store when they are asked for.
 
     Raises:
-        ValueError: an input is missing, not finite or on another grid than the model.
+        ValueError: an input is missing, not finite or on another grid than the model;
+            `out` is no Zarr store, or the unfinished one is of another call.
+        OSError: the folder of `out` is missing or cannot be written to.
+        ModuleNotFoundError: zarr is not installed.
 
     Example:
         >>> truth = system.trajectories(jax.random.key(0), samples=8)
         >>> forecast = wdno.simulate(model, truth.u.isel(time=0), truth.f,
         ...                          members=16, key=jax.random.key(1))
+        >>> climate = wdno.simulate(model, truth.u.isel(time=0), force, key=key,
+        ...                         out="climate.zarr")
     """
     check_call(model, key, optional={"control": control}, initial=initial)
+    path = None if out is None else check_store(out)
     given = control
     control = _calm(model, initial, frames) if control is None else control
     begins = control if "time" in control.coords else initial
     coords = record_coords(model, control, frames)
     coords |= {"time": begun_with(coords["time"], begins)}
-    count = len(coords["time"]) - 1
-    acting = control.isel(time=slice(count), missing_dims="ignore")
-    fields, batch = to_inputs(
-        initial, acting, coords, model.initial, model.control, model.static
-    )
-    fields, batch = with_members(fields, batch, members)
+    record = RecordInputs(model, initial, control, coords, given)
+    check_chain(model, record.windows)
+    end = record.frames if path is None else min(model.window, record.frames)
+    known, batch = record.read(0, end)
+    batch = with_members(batch, members)
+    chain = Chain(model, sampler, steps, batch_size, batch_keys(key, batch))
+    if path is not None:
+        return stored(record, chain, batch, path, key)
 
-    def run(part: Fields, keys: RowKeys) -> Fields:
-        controls = {name: part.pop(name) for name in model.control}
-        windows = -(-count // model.window)
-        how = {"windows": windows, "sampler": sampler, "steps": steps, "key": keys}
-        longer = rollout(model, part, controls, **how)
-        return {name: values[:, :count] for name, values in longer.items()}
+    def read(begin: int, end: int) -> Rows:
+        controls = {name: known[name][:, begin:end] for name in model.control}
+        return {**known, **controls}
 
-    states = in_batches(run, fields, batch_size, batch_keys(key, batch))
-    attrs = attributes(initial, model.state) | attributes(control, model.control)
-    beside = {q.name: q.dims for q in model.targets.fields if q.name in model.auxiliary}
-    forecast = to_dataset(
-        {**fields, **states}, coords, model.initial, model.control, attrs, batch, beside
-    )
-    static = {name: initial[name].variable for name in model.static}
-    return as_came(forecast, initial, given).assign_coords(static)
+    windows = [window for _, window in chain.windows(read, record.frames)]
+    states = {
+        name: np.concatenate([window[name] for window in windows], axis=1)
+        for name in windows[0]
+    }
+    return record.labelled({**known, **states}, batch, 0, record.frames)
 
 
 def _calm(model: WDNO, initial: Labelled, frames: int | None) -> xr.Dataset:
@@ -109,7 +118,8 @@ def _calm(model: WDNO, initial: Labelled, frames: int | None) -> xr.Dataset:
             "Give it, or with `frames` the length of a record in which nothing acts."
         )
     coords = record_from(model, max(frames or model.window, 1), initial)
-    nothing = np.zeros([len(points) for points in coords.values()], np.float32)
+    extents = [len(points) for points in coords.values()]
+    nothing = np.broadcast_to(np.float32(0), extents)  # whatever the length
     return xr.Dataset(
         {name: (tuple(coords), nothing) for name in model.control}, dict(coords)
     )

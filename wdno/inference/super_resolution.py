@@ -19,6 +19,7 @@ from wdno.inference.batching import (
     attributes,
     batch_keys,
     check_call,
+    for_members,
     in_batches,
     record_coords,
     with_members,
@@ -32,9 +33,9 @@ from wdno.trajectory import (
     on_grid,
     over_intervals,
     static_fields,
-    to_batch,
     to_dataset,
     to_fields,
+    to_rows,
 )
 
 
@@ -106,7 +107,7 @@ def super_resolve(
     over_time = control if model.control else coarse
     coords = record_coords(refiners[-1], over_time, extents[0])
     fields, batch = _inputs(coarse, initial, control, model, coords, factor)
-    fields, batch = with_members(fields, batch, members)
+    batch = with_members(batch, members)
     refined = np.argmax(model.targets.refinement)
 
     def run(known: Fields, keys: RowKeys) -> Fields:
@@ -125,8 +126,9 @@ def super_resolve(
     states = in_batches(run, fields, batch_size, batch_keys(key, batch))
     attrs = attributes(initial, model.state) | attributes(control, model.control)
     beside = {q.name: q.dims for q in model.targets.fields if q.name in model.auxiliary}
+    known = for_members(fields, batch)
     fine = to_dataset(
-        {**fields, **states}, coords, model.initial, model.control, attrs, batch, beside
+        {**known, **states}, coords, model.initial, model.control, attrs, batch, beside
     )
     static = {name: initial[name].variable for name in model.static}
     return as_came(fine, initial, control, coarse).assign_coords(static)
@@ -200,7 +202,7 @@ def _inputs(
     model: WDNO,
     coords: dict[str, np.ndarray],
     factor: int,
-) -> tuple[Fields, dict[str, int]]:
+) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     """Conditions on the finest grid, coarse states on theirs, as one batch."""
     space = {dim: coords[dim] for dim in model.targets.dims[1:]}
     strides = _strides(model, factor)
@@ -212,7 +214,7 @@ def _inputs(
     arrays |= over_intervals(control, model.control, coords)
     later = slice(1, None)
     arrays |= {model.coarse[n]: u.isel(time=later) for n, u in states.items()}
-    return to_batch(arrays, coords)
+    return to_rows(arrays, coords)
 
 
 def _on_coarser_grid(

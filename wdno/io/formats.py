@@ -18,6 +18,7 @@ from wdno.io.the_well import matches_the_well, open_the_well
 from wdno.io.torch_files import read
 from wdno.io.weatherbench import matches_weatherbench, open_weatherbench
 from wdno.trajectory import open_trajectories
+from wdno.trajectory.places import is_zarr, zarr_folders
 
 __all__ = ["Layout", "LAYOUTS", "describe", "layout_of", "open_any"]
 
@@ -115,7 +116,7 @@ def describe(path: str | Path) -> str:
 
 
 def _of_folder(path: Path) -> str:
-    if any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata")):
+    if is_zarr(path):
         return _of_labelled(path)
     names = sorted(entry.name for entry in path.iterdir())
     if any(name.startswith("sim_") and (path / name).is_dir() for name in names):
@@ -127,6 +128,8 @@ def _of_folder(path: Path) -> str:
 
 
 def _of_archive(path: Path) -> str:
+    if zarr_folders(path):
+        return _of_labelled(path)
     content = read(path)
     if isinstance(content, dict) and isinstance(content.get("coef"), list):
         return "official-coefficients"

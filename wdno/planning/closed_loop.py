@@ -168,8 +168,8 @@ def _best(
 ) -> Fields:
     """Controls of each row's plan, the one of smallest objective if there are more."""
     rows = {"row": len(next(iter(known.values())))}
-    repeated, batch = with_members(known, rows, members)
-    plans = in_batches(planner, repeated, batch_size, batch_keys(key, batch))
+    keys = batch_keys(key, with_members(rows, members))
+    plans = in_batches(planner, known, batch_size, keys)
     values = plans["objective"].reshape(-1, members or 1)
     best = np.arange(len(values)) * values.shape[1] + values.argmin(axis=1)
     return {name: jnp.asarray(plans[name][best]) for name in planner.model.planned}

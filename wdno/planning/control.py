@@ -12,14 +12,16 @@ from wdno.inference.batching import (
     attributes,
     batch_keys,
     check_call,
+    for_members,
     in_batches,
+    on_device,
     record_from,
     with_members,
 )
 from wdno.operator.model import WDNO
 from wdno.planning.inputs import read_states
 from wdno.planning.planner import Planner
-from wdno.trajectory import as_came, static_fields, to_batch, to_dataset
+from wdno.trajectory import as_came, static_fields, to_dataset, to_rows
 
 
 # Labelled data are never traced: within a transform they are computed with at once.
@@ -76,15 +78,18 @@ def control(
     check_call(planner.model, key, optional={"target": target}, initial=initial)
     model = planner.model
     coords = record_from(model, model.window, initial)
-    known, batch = to_batch(read_states(model, initial, target), coords)
-    known, batch = with_members(known, batch, members)
-    planner.try_out({name: f[: max(batch_size, 1)] for name, f in known.items()})
-    plan = in_batches(planner, known, batch_size, batch_keys(key, batch))
+    known, batch = to_rows(read_states(model, initial, target), coords)
+    batch = with_members(batch, members)
+    keys = batch_keys(key, batch)
+    few = np.arange(len(keys))[: max(batch_size, 1)]
+    planner.try_out(on_device(known, few, len(keys)))
+    plan = in_batches(planner, known, batch_size, keys)
     attrs = attributes(initial, model.state)
     beside = {q.name: q.dims for q in model.targets.fields if q.name in plan}
     beside = {name: beside[name] for name in model.auxiliary if name in beside}
+    repeated = for_members(known, batch)
     labelled = to_dataset(
-        {**known, **plan}, coords, model.initial, model.planned, attrs, batch, beside
+        {**repeated, **plan}, coords, model.initial, model.planned, attrs, batch, beside
     )
     labelled = as_came(labelled, initial, target).assign_coords(_static(model, initial))
     return labelled.assign(objective=_labelled(plan["objective"], batch, planner))

@@ -8,6 +8,7 @@ films.
 from wdno.plotting.animation import animate, film
 from wdno.plotting.diagnosis import diagnosis
 from wdno.plotting.figures import error_over_time, space_time, training_curve
+from wdno.plotting.learning import learning_curve
 from wdno.plotting.maps import Landmark, film_maps, maps
 from wdno.plotting.snapshots import profiles
 from wdno.plotting.style import save
@@ -19,6 +20,7 @@ __all__ = [
     "error_over_time",
     "film",
     "film_maps",
+    "learning_curve",
     "maps",
     "profiles",
     "save",

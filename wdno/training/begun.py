@@ -1,24 +1,21 @@
 """What a training run was begun with: it is continued as the same run."""
 
 import dataclasses
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from wdno._files import check_output_folder, replacing
 from wdno.training.loop import TrainingConfig
 from wdno.training.recipe import Recipe
+from wdno.trajectory import fingerprint
 
 __all__ = ["check_begun", "check_new"]
 
 _MAY_CHANGE = ("steps", "budget", "validate_every", "checkpoint_every", "log_every")
 """A run may be made longer, and be looked at more often."""
-_ROWS = 4
-"""Trajectories by which data are known again: all of a large set take too long."""
 
 
 def check_new(folder: Path, *, resume: bool) -> None:
@@ -51,7 +48,7 @@ def check_begun(
         folder: of the run.
         recipe: what is trained.
         config: seed, rates and lengths.
-        dataset: trajectories to train on.
+        dataset: trajectories to train on, known again by their `fingerprint`.
         resume: whether the run is continued.
 
     Raises:
@@ -104,25 +101,9 @@ def _facts(
     used = dataset[[str(name) for name in dataset.variables if name in known]]
     facts["data"] = {
         "sizes": {str(dim): size for dim, size in used.sizes.items()},
-        "sha256": _fingerprint(used),
+        "sha256": fingerprint(used),
     }
     return json.loads(json.dumps(facts, default=str))
-
-
-def _fingerprint(dataset: xr.Dataset) -> str:
-    """Of some trajectories and all coordinates, whatever their order of axes."""
-    last = dataset.sizes.get("sample", 1) - 1
-    rows = np.unique(np.linspace(0, last, _ROWS, dtype=int))
-    some = dataset.isel(sample=rows, missing_dims="ignore")
-    digest = hashlib.sha256()
-    for name in sorted(map(str, some.variables)):
-        variable = some.variables[name]
-        values = variable.transpose(*sorted(map(str, variable.dims))).values
-        if values.dtype.kind == "O":
-            values = values.astype(str)
-        digest.update(f"{name} {values.shape} ".encode())
-        digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
-    return digest.hexdigest()
 
 
 def _brief(value: Any) -> str:

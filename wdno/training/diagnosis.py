@@ -146,9 +146,9 @@ def ensemble(
     """
     given = {quantity.name: fields[quantity.name] for quantity in model.given.fields}
     rows = len(next(iter(fields.values())))
-    known, batch = with_members(given, {"sample": rows}, members)
+    batch = with_members({"sample": rows}, members)
     run = partial(_drawn, model, sigmas, sampler=sampler)
-    drawn = in_batches(run, known, batch_size, batch_keys(key, batch))
+    drawn = in_batches(run, given, batch_size, batch_keys(key, batch))
     true = {q.name: np.asarray(fields[q.name]) for q in model.targets.fields}
     true[COEFFICIENTS] = np.asarray(model.targets.analysis(fields))
     return (

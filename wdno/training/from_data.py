@@ -67,7 +67,6 @@ def train(
     directory = Path(directory).expanduser()
     dataset = in_samples(dataset)
     recipe = recipe or suggest(dataset)
-    eighth = -(-dataset.sizes["sample"] // HELD_BACK)
     check_new(directory, resume=resume)
     directory.mkdir(parents=True, exist_ok=True)
     if not resume or not (directory / "recipe.json").exists():
@@ -78,10 +77,16 @@ def train(
         config,
         directory,
         recipe=recipe,
-        validation_samples=validation_samples or min(eighth, MOST_HELD_BACK),
+        validation_samples=held_back(dataset, validation_samples),
         start=start,
         resume=resume,
     )
+
+
+def held_back(dataset: xr.Dataset, wanted: int | None = None) -> int:
+    """How many of these trajectories, the last ones, no training sees."""
+    eighth = -(-dataset.sizes["sample"] // HELD_BACK)
+    return wanted or min(eighth, MOST_HELD_BACK)
 
 
 def finetune(
@@ -90,6 +95,7 @@ def finetune(
     directory: str | Path,
     config: TrainingConfig,
     *,
+    batch_size: int | None = None,
     validation_samples: int | None = None,
     resume: bool = False,
 ) -> WDNO:
@@ -104,6 +110,7 @@ def finetune(
         directory: folder of the run.
         config: length of the run; a tenth of the learning rate of a fresh model is a
             good beginning.
+        batch_size: windows per update; by default that of the recipe.
         validation_samples: trajectories held back.
         resume: continue from the last checkpoint in `directory`.
 
@@ -120,6 +127,7 @@ def finetune(
             f"Training goes on by the recipe on a card, but that of {model} has none "
             f"of today: {error}. Give a recipe and this model as `start` to `train`."
         ) from error
+    recipe = replace(recipe, batch_size=batch_size or recipe.batch_size)
     dims = begun.targets.dims
     if lost := [dim for dim in dims if dim not in dataset.dims]:
         raise ValueError(

@@ -38,8 +38,13 @@ class Pending:
         self._steps.append(step)
 
     def wait(self) -> None:
-        """Until no more than `IN_FLIGHT` are left to do, so that a clock is right."""
-        jax.block_until_ready([step.metrics for step in self._steps[:-IN_FLIGHT]])
+        """Until no more than `IN_FLIGHT` are left to do, so that a clock is right.
+
+        Steps are done in their order: it is enough to wait for one of them.
+        """
+        jax.block_until_ready(
+            [step.metrics for step in self._steps[-IN_FLIGHT - 1 : -IN_FLIGHT]]
+        )
 
     def take(self) -> tuple[list[Step], Step | None]:
         """Wait for all; those before the first that is not finite, and that one."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from wdno._arguments import is_whole
 from wdno._json import entries_of, register
 from wdno.diffusion.noise import NoiseDistribution, log_normal, mixture, point
 from wdno.diffusion.preconditioning import EDMPreconditioning, Preconditioning
@@ -116,7 +117,7 @@ class Recipe:
     share_at_start: float = 0.2
 
     def __post_init__(self) -> None:
-        """Refuse shares that are none."""
+        """Refuse shares and a batch size that are none."""
         shares = {
             "mean_share": self.mean_share,
             "uniform_weight": self.uniform_weight,
@@ -125,6 +126,11 @@ class Recipe:
         if wrong := {n: share for n, share in shares.items() if not 0 <= share <= 1}:
             raise ValueError(
                 f"Shares lie between 0 and 1, but got {wrong}. Correct it."
+            )
+        if not is_whole(self.batch_size, 1):
+            raise ValueError(
+                "An update has one window or more, but `batch_size` is "
+                f"{self.batch_size!r}. Ask for more."
             )
 
     @property

@@ -8,17 +8,26 @@ pair "u0" (batch, *space), "u" (batch, M, *space) at t_1 … t_M, and the contro
 """
 
 from wdno.trajectory._checks import Labelled, check_labelled, named, with_samples
+from wdno.trajectory.alignment import to_batch, to_rows
 from wdno.trajectory.arrays import static_rows, to_arrays, to_dataset, to_fields
-from wdno.trajectory.axes import as_came, axis_numbers, begun_with, from_first
+from wdno.trajectory.axes import (
+    as_came,
+    axis_numbers,
+    begun_with,
+    from_first,
+    instants_as_came,
+)
 from wdno.trajectory.cuts import append, coarsen, windows
 from wdno.trajectory.files import join_trajectories, open_trajectories
+from wdno.trajectory.fingerprints import fingerprint
+from wdno.trajectory.growing import GrowingStore, check_store
 from wdno.trajectory.inputs import (
     at_instant,
     check_grid,
+    inputs,
     on_grid,
     over_intervals,
     static_fields,
-    to_batch,
     to_inputs,
 )
 from wdno.trajectory.keys import initial_keys
@@ -27,6 +36,7 @@ from wdno.trajectory.reading import read_windows
 from wdno.trajectory.storing import check_output, save
 
 __all__ = [
+    "GrowingStore",
     "Labelled",
     "append",
     "as_came",
@@ -36,9 +46,13 @@ __all__ = [
     "check_grid",
     "check_output",
     "check_labelled",
+    "check_store",
     "coarsen",
+    "fingerprint",
     "from_first",
     "initial_keys",
+    "inputs",
+    "instants_as_came",
     "join_trajectories",
     "static_fields",
     "named",
@@ -54,6 +68,7 @@ __all__ = [
     "to_dataset",
     "to_fields",
     "to_inputs",
+    "to_rows",
     "windows",
     "with_samples",
 ]

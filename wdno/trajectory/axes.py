@@ -10,7 +10,7 @@ import xarray as xr
 from wdno._arrays import working_type
 from wdno.trajectory._checks import Labelled
 
-__all__ = ["as_came", "axis_numbers", "begun_with", "from_first"]
+__all__ = ["as_came", "axis_numbers", "begun_with", "from_first", "instants_as_came"]
 
 _SECOND = np.timedelta64(1, "s")
 _EPOCH = np.datetime64("1970-01-01", "ns")
@@ -88,7 +88,7 @@ def as_came(record: xr.Dataset, *given: Labelled | None) -> xr.Dataset:
             fits = all(record.sizes.get(d) == n for d, n in coord.sizes.items())
             if on_its_axis and fits and "time" not in coord.dims:
                 found[name] = xr.Variable(coord.dims, coord.values, coord.attrs)
-    instants = _instants_like(inputs, record["time"].values)
+    instants = instants_as_came(record["time"].values, *inputs)
     found["time"] = xr.Variable("time", instants, record["time"].attrs)
     precise = [
         working_type(str(name), field.dtype)
@@ -123,9 +123,11 @@ def _in_order(part: Labelled, found: dict[Any, xr.Variable]) -> Labelled:
     )
 
 
-def _instants_like(inputs: list[Labelled], seconds: np.ndarray) -> np.ndarray:
+def instants_as_came(seconds: np.ndarray, *given: Labelled | None) -> np.ndarray:
     """Seconds as the dates or durations of the input that begins there."""
-    for part in inputs:
+    for part in given:
+        if part is None:
+            continue
         own = part["time"].values if "time" in part.coords else np.empty(0)
         if not own.size or own.ndim > 1:
             continue

@@ -15,10 +15,11 @@ __all__ = ["join_trajectories", "open_trajectories"]
 
 
 def open_trajectories(path: str | Path, variables: Sequence[str] = ()) -> xr.Dataset:
-    """Open a file of trajectories lazily, NetCDF or Zarr by its content.
+    """Open trajectories lazily, NetCDF or Zarr by their content.
 
     Args:
-        path: NetCDF file or Zarr folder.
+        path: NetCDF file, Zarr folder, Zarr in a zip, or the address of one of these,
+            see `open_labelled`.
         variables: Names that must be present on (sample, time, …), or on (time, …) for
             a single trajectory.
 

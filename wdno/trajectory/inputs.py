@@ -1,26 +1,24 @@
 """Labelled initial states and controls -> the batch that a verb works on."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jax import dtypes
 
-from wdno._arrays import contrast, same_points, working_type
+from wdno._arrays import contrast, same_points
 from wdno._typing import Fields
-from wdno.trajectory._checks import finite, named
-from wdno.trajectory.alignment import aligned
+from wdno.trajectory._checks import named
+from wdno.trajectory.alignment import to_batch
 from wdno.trajectory.axes import axis_numbers
 from wdno.trajectory.keys import States, initial_keys
 
 __all__ = [
     "at_instant",
     "check_grid",
+    "inputs",
     "static_fields",
     "on_grid",
     "over_intervals",
-    "to_batch",
     "to_inputs",
 ]
 
@@ -56,12 +54,29 @@ def to_inputs(
     Raises:
         ValueError: If a variable is missing, lies on another grid or is not finite.
     """
+    found = inputs(initial, control, coords, state, controls, static)
+    return to_batch(found, coords)
+
+
+def inputs(
+    initial: xr.DataArray | xr.Dataset,
+    control: xr.DataArray | xr.Dataset | None,
+    coords: Mapping[str, np.ndarray],
+    state: States,
+    controls: Sequence[str],
+    static: Mapping[str, tuple[str, ...]] | None = None,
+) -> dict[str, xr.DataArray]:
+    """The labelled fields of `to_inputs`, once they lie on the grid; nothing is read.
+
+    Raises:
+        ValueError: If a variable is missing or lies on another grid.
+    """
     space = {name: points for name, points in coords.items() if name != "time"}
     keys = initial_keys(state, (*controls, *(static or {})))
     initials = at_instant(initial, tuple(keys), space)
     arrays = {keys[name]: array for name, array in initials.items()}
     arrays |= static_fields(initial, static or {}, space)
-    return to_batch(arrays | over_intervals(control, controls, coords), coords)
+    return arrays | over_intervals(control, controls, coords)
 
 
 def static_fields(
@@ -160,46 +175,6 @@ def over_intervals(
         checked = check_grid(array, coords if whole else starts)
         arrays[name] = checked.isel(time=slice(len(starts["time"])))
     return arrays
-
-
-def to_batch(
-    arrays: Mapping[str, xr.DataArray], axes: Collection[str]
-) -> tuple[Fields, dict[str, int]]:
-    """Join labelled fields into one batch, rows by their labels.
-
-    Args:
-        arrays: Fields on (*batch, *axes of their own); a batch axis that some of them
-            lack is broadcast.
-        axes: Names of the dimensions that are no batch axes.
-
-    Returns:
-        Arrays of shape (batch, *axes of their own) and the extents of the batch axes.
-
-    Raises:
-        ValueError: If fields differ in the extent or the labels of a batch axis, or are
-            not real and finite.
-    """
-    arrays = aligned(arrays, axes)
-    batch: dict[str, int] = {}
-    for array in arrays.values():
-        batch |= {str(d): n for d, n in array.sizes.items() if d not in axes}
-    dtype = dtypes.canonicalize_dtype(
-        np.result_type(*(working_type(n, a.dtype) for n, a in arrays.items()))
-    )
-    fields = {}
-    for name, array in arrays.items():
-        missing = {d: n for d, n in batch.items() if d not in array.dims}
-        inner = tuple(str(d) for d in array.dims if d in axes)
-        bare = array.reset_coords(drop=True)  # a selected sample leaves its number
-        values = bare.expand_dims(missing).transpose(*batch, *inner).values
-        shape = tuple(array.sizes[d] for d in inner)
-        if values.shape != (*batch.values(), *shape):
-            raise ValueError(
-                f"All inputs must agree on the batch axes {batch}, but {name} has "
-                f"{dict(array.sizes)}. Select the same samples in all of them."
-            )
-        fields[name] = jnp.asarray(finite(name, values.reshape(-1, *shape)), dtype)
-    return fields, batch or {"sample": 1}
 
 
 def check_grid(array: xr.DataArray, grid: Mapping[str, np.ndarray]) -> xr.DataArray:

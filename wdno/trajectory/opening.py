@@ -1,6 +1,5 @@
 """Labelled files opened one way: whole ones only, and values as memory holds them."""
 
-import importlib.util
 import math
 import struct
 from pathlib import Path
@@ -12,26 +11,31 @@ from xarray.core import indexing
 
 from wdno._files import standing
 from wdno.trajectory.lazy import Labelled, lazy_whole
+from wdno.trajectory.places import (
+    is_address,
+    is_zarr,
+    lacking,
+    need,
+    reached,
+    zipped_zarr,
+)
 
-__all__ = ["is_zarr", "open_labelled"]
+__all__ = ["open_labelled"]
 
 _CLASSIC = {b"CDF\1": (4, 4), b"CDF\2": (4, 8), b"CDF\5": (8, 8)}
 """NetCDF-3 by its first bytes: widths of a count and of an offset in its header."""
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8, 7: 1, 8: 2, 9: 4, 10: 8, 11: 8}
 """Bytes of a number by its code in the header."""
-_ENGINES = {b"GRIB": "cfgrib", b"\x89HDF": "netcdf4"} | dict.fromkeys(
-    _CLASSIC, "netcdf4"
-)
-
-
-def is_zarr(path: Path) -> bool:
-    """Whether a folder is a Zarr store."""
-    names = ("zarr.json", ".zgroup", ".zmetadata")
-    return any((path / name).exists() for name in names)
+_ENGINES = {b"GRIB": "cfgrib", b"\x89HDF": "netcdf4", b"PK\3\4": "zarr.zip"}
+_ENGINES |= dict.fromkeys(_CLASSIC, "netcdf4")
+"""What opens a file, by its first bytes."""
 
 
 def open_labelled(source: str | Path, **options: Any) -> xr.Dataset:
-    """Open a file lazily, by its content: NetCDF, GRIB, Zarr or the URL of a Zarr.
+    """Open data lazily, by their content: NetCDF, GRIB, or Zarr in a folder or a zip.
+
+    What has an address (``https://…``, ``s3://…``: any that fsspec knows) is fetched
+    into a temporary file first, unless it is a Zarr store, which is read where it is.
 
     Instants with a calendar are dates; durations stay numbers in the units that their
     attribute says. Encodings (integers with scale and offset) are forgotten: they are
@@ -39,7 +43,7 @@ def open_labelled(source: str | Path, **options: Any) -> xr.Dataset:
     another than memory holds. The preferred pieces are kept.
 
     Args:
-        source: file, folder or URL; "~" is the home of the user.
+        source: file, folder or address; "~" is the home of the user.
         options: of `xarray.open_dataset`.
 
     Raises:
@@ -47,21 +51,22 @@ def open_labelled(source: str | Path, **options: Any) -> xr.Dataset:
         ValueError: it is of none of these formats or damaged, which may show only when
             values are read.
         ModuleNotFoundError: a package for it is not installed.
+        OSError: the server of an address cannot be reached, or refuses.
     """
-    url = isinstance(source, str) and "://" in source
-    path = source if url else standing(source)
-    engine = "zarr" if url else _engine(Path(path))
-    _need(engine, source, *(["fsspec"] if url else []))
+    path = reached(str(source)) if is_address(source) else standing(source)
+    engine = "zarr" if path is None else _format(path)
+    need("netCDF4" if engine == "netcdf4" else engine.removesuffix(".zip"), source)
     options = {"decode_timedelta": False} | options
+    place: Any = source if path is None else path
     if engine == "cfgrib":  # no index file is written beside the data
         options["backend_kwargs"] = {"indexpath": ""}
+    elif engine == "zarr.zip":
+        place, folder = zipped_zarr(place)
+        options |= {"group": folder, "consolidated": False}
     try:
-        dataset = xr.open_dataset(path, engine=engine, **options)
-    except ImportError as error:  # the package of a protocol, such as gcsfs
-        raise ModuleNotFoundError(
-            f"{source} needs a package that is not installed ({error}). Install it: "
-            "pip install 'wdno[era5]'."
-        ) from error
+        dataset = xr.open_dataset(place, engine=engine.removesuffix(".zip"), **options)
+    except ImportError as error:
+        raise lacking(source, error) from error
     except Exception as error:  # what libraries raise on damaged bytes has no end
         raise _damaged(source, error) from error
     guarded = {
@@ -77,16 +82,8 @@ def open_labelled(source: str | Path, **options: Any) -> xr.Dataset:
     return safe
 
 
-def _need(engine: str, source: str | Path, *others: str) -> None:
-    for package in ("netCDF4" if engine == "netcdf4" else engine, *others):
-        if importlib.util.find_spec(package) is None:
-            raise ModuleNotFoundError(
-                f"{source} is read by {package}, which is not installed. Install it: "
-                "pip install 'wdno[era5]'."
-            )
-
-
-def _engine(path: Path) -> str:
+def _format(path: Path) -> str:
+    """The engine for a file or folder, by its content."""
     if not path.exists():
         raise FileNotFoundError(
             f"Data are read from an existing file, but there is none at {path}. Check "
@@ -102,8 +99,8 @@ def _engine(path: Path) -> str:
                 _check_length(file, path, *_CLASSIC[magic])
     if magic not in _ENGINES:
         raise ValueError(
-            f"Labelled data are GRIB or NetCDF files or Zarr folders, but {path} "
-            f"begins with {magic!r}. Convert it, or check that it is complete."
+            f"Labelled data are GRIB or NetCDF files or Zarr, in folders or zips, but "
+            f"{path} begins with {magic!r}. Convert it, or check that it is complete."
         )
     return _ENGINES[magic]
 

@@ -13,9 +13,9 @@ import xarray as xr
 
 from wdno import _files
 from wdno._files import located, replacing
-from wdno.trajectory.opening import is_zarr
+from wdno.trajectory.places import is_zarr
 
-__all__ = ["check_output", "save"]
+__all__ = ["check_output", "save", "storable"]
 
 _OF_THE_FILE = {
     "_FillValue",
@@ -67,7 +67,7 @@ def save(dataset: xr.Dataset, path: str | Path) -> None:
             f"Files hold an xarray.Dataset, but got a {type(dataset).__name__}. Give "
             'an array a name by `.to_dataset(name="u")`.'
         )
-    path, dataset = check_output(path), _storable(dataset)
+    path, dataset = check_output(path), storable(dataset)
     with replacing(path) as temporary:
         if path.suffix == ".zarr":
             dataset.to_zarr(temporary, mode="w")
@@ -87,7 +87,7 @@ def _checked(variable: xr.Variable) -> dict[str, Any]:
     return {"fletcher32": True, "chunksizes": tuple(piece)}
 
 
-def _storable(dataset: xr.Dataset) -> xr.Dataset:
+def storable(dataset: xr.Dataset) -> xr.Dataset:
     """The same values without encodings, in what files can hold."""
     several = [
         name

@@ -25,10 +25,13 @@ _NAMES = {
     "lon": "longitude",
     "pressure_level": "level",
     "isobaricInhPa": "level",
+    "number": "member",
+    "realization": "member",
+    "ensemble": "member",
 }
 """What the Climate Data Store and its formats call the axes, and what they are here."""
 _PLACE = ("latitude", "longitude")
-_AXES = ("time", "level", *_PLACE)
+_AXES = ("member", "time", "level", *_PLACE)
 
 
 def open_era5(
@@ -37,6 +40,7 @@ def open_era5(
     levels: Sequence[int | float] = (),
     region: Region | None = None,
     times: tuple[Date, Date] | None = None,
+    members: Sequence[int] = (),
 ) -> xr.Dataset:
     """Open a record of ERA5 lazily: values are read when they are asked for.
 
@@ -53,20 +57,26 @@ def open_era5(
         levels: pressures in hPa, all by default.
         region: part of the globe, by default all that the record has.
         times: first and last date, included; "2019-03-31" is the whole day.
+        members: of an ensemble, by their numbers in the file, all by default.
 
     Returns:
-        Fields on (time, latitude, longitude) with rising dates, latitudes and
-        longitudes; what has no time, such as orography, on (latitude, longitude).
+        Fields on (time, latitude, longitude), those of an ensemble (axes that files
+        call number, realization, ensemble or member) on (member, time, …), with rising
+        dates, latitudes and longitudes; what has no time, such as orography, on
+        (latitude, longitude).
 
     Raises:
         ModuleNotFoundError: a package of the extra "era5" is not installed.
         FileNotFoundError: there is no such file.
         ValueError: a file is of another layout or incomplete, axes are not in order,
-            files differ in grid or fields, or a variable, level, region or date is not
-            there.
+            files differ in grid, members or fields, or a variable, level, member,
+            region or date is not there.
 
     Example:
         ``open_era5("era5.nc", ["t2m"], region=Region(50.25, 58, -10, 1.75))``
+
+        An ensemble is verified against an analysis as it is, each member a forecast:
+        ``metrics.latitude_weighted_crps(ensemble.t2m, analysis.t2m)``.
     """
     _need("dask", "Records are read piece by piece by dask")
     sources = [source] if isinstance(source, str | Path) else list(source)
@@ -86,6 +96,8 @@ def open_era5(
         record = during(record, *times)
     if region is not None:
         record = within(record, region)
+    if members:
+        record = _of_members(record, members)
     return record.assign_attrs({"licence": ATTRIBUTION} | record.attrs)
 
 
@@ -121,6 +133,17 @@ def _fields(
     return ordered(fields.transpose(*_AXES, missing_dims="ignore"), source)
 
 
+def _of_members(record: xr.Dataset, members: Sequence[int]) -> xr.Dataset:
+    """The members of these numbers, in this order."""
+    known = record["member"].values.tolist() if "member" in record.dims else []
+    if missing := [number for number in members if number not in known]:
+        raise ValueError(
+            f"Members are named by their numbers, but {missing} are not among those of "
+            f"the record, {known}. Choose among these."
+        )
+    return record.isel(member=[known.index(number) for number in members])
+
+
 def _opened(source: str) -> xr.Dataset:
     """The file in pieces of dask, as it is stored."""
     dataset = open_labelled(source)
@@ -136,14 +159,17 @@ def _renamed(dataset: xr.Dataset, source: str) -> xr.Dataset:
     kept = {*_AXES, *_NAMES}
     single = [dim for dim, n in dataset.sizes.items() if n == 1 and dim not in kept]
     dataset = dataset.squeeze(single, drop=True)
+    alone = [name for name, coord in dataset.coords.items() if not coord.dims]
+    dataset = dataset.drop_vars([n for n in alone if _NAMES.get(str(n), n) == "member"])
     if "time" in dataset.variables and "valid_time" in dataset.variables:
         # GRIB: "time" is when the forecast started that a field was valid in.
         valid = dataset["valid_time"].variable
         dataset = dataset.drop_vars("valid_time")
         if valid.dims == dataset["time"].dims:
             dataset = dataset.assign_coords(time=valid)
+    there = {*dataset.variables, *dataset.dims}
     dataset = dataset.rename(
-        {theirs: ours for theirs, ours in _NAMES.items() if theirs in dataset.variables}
+        {theirs: ours for theirs, ours in _NAMES.items() if theirs in there}
     )
     for name in ("time", "level"):  # GRIB of one instant or level
         if name in dataset.coords and not dataset[name].dims:
@@ -190,7 +216,7 @@ def _by_level(
             part = field.variable.isel(level=known.index(level))
             part.attrs = {**field.attrs, "long_name": f"{title} at {level:g} hPa"}
             fields[f"{name}_{level:g}"] = part
-    coords = {axis: dataset[axis] for axis in ("time", *_PLACE)}
+    coords = {a: dataset[a] for a in ("member", "time", *_PLACE) if a in dataset.dims}
     return xr.Dataset(fields, coords, dataset.attrs)
 
 
@@ -198,7 +224,10 @@ def _joined(parts: Sequence[xr.Dataset], sources: Sequence[str | Path]) -> xr.Da
     """Records one after another in time, on one grid and of the same fields."""
     first = parts[0]
     for part, source in zip(parts[1:], sources[1:], strict=True):
-        alike = all(part[axis].equals(first[axis]) for axis in _PLACE)
+        shared = [axis for axis in (*_PLACE, "member") if axis in first.dims]
+        alike = all(axis in part.dims for axis in shared) and all(
+            part[axis].equals(first[axis]) for axis in shared
+        )
         if not alike or set(part.data_vars) != set(first.data_vars):
             raise ValueError(
                 "Files that are joined along time have one grid and the same fields, "

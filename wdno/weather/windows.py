@@ -37,7 +37,8 @@ def forecast_windows(
     them first, by `check_finite`.
 
     Args:
-        dataset: a record on (time, latitude, longitude) with dates as "time".
+        dataset: a record on (time, latitude, longitude), or of an ensemble on (member,
+            time, …), with dates as "time".
         variables: names of the states.
         history: hours before the start that are given, 0 for the start alone.
         lead: hours of the forecast.
@@ -45,9 +46,10 @@ def forecast_windows(
 
     Returns:
         States and ``local_time_cos``, ``local_time_sin``, ``season_cos``,
-        ``season_sin`` on (sample, time, latitude, longitude); "time" in hours from the
-        start, and the coordinates ``init_time`` (sample) and ``valid_time`` (sample,
-        time).
+        ``season_sin`` on (sample, time, latitude, longitude), states of an ensemble for
+        each member: every one is a start of its own. "time" is in hours from the start,
+        and the coordinates are ``init_time`` (sample) and ``valid_time`` (sample, time)
+        beside those of the past.
 
     Raises:
         ValueError: the record is irregular (`check_times`) or shorter than a window, a
@@ -64,10 +66,10 @@ def forecast_windows(
     """
     fields = named(dataset, variables)
     for name, field in fields.items():
-        if set(field.dims) != set(_AXES):
+        if set(field.dims) - {"member"} != set(_AXES):
             raise ValueError(
-                f"States of a record are on {_AXES}, but {name} has {field.dims}. "
-                "Select a level, say, or leave it out."
+                f"States of a record are on {_AXES}, and 'member' of an ensemble, but "
+                f"{name} has {field.dims}. Select a level, say, or leave it out."
             )
     hours = step_hours(dataset)
     past, ahead = (_steps(span, hours) for span in (history, lead))
@@ -84,11 +86,11 @@ def forecast_windows(
     def shifted(field: xr.Variable, steps: int) -> xr.Variable:
         """The field that many steps after every start."""
         cut = slice(starts[0] + steps, starts[-1] + steps + 1, stride)
-        return xr.Variable(("sample", *_AXES[1:]), field[cut].data, field.attrs)
+        return xr.Variable(("sample", *field.dims[1:]), field[cut].data, field.attrs)
 
     states, before = {}, {}
     for name, array in fields.items():
-        field = array.transpose(*_AXES).variable
+        field = array.transpose("time", ..., *_AXES[1:]).variable
         frames = [shifted(field, step) for step in range(ahead + 1)]
         joined = xr.Variable.concat(frames, "time").transpose("sample", ...)
         joined.attrs = {**field.attrs, "cell_methods": "time: point"}
@@ -106,6 +108,7 @@ def forecast_windows(
         "time": ("time", np.arange(ahead + 1) * float(hours), note),
         "init_time": ("sample", times[starts]),
         "valid_time": valid,
+        **{axis: dataset[axis].variable for axis in ("member",) if axis in dataset},
         **{axis: dataset[axis].variable for axis in _AXES[1:]},
         **before,
         **{
@@ -147,7 +150,8 @@ def _calendar(
             angle = angle + np.deg2rad(dataset["longitude"].variable.astype(float))
         for wave in (np.cos, np.sin):
             values = xr.apply_ufunc(wave, angle, dask="allowed") * acting
-            field = values.astype(like.dtype).set_dims(dict(like.sizes))
+            axes = {dim: n for dim, n in like.sizes.items() if dim != "member"}
+            field = values.astype(like.dtype).set_dims(axes)
             label = f"{name}_{wave.__name__}"
             field.attrs = {"units": "1", "cell_methods": "time: mean"}
             found[label] = field
