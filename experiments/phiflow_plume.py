@@ -48,6 +48,7 @@ class Config:
     steps: int = 4
     seed: int = 0
     out: Path = Path("runs/phiflow")
+    picture: Path = RESULTS.parents[1] / "docs" / "pictures" / "phiflow_plume.png"
 
 
 def plumes(config: Config) -> xr.Dataset:
@@ -159,22 +160,29 @@ def picture(panels: dict[str, xr.Dataset], path: Path) -> None:
         name: part.smoke.transpose("sample", "time", "y", "x").clip(0)
         for name, part in panels.items()
     }
-    figure = plotting.maps(shown, times=(0, 4, 8, 12, 16), sample=1)
+    last = next(iter(shown.values())).sizes["time"] - 1
+    times = np.linspace(0, last, 5).astype(int).tolist()
+    figure = plotting.maps(shown, times=times, sample=1)
     figure.savefig(path, dpi=110, bbox_inches="tight")
     plt.close(figure)
 
 
+def simulate(config: Config, path: Path) -> None:
+    """Write the scenes to a file, with the processor time that they took."""
+    begin = time.process_time()
+    data = plumes(config)
+    seconds = round(time.process_time() - begin)
+    wdno.trajectory.save(data.assign_attrs(processor_seconds=seconds), path)
+    # PhiFlow's JAX switches double precision on, for the whole process.
+    jax.config.update("jax_enable_x64", False)
+
+
 def main(config: Config) -> None:
-    """Simulate, train where no model is yet, judge, print and store."""
+    """Simulate and train where that is not done yet, judge, print and store."""
     config.out.mkdir(parents=True, exist_ok=True)
-    path, seconds = config.out / "plumes.nc", 0.0
+    path = config.out / "plumes.nc"
     if not path.exists():
-        begin = time.process_time()
-        wdno.trajectory.save(plumes(config), path)
-        seconds = time.process_time() - begin
-        # PhiFlow's JAX switches double precision on, for the whole process.
-        jax.config.update("jax_enable_x64", False)
-        print(f"{seconds:.0f} s for {config.scenes} scenes", flush=True)
+        simulate(config, path)
     data = wdno.open_trajectories(path).load()
     seen = data.isel(sample=slice(-config.unseen))
     truth = data.isel(sample=slice(-config.unseen, None))
@@ -213,8 +221,13 @@ def main(config: Config) -> None:
         print(name, row, flush=True)
     shown = {"PhiFlow": truth, "model": forecasts["one call"]}
     shown["linear map"] = forecasts["linear map"].assign_coords(obstacle=truth.obstacle)
-    picture(shown, RESULTS.parents[1] / "docs" / "pictures" / "phiflow_plume.png")
-    record("phiflow_plume", asdict(config), solver_seconds=round(seconds), scores=found)
+    picture(shown, config.picture)
+    record(
+        "phiflow_plume",
+        asdict(config),
+        solver_seconds=int(data.processor_seconds),
+        scores=found,
+    )
 
 
 if __name__ == "__main__":
