@@ -3,7 +3,8 @@
 Each function opens one layout as an ``xarray.Dataset`` on (sample, time, *space), reads
 what a selection asks for and no more, and checks the layout, not the values.
 `layout_of` tells them apart by their content. HDF5 files need h5py (the extra "hdf5"),
-Zarr folders zarr (the extra "zarr"). `download` fetches public files.
+Zarr folders zarr (the extra "zarr"). `download` fetches public files; `from_phiflow`
+labels what a simulation with PhiFlow has in memory (the extra "phiflow").
 """
 
 from wdno.io import download
@@ -15,6 +16,7 @@ from wdno.io.official import (
 )
 from wdno.io.official_checkpoint import read_state_dict
 from wdno.io.pdebench import open_pdebench
+from wdno.io.phiflow import from_phiflow
 from wdno.io.realpdebench import open_realpdebench
 from wdno.io.the_well import open_the_well
 from wdno.io.weatherbench import open_weatherbench
@@ -23,6 +25,7 @@ __all__ = [
     "LAYOUTS",
     "describe",
     "download",
+    "from_phiflow",
     "layout_of",
     "open_any",
     "open_burgers",

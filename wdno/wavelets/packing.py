@@ -74,13 +74,22 @@ class Packing:
         if not self.extents:
             return x[..., None]
         axes = tuple(range(1, x.ndim))
-        coefficients = transform.analysis(x, self.wavelet, self.mode, axes, self.levels)
+        return self.stack(
+            transform.analysis(x, self.wavelet, self.mode, axes, self.levels)
+        )
+
+    def stack(
+        self, coefficients: transform.Coefficients
+    ) -> Float[Array, "batch *grid channel"]:
+        """Bring subbands of all levels to the coarsest grid, as channels."""
+        if not self.extents:
+            return coefficients[0][..., None]
         approximation, details = coefficients[0], coefficients[1:]
         parts = [approximation[..., None]]
         for depth, subbands in enumerate(details):
             parts += [
                 blocks_to_channels(subbands[key], approximation.shape[1:], 2**depth)
-                for key in subband_keys(len(axes))[1:]
+                for key in subband_keys(len(self.extents))[1:]
             ]
         return jnp.concatenate(parts, axis=-1)
 
@@ -94,26 +103,27 @@ class Packing:
         self, z: Float[Array, "batch *grid channel"]
     ) -> Float[Array, "batch *extent"]:
         """Undo `pack`."""
-        axes = len(self.extents)
-        if not axes:
+        if not self.extents:
             return z[..., 0]
+        axes = tuple(range(1, 1 + len(self.extents)))
+        return transform.synthesis(
+            self.unstack(z), self.wavelet, self.mode, axes, self.extents
+        )
+
+    def unstack(self, z: Float[Array, "batch *grid channel"]) -> transform.Coefficients:
+        """Undo `stack`: each level on its own grid, without what was padded."""
+        axes, grids = len(self.extents), self.grids
         coefficients: transform.Coefficients = [z[..., 0]]
         start = 1
-        for depth in range(self.levels):
+        for depth in range(self.levels if axes else 0):
             subbands = {}
             for key in subband_keys(axes)[1:]:
                 stop = start + 2 ** (depth * axes)
-                fine = self.grids[self.levels - depth]
+                fine = grids[self.levels - depth]
                 subbands[key] = channels_to_blocks(z[..., start:stop], fine, 2**depth)
                 start = stop
             coefficients.append(subbands)
-        return transform.synthesis(
-            coefficients,
-            self.wavelet,
-            self.mode,
-            tuple(range(1, 1 + axes)),
-            self.extents,
-        )
+        return coefficients
 
 
 def subband_keys(axes: int) -> tuple[str, ...]:
