@@ -41,7 +41,9 @@ class Flight(NamedTuple):
 
 
 @jax.jit
-def begun(generator: Generator, known: Fields, keys: RowKeys, sigma: float) -> Flight:
+def begun(
+    generator: Generator, known: Fields, keys: RowKeys, sigma: Float[Array, ""]
+) -> Flight:
     """Windows of one request at their first level."""
     model = generator.model
     context = _prepared(model, known)

@@ -112,7 +112,7 @@ class StreamBatch:
             else:
                 check_alike(request.known, flight, self.depth)
             window = flights.begun(
-                self.generator, request.known, keys, float(self.sigmas[0])
+                self.generator, request.known, keys, jnp.asarray(self.sigmas[0])
             )
             place = self._places.done.index(None)  # each tick frees one
             if flight is None:
