@@ -417,13 +417,14 @@ def stream() -> str:
     result = json.loads((RESULTS / "stream.json").read_text())
     config = result["config"]
     lines = [
-        f"{config['targets']} loops of {config['ticks']} ticks of {config['tick']} frames "
-        f"with `{config['planner']}`, plans over {config['horizon']} frames, under a "
-        f"steady push of {config['push']} that no planner knows. Miss is the mean over "
-        "all instants of mean_x (u − goal)², energy 2e-5 Σ f² for every "
-        f"{config['horizon']} frames, with 95 % bootstrap intervals over problems. Calls "
-        "are those that wait for each other, rows all that are denoised for a problem in "
-        f"a tick; milliseconds are of all loops at once ({result['machine']}).",
+        f"{config['targets']} loops of {config['ticks']} ticks of {config['tick']} "
+        f"frames with `{config['planner']}`, plans over {config['horizon']} frames, "
+        f"under a steady push of {config['push']} that no planner knows. Miss is the "
+        "mean over all instants of mean_x (u − goal)², energy 2e-5 Σ f² for every "
+        f"{config['horizon']} frames, with 95 % bootstrap intervals over problems. "
+        "Calls are those that wait for each other, rows all that are denoised for a "
+        "problem in a tick; milliseconds are of all loops at once "
+        f"({result['machine']}).",
         "",
         "| plans | calls | rows | miss | energy | sum | ms a tick |",
         "|---|---|---|---|---|---|---|",

@@ -35,17 +35,21 @@ def check_alike(known: Fields, flight: Flight, places: int) -> None:
     Raises:
         ValueError: other fields, shapes or types came.
     """
-    there = {
-        name: f"{u.dtype}{[len(u) // places, *u.shape[1:]]}"
-        for name, u in sorted(flight.known.items())
-    }
-    came = {name: f"{u.dtype}{[*u.shape]}" for name, u in sorted(known.items())}
+    came, there = signature(known), signature(flight.known, places)
     if came != there:
         raise ValueError(
             "While windows are in flight all requests have the same fields, rows and "
             f"types, but those in flight have {there} and now came {came}. Finish them "
             "by `flush`, or make another stream."
         )
+
+
+def signature(known: Fields, places: int = 1) -> dict[str, str]:
+    """Type and shape of fields, of one place of so many."""
+    return {
+        name: f"{u.dtype}{[len(u) // places, *u.shape[1:]]}"
+        for name, u in sorted(known.items())
+    }
 
 
 def frames_of(model: WDNO, happened: Fields, flight: Flight, places: int) -> int:

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from wdno._typing import Fields
 from wdno.accelerate import flight as flights
-from wdno.accelerate.checks import check_alike, check_levels, frames_of
+from wdno.accelerate.checks import check_alike, check_levels, frames_of, signature
 from wdno.accelerate.generator import Generator
 from wdno.accelerate.places import Places
 from wdno.diffusion.keys import RowKeys, row_keys
@@ -44,8 +44,8 @@ class StreamBatch:
 
     Each tick begins a window and takes all that are in flight one step on, by one call
     of the denoiser for all (two with `heun`, whose steps have two): all rows have their
-    own level, conditions, key and history, and each window is, bit for bit up to
-    rounding, what `generate` or the planner alone would make of the request. All shapes
+    own level, conditions, key and history, and each window is, up to rounding,
+    what `generate` or the planner alone would make of the request. All shapes
     are fixed by the first request, so that everything is compiled once; places that
     hold no window are computed and not used.
 
@@ -80,6 +80,7 @@ class StreamBatch:
         """
         self.generator, self.sigmas = generator, check_levels(sigmas)
         self._places = Places(None, (None,) * self.depth, (0,) * self.depth, 0)
+        self._tried: dict[str, str] = {}
         self._turn = threading.Lock()
 
     @property
@@ -107,10 +108,11 @@ class StreamBatch:
         with self._alone():
             keys = row_keys(request.key, len(next(iter(request.known.values()))))
             flight = self._places.flight
-            if flight is None:
-                self.generator.try_out(request.known)
-            else:
+            if flight is not None:
                 check_alike(request.known, flight, self.depth)
+            elif self._tried != (kind := signature(request.known)):
+                self.generator.try_out(request.known)
+                self._tried = kind
             window = flights.begun(
                 self.generator, request.known, keys, jnp.asarray(self.sigmas[0])
             )
