@@ -110,12 +110,12 @@ class StreamBatch:
             flight = self._places.flight
             if flight is not None:
                 check_alike(request.known, flight, self.depth)
-            elif self._tried != (kind := signature(request.known)):
-                self.generator.try_out(request.known)
-                self._tried = kind
             window = flights.begun(
                 self.generator, request.known, keys, jnp.asarray(self.sigmas[0])
             )
+            if self._tried != (kind := signature(request.known)):
+                self.generator.try_out(request.known)
+                self._tried = kind
             place = self._places.done.index(None)  # each tick frees one
             if flight is None:
                 flight = flights.filled_with(window, self.depth)
