@@ -1,6 +1,8 @@
 """What is right and wrong with every shipped model, put on its card.
 
-python experiments/diagnoses.py --era5 era5_uk_t2m_32x48_744h.nc --plans smoke-plans
+python experiments/burgers_plans.py --plans 64 --chunk 64 --seed 30000 --out flow-plans
+python experiments/diagnoses.py --era5 era5_uk_t2m_32x48_744h.nc --plans smoke-plans \\
+    --flow-plans flow-plans
 """
 
 import json
@@ -33,6 +35,7 @@ class Config:
     models: tuple[str, ...] = tuple(wdno.shipped())
     era5: Path | None = None
     plans: Path | None = None
+    flow_plans: Path | None = None
     members: int = 8
     levels: int = 8
     seed: int = 30_000
@@ -54,6 +57,52 @@ def drawn(system: str, samples: int) -> Callable[[Config], xr.Dataset]:
         return SYSTEMS[system]().trajectories(key, samples)
 
     return truth
+
+
+def flow_plans(config: Config) -> xr.Dataset:
+    """Nearly best plans for Burgers flow, of a seed that no training used."""
+    return join_trajectories(sorted(config.flow_plans.glob("*.nc"))).load()
+
+
+def finer_scenes(config: Config) -> xr.Dataset:
+    """Scenes of smoke on twice the points."""
+    return scenes(scene_key(config.seed, 0), 2, ratio=2)
+
+
+def weather(config: Config) -> xr.Dataset:
+    """Windows of the days of test, every sixth hour."""
+    if config.era5 is None:
+        raise ValueError(
+            "The diagnosis of era5-t2m takes its record, but --era5 is missing. Name "
+            "the file, or leave that model out by --models."
+        )
+    preset = replace(era5.LAPTOP, data=config.era5)
+    problem = era5.problem_of(preset)
+    departures = problem.linear.departures(problem.anomalies["test"])
+    return departures.isel(sample=slice(None, None, 6))
+
+
+def plans(config: Config) -> xr.Dataset:
+    """Plans that succeed, of those that training held back."""
+    data = kept(config.plans, "smoke-control", "--plans", "smoke_plans.py")
+    return data.isel(sample=slice(-16, None)).load()
+
+
+def flow_plans(config: Config) -> xr.Dataset:
+    """Nearly best plans for Burgers flow, of a seed that no training used."""
+    where = config.flow_plans, "burgers-control", "--flow-plans", "burgers_plans.py"
+    return kept(*where).load()
+
+
+def kept(folder: Path | None, model: str, option: str, script: str) -> xr.Dataset:
+    """The trajectories of a folder."""
+    if folder is None:
+        raise ValueError(
+            f"The diagnosis of {model} takes plans that succeed, but {option} is "
+            f"missing. Name the folder that {script} made, or leave that model out by "
+            "--models."
+        )
+    return join_trajectories(sorted(folder.glob("*.nc")))
 
 
 def finer_scenes(config: Config) -> xr.Dataset:
@@ -90,7 +139,7 @@ CASES: dict[str, Case] = {
     "advection-simulation": Case(drawn("advection", 32), 8),
     "burgers-simulation": Case(drawn("burgers", 32), 8, ddim(1.0, inflation=1.5)),
     "burgers-refinement": Case(drawn("burgers", 16)),
-    "burgers-control": Case(drawn("burgers-bursts", 32)),
+    "burgers-control": Case(flow_plans),
     "navier-stokes-shock": Case(drawn("navier-stokes-shock", 32)),
     "navier-stokes-correction": Case(drawn("navier-stokes-shock", 32), 8),
     "smoke-simulation": Case(drawn("smoke", 16)),
