@@ -1,6 +1,6 @@
 """What is right and wrong with every shipped model, put on its card.
 
-python experiments/burgers_plans.py --plans 64 --chunk 64 --seed 30000 --out flow-plans
+python experiments/burgers_plans.py --plans 32 --chunk 32 --seed 30000 --out flow-plans
 python experiments/diagnoses.py --era5 era5_uk_t2m_32x48_744h.nc --plans smoke-plans \\
     --flow-plans flow-plans
 """
@@ -59,11 +59,6 @@ def drawn(system: str, samples: int) -> Callable[[Config], xr.Dataset]:
     return truth
 
 
-def flow_plans(config: Config) -> xr.Dataset:
-    """Nearly best plans for Burgers flow, of a seed that no training used."""
-    return join_trajectories(sorted(config.flow_plans.glob("*.nc"))).load()
-
-
 def finer_scenes(config: Config) -> xr.Dataset:
     """Scenes of smoke on twice the points."""
     return scenes(scene_key(config.seed, 0), 2, ratio=2)
@@ -103,36 +98,6 @@ def kept(folder: Path | None, model: str, option: str, script: str) -> xr.Datase
             "--models."
         )
     return join_trajectories(sorted(folder.glob("*.nc")))
-
-
-def finer_scenes(config: Config) -> xr.Dataset:
-    """Scenes of smoke on twice the points."""
-    return scenes(scene_key(config.seed, 0), 2, ratio=2)
-
-
-def weather(config: Config) -> xr.Dataset:
-    """Windows of the days of test, every sixth hour."""
-    if config.era5 is None:
-        raise ValueError(
-            "The diagnosis of era5-t2m takes its record, but --era5 is missing. Name "
-            "the file, or leave that model out by --models."
-        )
-    preset = replace(era5.LAPTOP, data=config.era5)
-    problem = era5.problem_of(preset)
-    departures = problem.linear.departures(problem.anomalies["test"])
-    return departures.isel(sample=slice(None, None, 6))
-
-
-def plans(config: Config) -> xr.Dataset:
-    """Plans that succeed, of those that training held back."""
-    if config.plans is None:
-        raise ValueError(
-            "The diagnosis of smoke-control takes plans that succeed, but --plans is "
-            "missing. Name the folder that smoke_plans.py made, or leave that model "
-            "out by --models."
-        )
-    data = join_trajectories(sorted(config.plans.glob("*.nc")))
-    return data.isel(sample=slice(-16, None)).load()
 
 
 CASES: dict[str, Case] = {
