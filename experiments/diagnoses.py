@@ -1,6 +1,8 @@
 """What is right and wrong with every shipped model, put on its card.
 
-python experiments/diagnoses.py --era5 era5_uk_t2m_32x48_744h.nc --plans smoke-plans
+python experiments/burgers_plans.py --plans 32 --chunk 32 --seed 30000 --out flow-plans
+python experiments/diagnoses.py --era5 era5_uk_t2m_32x48_744h.nc --plans smoke-plans \\
+    --flow-plans flow-plans
 """
 
 import json
@@ -33,6 +35,7 @@ class Config:
     models: tuple[str, ...] = tuple(wdno.shipped())
     era5: Path | None = None
     plans: Path | None = None
+    flow_plans: Path | None = None
     members: int = 8
     levels: int = 8
     seed: int = 30_000
@@ -76,21 +79,32 @@ def weather(config: Config) -> xr.Dataset:
 
 def plans(config: Config) -> xr.Dataset:
     """Plans that succeed, of those that training held back."""
-    if config.plans is None:
-        raise ValueError(
-            "The diagnosis of smoke-control takes plans that succeed, but --plans is "
-            "missing. Name the folder that smoke_plans.py made, or leave that model "
-            "out by --models."
-        )
-    data = join_trajectories(sorted(config.plans.glob("*.nc")))
+    data = kept(config.plans, "smoke-control", "--plans", "smoke_plans.py")
     return data.isel(sample=slice(-16, None)).load()
+
+
+def flow_plans(config: Config) -> xr.Dataset:
+    """Nearly best plans for Burgers flow, of a seed that no training used."""
+    where = config.flow_plans, "burgers-control", "--flow-plans", "burgers_plans.py"
+    return kept(*where).load()
+
+
+def kept(folder: Path | None, model: str, option: str, script: str) -> xr.Dataset:
+    """The trajectories of a folder."""
+    if folder is None:
+        raise ValueError(
+            f"The diagnosis of {model} takes plans that succeed, but {option} is "
+            f"missing. Name the folder that {script} made, or leave that model out by "
+            "--models."
+        )
+    return join_trajectories(sorted(folder.glob("*.nc")))
 
 
 CASES: dict[str, Case] = {
     "advection-simulation": Case(drawn("advection", 32), 8),
     "burgers-simulation": Case(drawn("burgers", 32), 8, ddim(1.0, inflation=1.5)),
     "burgers-refinement": Case(drawn("burgers", 16)),
-    "burgers-control": Case(drawn("burgers-bursts", 32)),
+    "burgers-control": Case(flow_plans),
     "navier-stokes-shock": Case(drawn("navier-stokes-shock", 32)),
     "navier-stokes-correction": Case(drawn("navier-stokes-shock", 32), 8),
     "smoke-simulation": Case(drawn("smoke", 16)),

@@ -84,8 +84,8 @@ def objective(model: wdno.WDNO, config: Config) -> xr.DataArray:
     """Miss and energy of plans over the last 16 frames, judged by the solver."""
     problems, key = Problems.draw(config.seed, config.samples), jax.random.key(0)
     base = wdno.load("burgers-simulation")
-    how = {"strength": 0.0, "steps": 1}
-    f = late_plan(base, model, problems, 16, key, **how)
+    planner = wdno.Planner(model, OBJECTIVE, steps=1)
+    f = late_plan(base, planner, problems, 16, key)
     fields = SYSTEM.solve({"u0": problems.known["u0"], "f": f})
     values = OBJECTIVE({**problems.known, **fields, "f": f})
     return xr.DataArray(np.asarray(values), dims="sample")

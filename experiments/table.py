@@ -412,6 +412,30 @@ def diagnoses() -> str:
     return "\n".join(lines)
 
 
+def stream() -> str:
+    """Table of closed loops by streams of windows, and by planning anew."""
+    result = json.loads((RESULTS / "stream.json").read_text())
+    config = result["config"]
+    lines = [
+        f"{config['targets']} loops of {config['ticks']} ticks of {config['tick']} "
+        f"frames with `{config['planner']}`, plans over {config['horizon']} frames, "
+        f"under a steady push of {config['push']} that no planner knows. Miss is the "
+        "mean over all instants of mean_x (u − goal)², energy 2e-5 Σ f² for every "
+        f"{config['horizon']} frames, with 95 % bootstrap intervals over problems. "
+        "Calls are those that wait for each other, rows all that are denoised for a "
+        "problem in a tick; milliseconds are of all loops at once "
+        f"({result['machine']}).",
+        "",
+        "| plans | calls | rows | miss | energy | sum | ms a tick |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in result["ways"].items():
+        parts = " | ".join(interval(row[part]) for part in ("state", "energy", "sum"))
+        calls = f"{row['calls_a_tick']} | {row['rows_a_tick']}"
+        lines.append(f"| {name} | {calls} | {parts} | {row['milliseconds_a_tick']} |")
+    return "\n".join(lines)
+
+
 def smoke_refinement() -> str:
     """Table of errors of refined smoke, by what made the coarse states finer."""
     result = json.loads((RESULTS / "smoke_refinement.json").read_text())
@@ -477,6 +501,7 @@ BLOCKS = (
     ("docs/rivals.md", "front", front),
     ("docs/rivals.md", "rivals", rivals),
     ("docs/rivals.md", "diagnoses", diagnoses),
+    ("docs/accelerators.md", "stream", stream),
     ("docs/era5.md", "era5", era5),
     ("docs/era5.md", "era5-weeks", era5_weeks),
 )

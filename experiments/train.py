@@ -18,11 +18,14 @@ from pathlib import Path
 import tyro
 
 import wdno
+from wdno.networks import FourierConfig
 from wdno.operator.local_scale import without_local_scale
+from wdno.operator.model import with_backbone
 from wdno.training.batches import WindowBatches
 from wdno.training.build import build_model
 from wdno.training.loop import TrainingConfig
 from wdno.training.pipeline import train_recipe, with_mean
+from wdno.training.recipe import ConditionDropout, NoiseLevels
 from wdno.training.recipes import RECIPES
 from wdno.trajectory import join_trajectories
 
@@ -40,12 +43,27 @@ class Config:
     average_width: float = 0.05
     mean_share: float | None = None
     mean_from: str = ""
-    """Model of whole fields whose network the mean begins with."""
+    """Model of whole fields whose network the mean begins with, or the denoiser."""
+    whole_fields: bool = False
+    """Without a mean, as `burgers-control` was before it had one."""
+    dropped: tuple[str, ...] = ()
+    """Given fields that are withheld from a tenth of the rows."""
     start: str = ""
     """Model to go on from."""
+    in_memory: bool = False
+    """Read all data at once instead of window by window."""
     seed: int = 0
     validation_samples: int = 128
     resume: bool = False
+
+
+WHOLE_FIELDS = {
+    "residual": None,
+    "uniform_weight": 0.0,
+    "network": FourierConfig((12, 16), width=56, depth=4),
+    "noise": NoiseLevels(share_at_max=0.3, mean=0.0, std=1.8),
+}
+"""Of a planner without a mean."""
 
 
 def main(config: Config) -> None:
@@ -62,15 +80,23 @@ def main(config: Config) -> None:
         average_width=config.average_width,
         seed=config.seed,
     )
+    if config.whole_fields:
+        recipe = replace(recipe, **WHOLE_FIELDS)
+    if config.dropped:
+        recipe = replace(recipe, dropout=ConditionDropout(config.dropped))
     if config.mean_share is not None:
         recipe = replace(recipe, mean_share=config.mean_share)
     data = join_trajectories(config.data)
+    data = data.load() if config.in_memory else data
     start = wdno.load(config.start) if config.start else None
     if config.mean_from:
         begun = wdno.load(config.mean_from).denoiser.backbone
         fresh = build_model(recipe, data, WindowBatches(data, recipe, config.seed))
-        mean = without_local_scale(fresh.residual)
-        start = with_mean(replace(fresh, residual=mean), begun)
+        if config.whole_fields:
+            start = with_backbone(fresh, begun)
+        else:
+            mean = without_local_scale(fresh.residual)
+            start = with_mean(replace(fresh, residual=mean), begun)
     train_recipe(
         config.recipe,
         data,

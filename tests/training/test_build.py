@@ -10,15 +10,17 @@ import xarray as xr
 from oracles import BESIDE
 
 from wdno import training_loss
+from wdno.diffusion.noise import point
 from wdno.diffusion.preconditioning import DiscreteVariancePreserving
 from wdno.networks import FourierConfig
-from wdno.operator import Interpolation, tasks
+from wdno.operator import Interpolation, LearnedMean, OptionalConditions, tasks
 from wdno.operator.generation import denoiser, prepare
 from wdno.operator.model import with_backbone
 from wdno.operator.residual import residuals
 from wdno.systems import Advection, Burgers, CompressibleNavierStokes, Smoke
 from wdno.training.batches import ERROR_LENGTH, WindowBatches, perturb_coarse
 from wdno.training.build import build_model
+from wdno.training.recipe import NO_DROPOUT, ConditionDropout
 from wdno.training.recipes import RECIPES, Recipe, TrainingGrid
 from wdno.trajectory import (
     coarsen,
@@ -489,3 +491,49 @@ def test_released_recipes_fit_the_grid_of_their_system(name):
     # Windows are chained over a record; plans are made for its end.
     assert recipe.task is tasks.reaching or system.frames % model.window == 0
     assert model.targets.grid == (model.window, *(system.points,) * space)
+
+
+# ------------------------------------------------------- conditions that are dropped
+
+
+REACHING = replace(
+    TINY, task=tasks.reaching, dropout=ConditionDropout(("uT",), share=0.5)
+)
+
+
+def test_dropped_conditions_are_optional_in_the_model(dataset):
+    batches = WindowBatches(dataset, REACHING)
+    model = build_model(REACHING, dataset, batches)
+    plain = build_model(replace(REACHING, dropout=NO_DROPOUT), dataset, batches)
+    assert model.given == OptionalConditions(plain.given, ("uT",))
+    known = batches(0)
+    without = prepare(model, {"u0": known["u0"]}).condition
+    withheld_from_all = ConditionDropout(("uT",), share=1.0)(known, KEY)
+    np.testing.assert_array_equal(prepare(model, withheld_from_all).condition, without)
+
+
+def test_a_loss_with_dropout_is_that_of_fields_withheld(dataset):
+    """And without it the same as ever, to the last bit."""
+    batches = WindowBatches(dataset, replace(REACHING, batch_size=64))
+    model = build_model(REACHING, dataset, batches)
+    fields, noise = batches(0), point(2.0)
+    own, drop = jax.random.split(KEY)
+    withheld = REACHING.dropout(fields, drop)
+    assert 20 < withheld["uT:given"].sum() < 44
+
+    def loss(fields, key, dropout=NO_DROPOUT):
+        of = training_loss(model, noise, dropout=dropout)
+        return of(model.denoiser.backbone, fields, key)
+
+    assert loss(fields, KEY, REACHING.dropout) == loss(withheld, own)
+    assert loss(withheld, own) != loss(fields, own)
+    never = ConditionDropout(("uT",), share=0.0)
+    assert loss(fields, KEY, never) == loss(fields, own)
+
+
+def test_dropout_and_means_do_not_go_together():
+    mean = LearnedMean(FourierConfig((2, 2), width=4, depth=1))
+    with pytest.raises(ValueError, match="units of what a mean leaves open.*'uT'"):
+        replace(REACHING, residual=mean)
+    with pytest.raises(ValueError, match="share lies between 0 and 1"):
+        ConditionDropout(("uT",), share=1.5)

@@ -181,12 +181,17 @@ def sample(
         return sampler.step(denoise, x, sigma, sigma_next, state, draw), None
 
     index = jnp.broadcast_to(jnp.arange(len(sigmas))[:, None], sigmas.shape)
-    x = row_normal(shape, sigmas.dtype, step_keys(keys, index[0]))
-    x = per_row(sigmas[0], x) * x
+    x = start(shape, sigmas[0], keys)
     (x, _), _ = jax.lax.scan(
         advance, (x, sampler.init(x)), (sigmas[:-1], sigmas[1:], index[1:])
     )
     return x
+
+
+def start(shape: tuple[int, ...], sigma: Rows, keys: RowKeys) -> Sample:
+    """Noise of the first level of each row: where `sample` starts with these keys."""
+    noise = row_normal(shape, sigma.dtype, step_keys(keys, jnp.zeros(shape[0], int)))
+    return per_row(sigma, noise) * noise
 
 
 def _require_levels(

@@ -5,8 +5,8 @@ what. Where much is known a model begins with an estimate (`residual`): interpol
 coarse states (`interpolated_mean`, `held_flow`), a linear map of each instant
 (`linear_mean`) or of the beginning (`record_mean`), what a flow carries (`transport`,
 `assimilation`), what a solver gives (`solved_mean`), what a network has learned
-(`learned_mean`), and with a scale at each place (`local_scale`). `checkpoint` reads and
-writes models.
+(`learned_mean`), and with a scale at each place (`local_scale`). Some of what is given
+may be missing (`wavelets.optional`). `checkpoint` reads and writes models.
 """
 
 from wdno.operator.assimilation import Assimilation
@@ -20,6 +20,7 @@ from wdno.operator.record_mean import RecordMean
 from wdno.operator.solved_mean import SolvedMean
 from wdno.operator.tiles import Tiles
 from wdno.operator.transport import Transport
+from wdno.wavelets.optional import OptionalConditions
 
 __all__ = [
     "Assimilation",
@@ -28,6 +29,7 @@ __all__ = [
     "LearnedMean",
     "LinearMean",
     "LocalScale",
+    "OptionalConditions",
     "Outflow",
     "RecordMean",
     "SolvedMean",

@@ -18,6 +18,7 @@ from wdno.training.closed_form import SCALED
 from wdno.training.recipes import Recipe
 from wdno.trajectory import from_first
 from wdno.wavelets.layout import WaveletLayout
+from wdno.wavelets.optional import OptionalConditions
 
 
 def build_model(recipe: Recipe, dataset: xr.Dataset, batches: WindowBatches) -> WDNO:
@@ -57,6 +58,8 @@ def build_model(recipe: Recipe, dataset: xr.Dataset, batches: WindowBatches) -> 
 
     # Generators would see the layout that is being replaced: they are used up first.
     targets = targets.scaled_to([left_open(batches(step)) for step in steps])
+    if recipe.dropout.names:
+        given = OptionalConditions(given, recipe.dropout.names)
     residual, features = recipe.residual, 0
     if residual is not None:
         residual = residual.built(targets, given, rngs)

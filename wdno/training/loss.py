@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -14,10 +15,14 @@ from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.local_scale import without_local_scale
 from wdno.operator.model import WDNO, with_backbone
 from wdno.operator.residual import energy_share
+from wdno.training.recipe import NO_DROPOUT, ConditionDropout
 
 
 def training_loss(
-    model: WDNO, noise: NoiseDistribution, uniform_weight: float = 0.0
+    model: WDNO,
+    noise: NoiseDistribution,
+    uniform_weight: float = 0.0,
+    dropout: ConditionDropout = NO_DROPOUT,
 ) -> Loss[Backbone]:
     """Denoising loss of the backbone of a model, for `wdno.training.loop.fit`.
 
@@ -32,6 +37,7 @@ def training_loss(
         noise: distribution of the noise levels.
         uniform_weight: share of the loss, from 0 to 1, in which all coefficients count
             alike, in the units in which they are generated.
+        dropout: given fields that are withheld from some rows.
 
     Returns:
         ``loss(backbone, batch, key)`` with a module, such as
@@ -40,6 +46,9 @@ def training_loss(
 
     def loss(backbone: Backbone, batch: Fields, key: PRNGKeyArray) -> Float[Array, ""]:
         trained = _on_grid(with_backbone(model, backbone), batch)
+        if dropout.names:
+            key, own = jax.random.split(key)
+            batch = dropout(batch, own)
         context = prepare(trained, batch)
         x0 = left_open(trained, context, batch)
         weight = energy_share(trained.targets, context.estimate)

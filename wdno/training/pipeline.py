@@ -109,7 +109,9 @@ def train(
         return model
     return stage(
         model.denoiser.backbone,
-        training_loss(model, recipe.noise.distribution(), recipe.uniform_weight),
+        training_loss(
+            model, recipe.noise.distribution(), recipe.uniform_weight, recipe.dropout
+        ),
         partial(with_backbone, model),
         config.part(1 - mean_share),
         folder,

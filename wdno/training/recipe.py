@@ -8,14 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+import jax
+from jaxtyping import PRNGKeyArray
+
 from wdno._arguments import is_whole
 from wdno._json import entries_of, register
+from wdno._typing import Fields
 from wdno.diffusion.noise import NoiseDistribution, log_normal, mixture, point
 from wdno.diffusion.preconditioning import EDMPreconditioning, Preconditioning
 from wdno.networks import FourierConfig
 from wdno.operator import tasks
 from wdno.operator.residual import Residual
 from wdno.wavelets.field import Field, Role
+from wdno.wavelets.optional import withheld
 
 
 @register
@@ -59,6 +64,40 @@ class TrainingGrid(NamedTuple):
     """Frames of a window."""
 
 
+@register
+@dataclass(frozen=True)
+class ConditionDropout:
+    """Given fields that a model learns to do without, for classifier-free guidance.
+
+    Attributes:
+        names: of these fields, which are withheld together; none by default.
+        share: of the rows of a batch that do not have them (0.1 to 0.2 in Ho and
+            Salimans 2022, arXiv 2207.12598, section 4).
+
+    Raises:
+        ValueError: the share is none.
+    """
+
+    names: tuple[str, ...] = ()
+    share: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse a share that is none."""
+        if not 0 <= self.share <= 1:
+            raise ValueError(
+                f"A share lies between 0 and 1, but got {self.share}. Correct it."
+            )
+
+    def __call__(self, fields: Fields, key: PRNGKeyArray) -> Fields:
+        """Fields of a batch, some rows without those that are named."""
+        like = fields[self.names[0]]
+        given = jax.random.bernoulli(key, 1 - self.share, like.shape[:1])
+        return withheld(fields, self.names, given.astype(like.dtype))
+
+
+NO_DROPOUT = ConditionDropout()
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A model and its training, up to data and length of the run.
@@ -71,6 +110,7 @@ class Recipe:
         beside: targets and given fields that neither states nor controls are, such as
             an outflow, an obstacle, or the outflow wished for.
         more_grids: grids that training visits in turn beside the data's own.
+        dropout: given fields that are withheld from some rows in training.
         coarse_noise: largest standard deviation of errors of coarse states in training,
             in units of the states. They teach a refiner not to trust its input blindly
             (conditioning augmentation: Ho et al. 2022, arXiv 2106.15282, section 4.1).
@@ -101,6 +141,7 @@ class Recipe:
     )
     beside: tasks.Task = tasks.Task((), ())
     more_grids: tuple[TrainingGrid, ...] = ()
+    dropout: ConditionDropout = NO_DROPOUT
     coarse_noise: float = 0.0
     coarse_shift: float = 0.0
     wavelet: str = "bior2.4"
@@ -117,7 +158,7 @@ class Recipe:
     share_at_start: float = 0.2
 
     def __post_init__(self) -> None:
-        """Refuse shares and a batch size that are none."""
+        """Refuse shares and a batch size that are none, and what contradicts itself."""
         shares = {
             "mean_share": self.mean_share,
             "uniform_weight": self.uniform_weight,
@@ -131,6 +172,12 @@ class Recipe:
             raise ValueError(
                 "An update has one window or more, but `batch_size` is "
                 f"{self.batch_size!r}. Ask for more."
+            )
+        if self.dropout.names and self.residual is not None:
+            raise ValueError(
+                "A residual is in units of what a mean leaves open when all is given; "
+                f"without {[*self.dropout.names]} it would be many times as large. "
+                "Generate whole fields, or drop nothing."
             )
 
     @property
