@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from operator import itemgetter
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import PRNGKeyArray
+from jaxtyping import PRNGKeyArray, PyTree
 from tqdm import tqdm
 
 from wdno._arguments import check_key, is_whole
@@ -44,12 +46,12 @@ def check_call(
 
 
 def with_members(
-    fields: Fields, batch: Mapping[str, int], members: int | None
-) -> tuple[Fields, dict[str, int]]:
+    fields: PyTree, batch: Mapping[str, int], members: int | None
+) -> tuple[PyTree, dict[str, int]]:
     """Repeat each row for the members of an ensemble, a new axis of the batch.
 
     Args:
-        fields: what is known, batch first.
+        fields: what is known, a pytree, batch first.
         batch: extents of the axes that the batch axis stands for.
         members: size of the ensemble; None leaves everything as it is.
 
@@ -65,7 +67,7 @@ def with_members(
             "Ask for more, leave it out to continue those that are given, or rename "
             "the dimension."
         )
-    repeated = {name: jnp.repeat(f, members, axis=0) for name, f in fields.items()}
+    repeated = jax.tree.map(partial(jnp.repeat, repeats=members, axis=0), fields)
     return repeated, {**batch, "member": members}
 
 
@@ -82,8 +84,8 @@ def batch_keys(key: PRNGKeyArray, batch: Mapping[str, int]) -> RowKeys:
 
 
 def in_batches(
-    run: Callable[[Fields, RowKeys], Fields],
-    fields: Fields,
+    run: Callable[[Any, RowKeys], Fields],
+    fields: PyTree,
     batch_size: int,
     keys: RowKeys,
 ) -> dict[str, np.ndarray]:
@@ -94,7 +96,7 @@ def in_batches(
 
     Args:
         run: ``run(fields, keys) -> fields``, rows independent of each other.
-        fields: what is known, batch first.
+        fields: what is known, a pytree, batch first.
         batch_size: most rows computed at once; bounds the memory and changes nothing
             else.
         keys: one a row.
@@ -113,7 +115,7 @@ def in_batches(
     parts = []
     for start in tqdm(range(0, rows, size), unit="batch", disable=None):
         few = jnp.arange(start, start + size).clip(max=rows - 1)
-        part = run({name: f[few] for name, f in fields.items()}, keys[few])
+        part = run(jax.tree.map(itemgetter(few), fields), keys[few])
         parts.append(jax.tree.map(np.asarray, part))
     return {
         name: np.concatenate([part[name] for part in parts])[:rows] for name in parts[0]
