@@ -102,7 +102,7 @@ class SimilarityFilter:
         """Whether to plan anew."""
         s = 1 - relative_innovation(observed, predicted, self.noise)
         go_on = jnp.maximum(0, (s - self.similarity) / (1 - self.similarity))
-        drawn = jax.vmap(jax.random.uniform)(keys)  # in [0, 1)
+        drawn = jax.vmap(lambda key: jax.random.uniform(key, (), s.dtype))(keys)
         return (drawn >= go_on) | (skipped >= self.most_skips)
 
 

@@ -8,13 +8,18 @@ a thread; `wdno.accelerate.steering` is the other side.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Generic, NamedTuple, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, PRNGKeyArray
+
+from wdno.diffusion.keys import row_keys
+from wdno.planning.planner import Planner
 
 T = TypeVar("T")
 
@@ -128,3 +133,39 @@ def in_background(planning: Planning) -> Iterator[None]:
         thread.join()
     if planning.broken is not None:
         raise planning.broken
+
+
+class Appointments:
+    """Plans for the frames that remain until the next appointment.
+
+    Everything that serves more than one plan is made once: a planner a horizon, its
+    compiled program, and the noise levels that are constants of that.
+
+    Args:
+        planner: its horizon lies between appointments.
+        every: frames of a tick.
+        key: of the plans.
+    """
+
+    def __init__(self, planner: Planner, every: int, key: PRNGKeyArray) -> None:
+        self.every, self.horizon = every, planner.model.window
+        self._key = key
+        horizons = range(every, self.horizon + 1, every)
+        self._planners = {frames: planner.over(frames) for frames in horizons}
+        self.seconds = 0.0
+
+    def __call__(self, request: Request) -> HostFields:
+        """States and controls until the appointment after the tick of a request."""
+        begin = time.perf_counter()
+        remaining = self.horizon - request.tick * self.every % self.horizon
+        known = {**request.state, **request.goal}
+        known = {name: jnp.asarray(f, jnp.float32) for name, f in known.items()}
+        keys = row_keys(jax.random.fold_in(self._key, request.tick), 1)
+        plan = jax.block_until_ready(self._planners[remaining](known, keys))
+        self.seconds = time.perf_counter() - begin
+        return plan
+
+    def compile(self, state: HostFields, goal: HostFields) -> None:
+        """Make a plan of every horizon, before the clock runs."""
+        for tick in range(len(self._planners)):
+            self(Request(tick, state, goal))

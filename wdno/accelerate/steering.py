@@ -32,6 +32,8 @@ class Command(NamedTuple):
 
     Attributes:
         controls: (batch, frames of a tick, *space).
+        foreseen: states that the plan expects after each of these frames; none if no
+            plan says something of this tick.
         planned_for: tick at which the plan that it is of began; None for no plan.
         innovation: what that plan had not foreseen; NaN without observation or plan.
         asked: whether a new plan was asked for.
@@ -39,6 +41,7 @@ class Command(NamedTuple):
     """
 
     controls: HostFields
+    foreseen: HostFields
     planned_for: int | None
     innovation: float
     asked: bool
@@ -126,13 +129,15 @@ class Steering:
         if observed is not None and predicted is not None:
             r = float(_innovation(observed, predicted).max())
         asked = observed is not None and self._ask(now, observed, predicted)
-        controls = self._controls(self._running, now)
-        if controls is None:
+        acting = self._during(self._running, now)
+        if acting is None:
             faults += ["no plan for this tick: the last command is held"]
-            controls = self._held
+            acting = self._held
+        controls = {name: acting[name] for name in self.names.planned}
+        foreseen = {name: u for name, u in acting.items() if name not in controls}
         self._held, self._last = controls, now
         planned_for = self._running and self._running.request.tick
-        return Command(controls, planned_for, r, asked, tuple(faults))
+        return Command(controls, foreseen, planned_for, r, asked, tuple(faults))
 
     def _missed(self, now: int) -> list[str]:
         """Whether ticks were left out, which the plan knows how to skip."""
@@ -178,7 +183,7 @@ class Steering:
         """Ask for a plan, if it is time to; whether it was."""
         running = self._running
         later = self._expected(running, now + self.lead)
-        lasts = self._controls(running, now + self.lead) is not None
+        lasts = self._during(running, now + self.lead) is not None
         heeded = running is not None and _same(running.request.goal, self._goal)
         if predicted is not None and lasts and heeded:
             key = jax.random.fold_in(self._key, now)[None]
@@ -206,16 +211,16 @@ class Steering:
             return None
         return {key: u[:, row] for key, u in states.items()}
 
-    def _controls(self, plan: Plan | None, tick: int) -> HostFields | None:
-        """Controls during a tick by a plan; None if it says nothing of it."""
+    def _during(self, plan: Plan | None, tick: int) -> HostFields | None:
+        """Controls and states during a tick by a plan; None if it says nothing."""
         if plan is None or tick < plan.request.tick:
             return None
         begin = (tick - plan.request.tick) * self._frames
         now = slice(begin, end := begin + self._frames)
-        controls = {name: plan.fields[name] for name in self.names.planned}
-        if any(f.shape[1] < end for f in controls.values()):
+        fields = {n: plan.fields[n] for n in (*self.names.planned, *self.names.initial)}
+        if any(f.shape[1] < end for f in fields.values()):
             return None
-        return {name: f[:, now] for name, f in controls.items()}
+        return {name: f[:, now] for name, f in fields.items()}
 
 
 _innovation = jax.jit(relative_innovation)
