@@ -153,7 +153,7 @@ def sample(
     shape: tuple[int, ...],
     sigmas: Float[Array, " levels"] | Float[Array, "levels batch"],
     key: PRNGKeyArray | RowKeys,
-    start: Sample | float = 0.0,
+    origin: Sample | float = 0.0,
 ) -> Sample:
     """Draw samples: start from noise at ``sigmas[0]`` and step down to ``sigmas[-1]``.
 
@@ -168,7 +168,7 @@ def sample(
         sigmas: non-increasing noise levels, common to all rows or one column a row.
         key: one key, or one a row: row ``i`` is then what a batch of this row alone
             gives. See `row_keys` and `step_keys` for the draws that each key makes.
-        start: what the noise of the first level is added to.
+        origin: what the noise of the first level is added to.
 
     Raises:
         ValueError: if `sigmas` has another shape, increases, or holds negative or
@@ -188,7 +188,7 @@ def sample(
 
     index = jnp.broadcast_to(jnp.arange(len(sigmas))[:, None], sigmas.shape)
     x = row_normal(shape, sigmas.dtype, step_keys(keys, index[0]))
-    x = start + per_row(sigmas[0], x) * x
+    x = origin + per_row(sigmas[0], x) * x
     (x, _), _ = jax.lax.scan(
         advance, (x, sampler.init(x)), (sigmas[:-1], sigmas[1:], index[1:])
     )

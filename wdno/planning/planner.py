@@ -16,7 +16,7 @@ from wdno._typing import Constraint, Fields, Guidance, Objective
 from wdno.diffusion.guidance import Strength, check_objective, compose, guide, project
 from wdno.diffusion.keys import RowKeys
 from wdno.diffusion.samplers import Sampler, ddim
-from wdno.operator.generation import Start, generate, sample_shape
+from wdno.operator.generation import generate, sample_shape
 from wdno.operator.model import WDNO
 from wdno.planning.adjoint import System, check_solver, descend
 from wdno.planning.constraints import check_constraint
@@ -74,8 +74,9 @@ class Planner:
             The closing row of zero control, which does not act, is exempt.
         sampler: ancestral sampling, ``ddim(1.0)``, by default.
         steps: denoiser calls.
-        polish: descent through a solver from the sampled plan, if any. The states are
-            then the solver's, and a constraint can be one of the controls only.
+        polish: descent through a solver from the sampled plan, if there is any. The
+            states are then the solver's, and a constraint can be one of the controls
+            only.
 
     Raises:
         ValueError: the model does not plan, there are no steps, or the system of the
@@ -123,20 +124,17 @@ class Planner:
         """
         return dataclasses.replace(self, model=on_horizon(self.model, frames))
 
-    def __call__(
-        self, known: Fields, keys: RowKeys, start: Start | None = None
-    ) -> Fields:
+    def __call__(self, known: Fields, keys: RowKeys) -> Fields:
         """Generated fields and, of each row, the "objective"; all finite.
 
         Args:
             known: every field of ``model.given``, and what else the objective reads.
             keys: one a row.
-            start: the rest of an earlier plan, taken back in noise, to begin from.
 
         Raises:
             ValueError: a plan is not finite.
         """
-        plan = _plan(self, known, keys, start)
+        plan = _plan(self, known, keys)
         _require_finite(plan)
         if self.polish is None:
             return plan
@@ -153,14 +151,17 @@ class Planner:
             controls = {name: fields[name] for name in self.model.planned}
             if self.constraint is not None:
                 check_constraint(self.constraint, controls, self.model.planned)
-            polish = self.polish.over(self.model.window)
-            check_solver(polish.system.solve, few, controls)
+            system = self.polish.over(self.model.window).system
+            check_solver(system.solve, few, controls)
 
     def _polished(self, polish: Polish, known: Fields, plan: Fields) -> Fields:
-        controls = {name: plan[name] for name in self.model.planned}
-        solve, how = polish.system.solve, {"constraint": self.constraint}
         found = descend(
-            solve, known, controls, self.objective, steps=polish.steps, **how
+            polish.system.solve,
+            known,
+            {name: plan[name] for name in self.model.planned},
+            self.objective,
+            steps=polish.steps,
+            constraint=self.constraint,
         )
         solved = (*self.model.state, *self.model.auxiliary)
         states = {name: found.states[name] for name in solved if name in found.states}
@@ -208,11 +209,10 @@ class Planner:
 
 
 @jax.jit
-def _plan(
-    planner: Planner, known: Fields, keys: RowKeys, start: Start | None
-) -> Fields:
+def _plan(planner: Planner, known: Fields, keys: RowKeys) -> Fields:
     """`generate` under guidance that is built here, where `known` is no constant."""
-    model, wishes = planner.model, []
+    model = planner.model
+    wishes = []
     if planner.strength is not None:
         wish = _informed(planner.objective, known)
         wishes.append(guide(wish, model.targets, planner.strength))
@@ -222,7 +222,7 @@ def _plan(
         wishes.append(project(planner.constraint, model.targets))
     guidance = compose(*wishes) if wishes else None
     levels = model.levels(planner.steps)
-    plan = generate(model, known, planner.sampler, levels, keys, guidance, start)
+    plan = generate(model, known, planner.sampler, levels, keys, guidance)
     if planner.constraint is not None:
         plan = planner.constraint(plan)  # synthesis rounds
     return {**plan, "objective": planner.objective({**known, **plan})}
