@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from wdno.planning import adjoint, constraints, objectives
     from wdno.planning.closed_loop import control_loop
     from wdno.planning.control import best_plan, control
-    from wdno.planning.planner import Planner, Polish
+    from wdno.planning.planner import Planner
+    from wdno.planning.polish import Polish
     from wdno.planning.surrogate import Surrogate
     from wdno.training.diagnosis import diagnose
     from wdno.training.from_data import finetune, train
@@ -44,7 +45,7 @@ _PLACES = {
     "Domain": "operator.domain",
     "Field": "wavelets.field",
     "Planner": "planning.planner",
-    "Polish": "planning.planner",
+    "Polish": "planning.polish",
     "Role": "wavelets.field",
     "Surrogate": "planning.surrogate",
     "Task": "operator.tasks",

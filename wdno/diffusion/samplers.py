@@ -157,10 +157,6 @@ def sample(
 ) -> Sample:
     """Draw samples: start from noise at ``sigmas[0]`` and step down to ``sigmas[-1]``.
 
-    From the largest level of a model that is noise alone. From a smaller one, added to
-    a sample that is nearly right already, it takes that sample back in noise so far and
-    no further (SDEdit: Meng et al. 2022, arXiv 2108.01073), in fewer steps.
-
     Args:
         sampler: the rule for one step.
         denoise: ``denoise(x, sigma)`` estimates E[x0 | x].
@@ -168,7 +164,8 @@ def sample(
         sigmas: non-increasing noise levels, common to all rows or one column a row.
         key: one key, or one a row: row ``i`` is then what a batch of this row alone
             gives. See `row_keys` and `step_keys` for the draws that each key makes.
-        origin: what the noise of the first level is added to.
+        origin: what the noise of the first level is added to; with something that is
+            nearly right, a small level is enough (SDEdit, arXiv 2108.01073).
 
     Raises:
         ValueError: if `sigmas` has another shape, increases, or holds negative or
@@ -181,18 +178,21 @@ def sample(
     keys = row_keys(key, shape[0])
 
     def advance(carry: PyTree, level: PyTree) -> tuple[PyTree, None]:
-        sigma, sigma_next, index = level
-        x, state = carry
+        (x, state), (sigma, sigma_next, index) = carry, level
         draw = step_keys(keys, index)
         return sampler.step(denoise, x, sigma, sigma_next, state, draw), None
 
     index = jnp.broadcast_to(jnp.arange(len(sigmas))[:, None], sigmas.shape)
-    x = row_normal(shape, sigmas.dtype, step_keys(keys, index[0]))
-    x = origin + per_row(sigmas[0], x) * x
-    (x, _), _ = jax.lax.scan(
-        advance, (x, sampler.init(x)), (sigmas[:-1], sigmas[1:], index[1:])
-    )
+    x = origin + start(shape, sigmas[0], keys)
+    levels = sigmas[:-1], sigmas[1:], index[1:]
+    (x, _), _ = jax.lax.scan(advance, (x, sampler.init(x)), levels)
     return x
+
+
+def start(shape: tuple[int, ...], sigma: Rows, keys: RowKeys) -> Sample:
+    """Noise of the first level of each row: where `sample` starts with these keys."""
+    noise = row_normal(shape, sigma.dtype, step_keys(keys, jnp.zeros(shape[0], int)))
+    return per_row(sigma, noise) * noise
 
 
 def _require_levels(

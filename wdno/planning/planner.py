@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,28 +16,12 @@ from wdno._typing import Constraint, Fields, Guidance, Objective
 from wdno.diffusion.guidance import Strength, check_objective, compose, guide, project
 from wdno.diffusion.keys import RowKeys
 from wdno.diffusion.samplers import Sampler, ddim
-from wdno.operator.generation import generate, sample_shape
+from wdno.operator.generation import Start, generate, sample_shape
 from wdno.operator.model import WDNO
-from wdno.planning.adjoint import System, check_solver, descend
+from wdno.planning.adjoint import check_solver, descend
 from wdno.planning.constraints import check_constraint
 from wdno.planning.inputs import check_same_grid, grid, on_horizon, require_planner
-
-
-class Polish(NamedTuple):
-    """Descent from a sampled plan through a system: its solver, or a model of it.
-
-    Attributes:
-        system: what is controlled, on the grid of the model, e.g. `Burgers()`, or a
-            `Surrogate` in its place; a record of any length will do.
-        steps: of L-BFGS, see `wdno.planning.adjoint.descend`.
-    """
-
-    system: System
-    steps: int
-
-    def over(self, frames: int) -> "Polish":
-        """The same descent over so many frames."""
-        return self._replace(system=self.system.over(frames))
+from wdno.planning.polish import Polish
 
 
 @jax.tree_util.register_pytree_node_class
@@ -124,17 +108,44 @@ class Planner:
         """
         return dataclasses.replace(self, model=on_horizon(self.model, frames))
 
-    def __call__(self, known: Fields, keys: RowKeys) -> Fields:
+    def __call__(
+        self, known: Fields, keys: RowKeys, start: Start | None = None
+    ) -> Fields:
         """Generated fields and, of each row, the "objective"; all finite.
 
         Args:
             known: every field of ``model.given``, and what else the objective reads.
             keys: one a row.
+            start: the rest of an earlier plan, taken back in noise, to begin from.
 
         Raises:
             ValueError: a plan is not finite.
         """
-        plan = _plan(self, known, keys)
+        return self.settled(known, _plan(self, known, keys, start))
+
+    def guided(self, known: Fields) -> Guidance | None:
+        """What its estimates heed, given what is known of the rows; for tracing."""
+        layout, wishes = self.model.targets, []
+        if self.strength is not None:
+            wishes.append(guide(self._informed(known), layout, self.strength))
+        if self.guidance is not None:
+            wishes.append(self.guidance)
+        if self.constraint is not None:
+            wishes.append(project(self.constraint, layout))
+        return compose(*wishes) if wishes else None
+
+    def completed(self, known: Fields, plan: Fields) -> Fields:
+        """Generated fields as allowed, with their "objective"; for tracing."""
+        if self.constraint is not None:
+            plan = self.constraint(plan)  # synthesis rounds
+        return {**plan, "objective": self._informed(known)(plan)}
+
+    def settled(self, known: Fields, plan: Fields) -> Fields:
+        """A plan that is finite, and polished.
+
+        Raises:
+            ValueError: it is not finite.
+        """
         _require_finite(plan)
         if self.polish is None:
             return plan
@@ -167,6 +178,10 @@ class Planner:
         states = {name: found.states[name] for name in solved if name in found.states}
         plan = {**states, **found.controls}
         return {**plan, "objective": _value(self, known, plan)}
+
+    def _informed(self, known: Fields) -> Objective:
+        """The objective of generated fields that sees what is known as well."""
+        return lambda fields: self.objective({**known, **fields})
 
     def _draw(self, rows: int, dtype: DTypeLike) -> Float[Array, "batch *grid channel"]:
         """Coefficients of the size of data."""
@@ -209,33 +224,19 @@ class Planner:
 
 
 @jax.jit
-def _plan(planner: Planner, known: Fields, keys: RowKeys) -> Fields:
+def _plan(
+    planner: Planner, known: Fields, keys: RowKeys, start: Start | None
+) -> Fields:
     """`generate` under guidance that is built here, where `known` is no constant."""
-    model = planner.model
-    wishes = []
-    if planner.strength is not None:
-        wish = _informed(planner.objective, known)
-        wishes.append(guide(wish, model.targets, planner.strength))
-    if planner.guidance is not None:
-        wishes.append(planner.guidance)
-    if planner.constraint is not None:
-        wishes.append(project(planner.constraint, model.targets))
-    guidance = compose(*wishes) if wishes else None
+    model, guidance = planner.model, planner.guided(known)
     levels = model.levels(planner.steps)
-    plan = generate(model, known, planner.sampler, levels, keys, guidance)
-    if planner.constraint is not None:
-        plan = planner.constraint(plan)  # synthesis rounds
-    return {**plan, "objective": planner.objective({**known, **plan})}
+    plan = generate(model, known, planner.sampler, levels, keys, guidance, start)
+    return planner.completed(known, plan)
 
 
 @jax.jit
 def _value(planner: Planner, known: Fields, plan: Fields) -> Float[Array, " batch"]:
     return planner.objective({**known, **plan})
-
-
-def _informed(objective: Objective, known: Fields) -> Objective:
-    """The objective of generated fields that sees what is known as well."""
-    return lambda fields: objective({**known, **fields})
 
 
 def _require_finite(plan: Fields) -> None:
