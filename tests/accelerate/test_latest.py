@@ -3,6 +3,7 @@
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from wdno.accelerate.latest import Latest, Planning, Request, in_background
@@ -65,6 +66,8 @@ def test_plans_that_fail_are_answers_and_the_thread_goes_on():
 
     planning = Planning(make)
     assert planning.answer(request(0)).failure == "planning failed: no finite plan"
+    wild = Planning(lambda asked: {"f": np.array([[np.nan]]), "u": np.zeros((1, 1))})
+    assert wild.answer(request(0)).failure == "planning failed: ['f'] are not finite"
     with in_background(planning):
         for tick in (0, 1):
             planning.requests.put(request(tick))

@@ -160,7 +160,7 @@ def test_plans_for_another_time_state_or_goal_never_act():
     command = steering.tick(21, elsewhere, {"uT": 0 * WAVE})
     assert command.faults[0] == "the plan for tick 20 is for another goal"
     assert command.asked
-    with pytest.raises(ValueError, match="21 came after 21"):
+    with pytest.raises(ValueError, match="upwards from 0, but 21 came after 21"):
         steering.tick(21, elsewhere, GOAL)
 
 

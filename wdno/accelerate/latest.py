@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from wdno._arrays import not_finite
 from wdno.diffusion.keys import row_keys
 from wdno.planning.planner import Planner
 
@@ -97,9 +98,12 @@ class Planning:
     def answer(self, request: Request) -> Plan:
         """The plan, or in words why there is none."""
         try:
-            return Plan(request, jax.tree.map(np.asarray, self.make(request)))
+            fields = jax.tree.map(np.asarray, self.make(request))
         except ValueError as error:
             return Plan(request, {}, f"planning failed: {error}")
+        if bad := [name for name, f in fields.items() if not_finite(f).any()]:
+            return Plan(request, {}, f"planning failed: {bad} are not finite")
+        return Plan(request, fields)
 
     def step(self) -> bool:
         """Wait for a request and answer it; False once there will be no more."""

@@ -34,7 +34,7 @@ class Command(NamedTuple):
         controls: (batch, frames of a tick, *space).
         foreseen: states that the plan expects after each of these frames; none if no
             plan says something of this tick.
-        planned_for: tick at which the plan that it is of began; None for no plan.
+        planned_for: tick at which the plan that it is of began; None if it is held.
         innovation: what that plan had not foreseen; NaN without observation or plan.
         asked: whether a new plan was asked for.
         faults: what was not as it should be, in words; empty if nothing.
@@ -108,7 +108,7 @@ class Steering:
         """The command of a tick, at once.
 
         Args:
-            now: number of the tick, larger than the last one.
+            now: number of the tick, counted from 0, larger than the last one.
             observation: states of one system by the names of initial values, (1,
                 *space); None if none came.
             goal: what else plans are made for, such as "uT"; another one than before
@@ -129,23 +129,23 @@ class Steering:
         if observed is not None and predicted is not None:
             r = float(_innovation(observed, predicted).max())
         asked = observed is not None and self._ask(now, observed, predicted)
+        planned_for = self._running and self._running.request.tick
         acting = self._during(self._running, now)
         if acting is None:
             faults += ["no plan for this tick: the last command is held"]
-            acting = self._held
+            acting, planned_for = self._held, None
         controls = {name: acting[name] for name in self.names.planned}
         foreseen = {name: u for name, u in acting.items() if name not in controls}
         self._held, self._last = controls, now
-        planned_for = self._running and self._running.request.tick
         return Command(controls, foreseen, planned_for, r, asked, tuple(faults))
 
     def _missed(self, now: int) -> list[str]:
         """Whether ticks were left out, which the plan knows how to skip."""
-        last = now - 1 if self._last is None else self._last
+        last = max(now - 1, -1) if self._last is None else self._last
         if now <= last:
             raise ValueError(
-                f"Ticks are counted upwards, but {now} came after {last}. Number them "
-                "by a clock that never goes back."
+                f"Ticks are counted upwards from 0, but {now} came after {last}. "
+                "Number them by a clock that never goes back."
             )
         return [f"{now - last - 1} ticks were missed"] if now > last + 1 else []
 

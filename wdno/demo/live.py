@@ -155,7 +155,7 @@ class LiveLoop:
         seconds: float,
     ) -> dict[str, Any]:
         """A tick in numbers that JSON can hold."""
-        begun = command.planned_for != self._runs
+        begun = command.planned_for not in (None, self._runs)
         self._runs, self._new = command.planned_for, self._new + begun
         foreseen = command.foreseen.get("u")
         until = self.system.frames - now * self.every % self.system.frames
