@@ -111,7 +111,7 @@ def generate(
     origin: Coefficients | float = 0.0
     if start is not None:
         origin = left_open(model, context, start.fields)
-        levels = jnp.minimum(levels[:, None], start.sigma)
+        levels = jnp.minimum(levels[:, None], start.sigma[None])
     if len(levels) == 1:
         return finish(model, context, jnp.zeros(shape, levels.dtype))
     denoise = denoiser(model, context, guidance)

@@ -151,10 +151,11 @@ def control_loop(
     achieved = to_dataset(
         {**known, **record}, coords, model.initial, model.planned, attrs, batch
     )
+    static = {n: initial[n].variable for n in model.static}
+    achieved = as_came(achieved, initial, target, disturbance).assign_coords(static)
     if trigger is not None:
         achieved["replanned"] = _at_observations(new, every, batch, len(coords["time"]))
-    static = {n: initial[n].variable for n in model.static}
-    return as_came(achieved, initial, target, disturbance).assign_coords(static)
+    return achieved
 
 
 def _check_noise(deviation: float) -> None:

@@ -98,7 +98,7 @@ class Running(NamedTuple):
         return Running(
             {name: f[:, frames:] for name, f in self.plan.items()},
             {key: self.plan[name][:, frames - 1] for name, key in initial.items()},
-            self.skipped + 1,
+            self.skipped,
         )
 
 
@@ -133,7 +133,7 @@ def replan(
         if how.depth is not None:
             start = Start(running.plan, how.depth(*expected))
         if not due.any():
-            return running._replace(predicted={}), due
+            return Running(running.plan, {}, running.skipped + 1), due
     plan = make({**known, **observed}, plan_key, start)
     if running is None:
         return Running(plan, {}, jnp.zeros(rows, int)), due
@@ -141,7 +141,7 @@ def replan(
         name: jnp.where(per_row(due, f), f, running.plan[name])
         for name, f in plan.items()
     }
-    return Running(plan, {}, jnp.where(due, 0, running.skipped)), due
+    return Running(plan, {}, jnp.where(due, 0, running.skipped + 1)), due
 
 
 def run(
