@@ -19,7 +19,6 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from wdno._arrays import not_finite
-from wdno.diffusion.keys import row_keys
 from wdno.planning.planner import Planner
 
 T = TypeVar("T")
@@ -164,7 +163,7 @@ class Appointments:
         remaining = self.horizon - request.tick * self.every % self.horizon
         known = {**request.state, **request.goal}
         known = {name: jnp.asarray(f, jnp.float32) for name, f in known.items()}
-        keys = row_keys(jax.random.fold_in(self._key, request.tick), 1)
+        keys = jax.random.fold_in(self._key, request.tick)[None]
         plan = jax.block_until_ready(self._planners[remaining](known, keys))
         self.seconds = time.perf_counter() - begin
         return plan

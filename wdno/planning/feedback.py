@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -108,7 +109,8 @@ def replan(
     running: Running | None,
     known: Fields,
     observed: Fields,
-    keys: tuple[PRNGKeyArray, PRNGKeyArray],
+    plan_key: PRNGKeyArray,
+    trigger_key: PRNGKeyArray,
 ) -> tuple[Running, Bool[Array, " batch"]]:
     """The plans that act from here on, and which of them are new.
 
@@ -118,9 +120,9 @@ def replan(
         running: plans of the last observation; None at the first.
         known: what is known beside the states.
         observed: the states as observed.
-        keys: of the plans, and of the trigger.
+        plan_key: of the plans.
+        trigger_key: of the trigger.
     """
-    plan_key, trigger_key = keys
     rows = len(next(iter(observed.values())))
     due, start = jnp.ones(rows, bool), None
     if how.estimate is not None:
@@ -128,8 +130,8 @@ def replan(
     if running is not None:
         expected = observed, running.predicted
         if how.trigger is not None:
-            draws = row_keys(trigger_key, rows)
-            due = how.trigger(*expected, running.skipped, draws)
+            keys = _row_keys(trigger_key, rows)
+            due = how.trigger(*expected, running.skipped, keys)
         if how.depth is not None:
             start = Start(running.plan, how.depth(*expected))
         if not due.any():
@@ -162,7 +164,7 @@ def run(
         plan_key, noise_key = jax.random.split(jax.random.fold_in(key, n))
         observed = _observe(state, noise, noise_key)
         keys = plan_key, jax.random.fold_in(noise_key, len(state))
-        running, due = replan(interval.plan, how, running, known, observed, keys)
+        running, due = replan(interval.plan, how, running, known, observed, *keys)
         frames = interval.frames
         now = slice(done, done := done + frames)
         acting = {name: running.plan[name][:, :frames] for name in planned}
@@ -175,6 +177,10 @@ def run(
         new.append(due)
     record = jax.tree.map(lambda *fields: jnp.concatenate(fields, axis=1), *pieces)
     return record, jnp.stack(new, axis=1)
+
+
+# Uncompiled it would take longer than a trigger.
+_row_keys = partial(jax.jit, static_argnums=1)(row_keys)
 
 
 def _observe(state: Fields, deviation: float, key: PRNGKeyArray) -> Fields:
