@@ -60,7 +60,7 @@ class Config:
 
     planner: str = "burgers-control"
     problems: int = 50
-    appointments: int = 3
+    appointments: int = 2
     horizon: int = 32
     every: int = 8
     steady: float = 0.3
@@ -72,7 +72,7 @@ class Config:
     calls: int = 4
     strength: float = 30.0
     polish: int = 2
-    timed: int = 6
+    timed: int = 4
     seed: int = 60_000
     tuning_seed: int = 61_000
     figure: Path = field(default=Path("docs/pictures/event_control.png"))
@@ -251,22 +251,22 @@ def arms(config: Config, chosen: dict[str, dict[float, float]]) -> dict[str, Arm
     for name, kind in kinds.items():
         for rate, eta in chosen.get(name, {}).items():
             found[f"{name}, rate {rate:g}"] = arm(one, kind(eta, most_skips=NEVER))
-    for gain in (5.0, 20.0):
-        depth = InnovationDepth(gain, least=0.5)
-        found[f"every tick, depth {gain:g} r"] = arm(one, Periodic(1), depth)
-    calls = f"{config.calls} calls, guided"
     fire = SimilarityFilter(chosen["similarity filter"][0.5], most_skips=NEVER)
-    found[f"{calls}, every tick"] = arm(several, Periodic(1))
-    found[f"{calls}, similarity filter"] = arm(several, fire)
-    found[f"{calls}, every tick, depth 20 r"] = arm(
-        several, Periodic(1), InnovationDepth(20.0, least=0.5)
-    )
     polish = f"polish {config.polish}"
     found[f"{polish}, every tick"] = arm(polished, Periodic(1))
     found[f"{polish}, similarity filter"] = arm(polished, fire)
     for steps in (1, config.polish):
         how = Replanning(None, unchanged, sensors)
         found[f"adjoint {steps}, every tick"] = Arm(partial(reoptimised, steps), how, 0)
+    for gain in (5.0, 20.0):
+        depth = InnovationDepth(gain, least=0.5)
+        found[f"every tick, depth {gain:g} r"] = arm(one, Periodic(1), depth)
+    calls = f"{config.calls} calls, guided"
+    found[f"{calls}, every tick"] = arm(several, Periodic(1))
+    found[f"{calls}, similarity filter"] = arm(several, fire)
+    found[f"{calls}, every tick, depth 20 r"] = arm(
+        several, Periodic(1), InnovationDepth(20.0, least=0.5)
+    )
     return found
 
 
@@ -294,7 +294,7 @@ def choose(config: Config, kind: str) -> dict[str, dict[float, float]]:
 def main(config: Config) -> None:
     """Steer, judge, time, print, store and draw."""
     results = stored(config)
-    for kind in ("steady", "gusts"):
+    for kind in ("gusts", "steady"):
         found = results.setdefault(kind, {"arms": {}})
         if "similarities" not in found:
             chosen = choose(config, kind)

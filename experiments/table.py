@@ -458,9 +458,9 @@ def event_control() -> str:
     ]
     steady, gust = config["steady"], config["gust"]
     pushes = {
-        "steady": f"A push of {steady:g} that never ends:",
         "gusts": f"Gusts of {gust:g} in half of the appointments, at any time, for a "
         "quarter of one:",
+        "steady": f"A push of {steady:g} that never ends:",
     }
     head = (
         "| steering | share of ticks with a new plan | calls a tick | J | J over that "
