@@ -32,8 +32,7 @@ class Command(NamedTuple):
 
     Attributes:
         controls: (batch, frames of a tick, *space).
-        foreseen: states that the plan expects after each of these frames; none if no
-            plan says something of this tick.
+        foreseen: states that the plan expects after each of these frames, if any.
         planned_for: tick at which the plan that it is of began; None if it is held.
         innovation: what that plan had not foreseen; NaN without observation or plan.
         asked: whether a new plan was asked for.
@@ -59,7 +58,8 @@ class Steering:
         rest: controls of one tick that are safe before there is any plan.
         lead: ticks until a plan that is asked for begins to act; at least the time that
             planning takes.
-        tolerance: `relative_innovation` up to which a plan is for this state.
+        tolerance: `relative_innovation` up to which a plan is for this state. One that
+            is not acts only if the running plan is even further off, and it is said.
         key: of the trigger.
     """
 
@@ -86,10 +86,7 @@ class Steering:
         self._skipped = 0
 
     def begin(self, now: int, observation: HostFields, goal: HostFields) -> None:
-        """Wait for a first plan, before the clock runs.
-
-        Without it the first plan is asked for by the first tick and has to be for a
-        state that the system, at rest until then, no longer is in.
+        """Wait for a first plan before the clock runs; else the first tick asks.
 
         Raises:
             ValueError: it fails.
@@ -120,10 +117,9 @@ class Steering:
         """
         if self.planning.broken is not None:
             raise self.planning.broken
-        faults = self._missed(now)
         observed, unseen = _checked(observation)
-        self._goal = goal
-        faults += [*unseen, *self._receive(now, observed)]
+        faults, self._goal = [*self._missed(now), *unseen], goal
+        faults += self._receive(now, observed)
         predicted = self._expected(self._running, now)
         r = float("nan")
         if observed is not None and predicted is not None:
@@ -159,23 +155,31 @@ class Steering:
         if plan is None or plan.request.tick > now:
             return []
         self._coming = None
-        if fault := self._unfit(plan, now, observed):
-            return [f"the plan for tick {plan.request.tick} {fault}"]
-        self._running, self._skipped = plan, 0
-        return []
+        acts, fault = self._fits(plan, now, observed)
+        if acts:
+            self._running, self._skipped = plan, 0
+        return [f"the plan for tick {plan.request.tick} {fault}"] if fault else []
 
-    def _unfit(self, plan: Plan, now: int, observed: HostFields | None) -> str:
-        """Why a plan must not act now; empty if it may."""
+    def _fits(
+        self, plan: Plan, now: int, observed: HostFields | None
+    ) -> tuple[bool, str]:
+        """Whether a plan may act now, and what is to be said of it."""
         if not _same(plan.request.goal, self._goal):
-            return "is for another goal"
+            return False, "is for another goal"
         foreseen = self._expected(plan, now)
         if foreseen is None:
-            return "came too late"
-        believed = self._expected(self._running, now) if observed is None else observed
+            return False, "came too late"
+        running = self._expected(self._running, now)
+        believed = running if observed is None else observed
         if believed is None:
-            return "cannot be checked without an observation"
+            return False, "cannot be checked without an observation"
         r = float(_innovation(believed, foreseen).max())
-        return "" if r <= self.tolerance else f"is for another state ({r:.2g} off)"
+        if r <= self.tolerance:
+            return True, ""
+        fault = f"is for another state ({r:.2g} off)"
+        if running is not None and r < float(_innovation(believed, running).max()):
+            return True, f"{fault}, but the running one is further off: it acts"
+        return False, fault
 
     def _ask(
         self, now: int, observed: HostFields, predicted: HostFields | None
@@ -191,12 +195,11 @@ class Steering:
             if not _due(self._trigger, observed, predicted, skipped, key).any():
                 self._skipped += 1
                 return False
-        request = Request(now, observed, self._goal)
+        state = observed
         if predicted is not None and later is not None:
-            # What was not foreseen is taken to stay as it is until then.
+            # What was not foreseen stays as it is; without a plan, the state itself.
             state = {n: later[n] + (u - predicted[n]) for n, u in observed.items()}
-            request = Request(now + self.lead, state, self._goal)
-        self.planning.requests.put(request)
+        self.planning.requests.put(Request(now + self.lead, state, self._goal))
         return True
 
     def _expected(self, plan: Plan | None, tick: int) -> HostFields | None:
@@ -235,9 +238,9 @@ def _checked(observation: HostFields | None) -> tuple[HostFields | None, list[st
     """An observation that can be believed, or None and why not."""
     if observation is None:
         return None, ["no observation"]
-    bad = [n for n, u in observation.items() if not_finite(np.asarray(u)).any()]
-    if bad:
-        return None, [f"the observation of {', '.join(bad)} is not finite"]
+    for name, u in observation.items():
+        if not_finite(np.asarray(u)).any():
+            return None, [f"the observation of {name} is not finite"]
     return observation, []
 
 

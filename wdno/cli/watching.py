@@ -28,15 +28,16 @@ def live(
     Args:
         system: what is steered.
         port: of the page, on this machine alone; 0 takes one that is free.
-        pace: seconds of a tick of 8 frames; in 0.8 the flow passes as in nature.
+        pace: seconds of a tick of 8 frames, 0.1 or more: plans made during one act from
+            the next on. At 0.8 the flow takes as long as its own time says.
         noise: standard deviation of the observations.
         model: shipped name or folder of a planner.
         seed: of the initial state and of all noise.
     """
-    if not 0 <= pace < float("inf"):
+    if not 0.1 <= pace < float("inf"):
         raise ValueError(
-            f"A tick takes a number of seconds that is not negative, but got --pace "
-            f"{pace}. Give 0 for as fast as can be."
+            "A tick is long enough for a plan, 0.1 seconds or more, but got --pace "
+            f"{pace:g}. Give more."
         )
     planner_key, loop_key = jax.random.split(jax.random.key(seed))
     planner = Planner(checkpoint.load(model), reach(("u",), ("f",), 2e-5), steps=1)
