@@ -42,7 +42,7 @@ def make_loop(make=pull):
 @contextmanager
 def page(make=pull):
     loop = make_loop(make)
-    with running(loop, pace=0.02), serving(loop) as (address, _):
+    with running(loop, pace=0.02), serving(loop) as address:
         yield address
 
 

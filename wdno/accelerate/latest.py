@@ -93,13 +93,17 @@ class Planning:
         self.requests: Latest[Request] = Latest()
         self.plans: Latest[Plan] = Latest()
         self.broken: BaseException | None = None
+        self.seconds = 0.0
 
     def answer(self, request: Request) -> Plan:
-        """The plan, or in words why there is none."""
+        """The plan, or in words why there is none; `seconds` says how long it took."""
+        begin = time.perf_counter()
         try:
             fields = jax.tree.map(np.asarray, self.make(request))
         except ValueError as error:
             return Plan(request, {}, f"planning failed: {error}")
+        finally:
+            self.seconds = time.perf_counter() - begin
         if bad := [name for name, f in fields.items() if not_finite(f).any()]:
             return Plan(request, {}, f"planning failed: {bad} are not finite")
         return Plan(request, fields)
@@ -142,7 +146,8 @@ class Appointments:
     """Plans for the frames that remain until the next appointment.
 
     Everything that serves more than one plan is made once: a planner a horizon, its
-    compiled program, and the noise levels that are constants of that.
+    compiled program, and the noise levels that are constants of that. Coefficients of a
+    goal are not kept, since they are less than a hundredth of a plan's time.
 
     Args:
         planner: its horizon lies between appointments.
@@ -155,18 +160,14 @@ class Appointments:
         self._key = key
         horizons = range(every, self.horizon + 1, every)
         self._planners = {frames: planner.over(frames) for frames in horizons}
-        self.seconds = 0.0
 
     def __call__(self, request: Request) -> HostFields:
         """States and controls until the appointment after the tick of a request."""
-        begin = time.perf_counter()
         remaining = self.horizon - request.tick * self.every % self.horizon
         known = {**request.state, **request.goal}
         known = {name: jnp.asarray(f, jnp.float32) for name, f in known.items()}
         keys = jax.random.fold_in(self._key, request.tick)[None]
-        plan = jax.block_until_ready(self._planners[remaining](known, keys))
-        self.seconds = time.perf_counter() - begin
-        return plan
+        return self._planners[remaining](known, keys)
 
     def compile(self, state: HostFields, goal: HostFields) -> None:
         """Make a plan of every horizon, before the clock runs."""

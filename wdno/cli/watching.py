@@ -46,7 +46,7 @@ def live(
     loop = LiveLoop(flow, make, noise=noise, key=loop_key)
     print("Compiling the plans of every horizon …", flush=True)
     make.compile(*loop.known)
-    with running(loop, pace), serving(loop, port) as (address, wait):
+    with running(loop, pace), serving(loop, port) as address:
         print(f"Open {address} in a browser; Ctrl-C ends it.", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
-            wait()
+            loop.wait()

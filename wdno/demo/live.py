@@ -112,6 +112,10 @@ class LiveLoop:
         inputs = {"u0": jnp.asarray(self._state)}
         inputs["f"] = jnp.asarray(force + push[:, None].astype(np.float32))
         u = np.asarray(self._part.solve(inputs)["u"])
+        if not np.isfinite(u).all():
+            raise ValueError(
+                f"The flow must stay finite, but diverged at tick {now}. Push less."
+            )
         shown = self._shown(now, u, goal, push, command, seconds)
         with self._changed:
             self._state, self._tick, self._last = u[:, -1], now + 1, shown
@@ -128,6 +132,11 @@ class LiveLoop:
     def ended(self) -> bool:
         """Whether there will be no more ticks."""
         return self._ended
+
+    def wait(self) -> None:
+        """Return when there will be no more ticks."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended)
 
     def end(self) -> None:
         """Say so to those who wait."""
@@ -175,7 +184,7 @@ class LiveLoop:
             "asked": command.asked,
             "share": self._new / (now + 1),
             "milliseconds": 1e3 * seconds,
-            "planning": 1e3 * getattr(self.planning.make, "seconds", 0.0),
+            "planning": 1e3 * self.planning.seconds,
             "faults": list(command.faults),
         }
 

@@ -7,7 +7,7 @@ Served on the loopback address alone, by the standard library: ``GET /`` is the 
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -126,15 +126,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(loop: LiveLoop, port: int = 0) -> Iterator[tuple[str, Callable[[], None]]]:
-    """The page of a loop, until the block ends.
+def serving(loop: LiveLoop, port: int = 0) -> Iterator[str]:
+    """The page of a loop, until the block ends; its address.
 
     Args:
         loop: is watched; runs by itself, see `wdno.demo.live.running`.
         port: to listen on; 0 takes one that is free.
-
-    Yields:
-        The address of the page, and a function that waits until it is interrupted.
 
     Raises:
         OSError: the port is taken.
@@ -143,7 +140,7 @@ def serving(loop: LiveLoop, port: int = 0) -> Iterator[tuple[str, Callable[[], N
     thread = threading.Thread(target=server.serve_forever, name="page", daemon=True)
     thread.start()
     try:
-        yield f"http://{ADDRESS}:{server.server_port}/", thread.join
+        yield f"http://{ADDRESS}:{server.server_port}/"
     finally:
         server.ending.set()
         server.shutdown()
