@@ -487,7 +487,48 @@ def phiflow() -> str:
     return "\n".join(lines)
 
 
+def event_control() -> str:
+    """Table of ways to steer Burgers flow, by kind of push."""
+    result = json.loads((RESULTS / "event_control.json").read_text())
+    config = result["config"]
+    problems, frames = config["problems"], config["horizon"]
+    lines = [
+        f"{problems} flows with {config['appointments']} appointments each, {frames} "
+        f"frames apart, a tick every {config['every']} frames. One point in "
+        f"{config['seen']} is seen, through noise of {config['noise']:g}; states are "
+        "estimated from that and from what was predicted. The solver judges, from the "
+        "true states. J is miss and energy of an appointment, in brackets are 95 % "
+        "bootstrap intervals, those of the ratio by pairs. η is chosen on other flows "
+        "so that filter and threshold plan equally often. Milliseconds are the "
+        f"controller's, of one flow at a time ({result['machine']}).",
+    ]
+    steady, gust = config["steady"], config["gust"]
+    pushes = {
+        "gusts": f"Gusts of {gust:g} in half of the appointments, at any time, for a "
+        "quarter of one:",
+        "steady": f"A push of {steady:g} that never ends:",
+    }
+    head = (
+        "| steering | share of ticks with a new plan | calls a tick | J | J over that "
+        "of every tick | ms a tick, median | 99 % | ticks a second | processor seconds "
+        "a simulated one |"
+    )
+    for kind, title in pushes.items():
+        lines += ["", title, "", head, "|---" * 9 + "|"]
+        for name, row in result["pushes"][kind]["arms"].items():
+            lines.append(
+                f"| {name} | {row['rate']:.2f} | {row['calls_per_tick']:.2f} "
+                f"| {interval(row['J'])} "
+                f"| {interval(row['J over that of every tick'])} "
+                f"| {row['median_ms']:.1f} | {row['p99_ms']:.0f} "
+                f"| {row['ticks_per_second']:.0f} "
+                f"| {row['processor_seconds_per_simulated']:.2g} |"
+            )
+    return "\n".join(lines)
+
+
 BLOCKS = (
+    ("docs/accelerators.md", "event_control", event_control),
     ("docs/results.md", "results", burgers_simulation),
     ("docs/results.md", "refinement", super_resolution),
     ("docs/results.md", "control", control),

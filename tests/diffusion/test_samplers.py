@@ -401,3 +401,13 @@ def test_noise_is_not_inflated_by_nothing(inflation):
 def test_bad_levels(sigmas, message):
     with pytest.raises(ValueError, match=message):
         sample(ddim(), gaussian, (2, 3), sigmas, jax.random.key(0))
+
+
+def test_noise_of_the_first_level_is_added_to_the_start():
+    """To a denoiser that changes nothing, both are what is left."""
+    shape, sigmas, key = (3, 4, 2), jnp.array([0.5, 0.1]), jax.random.key(0)
+    still = partial(sample, ddim(), lambda x, sigma: x, shape, sigmas, key)
+    from_rest = still()
+    x = jax.random.normal(jax.random.key(1), shape)
+    np.testing.assert_allclose(still(x), x + from_rest, atol=1e-6)
+    np.testing.assert_array_equal(still(0.0), from_rest)

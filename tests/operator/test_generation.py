@@ -1,5 +1,7 @@
 """One window: sampled with a denoiser that knows the answer, taken apart."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -133,3 +135,33 @@ def test_the_three_steps_of_a_window_are_generate():
     found = by_hand(known)
     assert found.keys() == expected.keys() == {"u"}
     np.testing.assert_allclose(found["u"], expected["u"], rtol=1e-12)
+
+
+def test_a_start_leaves_out_the_levels_above_its_own():
+    """Row 0 stands until level 1, row 1 until level 2: as with fewer levels."""
+    model, known = make_operator(Uncertain), make_fields()
+    levels = model.schedule(4)
+    fields = {"u": 1.5 * known["u"]}
+    begun = wdno.operator.generation.Start(fields, levels[jnp.array([1, 2, 0])])
+    draw = partial(wdno.generate, model, known, SAMPLERS[0])
+    found = draw(levels, KEY, start=begun)["u"]
+    for row, first in enumerate((1, 2, 0)):
+        every = begun._replace(sigma=jnp.full(3, levels[first]))
+        fewer = draw(levels[first:], KEY, start=every)["u"]
+        np.testing.assert_allclose(found[row], fewer[row], atol=1e-10)
+
+
+def test_a_start_is_kept_where_little_noise_is_added():
+    """An estimate trusts noisy coefficients as far as their noise is small."""
+    model, known = make_operator(Uncertain), make_fields()
+    wrong = {"u": known["u"] + 0.1}
+
+    def kept(sigma):
+        start = wdno.operator.generation.Start(wrong, jnp.full(3, sigma))
+        found = wdno.generate(
+            model, known, SAMPLERS[0], jnp.array([9.0, 0.0]), KEY, start=start
+        )
+        return float((found["u"] - known["u"]).mean() / 0.1)
+
+    assert kept(1e-6) == pytest.approx(1.0, rel=1e-4)
+    assert abs(kept(9.0)) < 0.05

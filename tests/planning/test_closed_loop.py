@@ -13,6 +13,12 @@ from oracles import DIMS, Plain, make_layouts, pass_gate, with_beside
 
 import wdno
 from wdno import WDNO, Domain, Polish
+from wdno.accelerate.event_trigger import (
+    InnovationDepth,
+    InnovationThreshold,
+    Periodic,
+    SimilarityFilter,
+)
 from wdno.diffusion.denoiser import Denoiser
 from wdno.diffusion.noise import per_row
 from wdno.diffusion.schedules import KarrasSchedule
@@ -335,6 +341,68 @@ def test_polished_and_constrained_plans_act():
         return missed + 0.01 * (record.f**2).sum(("time", "x"))
 
     assert (achieved(polished) < achieved(cut)).all()
+
+
+# --------------------------------------------------------------- triggers and starts
+
+
+def test_a_trigger_that_always_fires_changes_no_bit():
+    how = {"every": 2, "disturbance": steady(GUST), "observation_noise": 0.3}
+    spread = partial(feedback, make_planner(0.5), HEAT, U0, target=GOAL, members=2)
+    plain, triggered = spread(**how), spread(**how, trigger=Periodic(1))
+    observed = triggered.replanned.isel(time=slice(0, -1, 2))
+    assert observed.all() and int(triggered.replanned.sum()) == observed.size
+    xr.testing.assert_identical(triggered.drop_vars("replanned"), plain)
+
+
+def test_rows_plan_anew_where_they_were_surprised():
+    """A gust in frames 2 and 3 on row 1 alone: it plans at 4, and nobody else does."""
+    gust = steady(GUST).copy()
+    gust[{"sample": [0, 2]}] = 0.0
+    gust[{"time": [0, 1, 4, 5, 6, 7]}] = 0.0
+    trigger = InnovationThreshold(0.9, most_skips=9)
+    record = loop(every=2, disturbance=gust, trigger=trigger)
+    made = np.argwhere(record.replanned.values)
+    np.testing.assert_array_equal(made, [[0, 0], [1, 0], [1, 4], [2, 0]])
+    np.testing.assert_allclose(record.u[:, -1], GOAL, atol=1e-9)
+    blind = loop(every=FRAMES, disturbance=gust)
+    np.testing.assert_allclose(record.f[[0, 2]], blind.f[[0, 2]], atol=1e-9)
+
+
+def test_a_cap_renews_plans_that_nothing_surprised():
+    record = loop(every=2, trigger=SimilarityFilter(0.5, most_skips=1))
+    expected = np.zeros((3, FRAMES + 1), bool)
+    expected[:, [0, 4]] = True
+    np.testing.assert_array_equal(record.replanned, expected)
+
+
+def test_a_start_at_a_small_level_is_the_rest_of_the_running_plan():
+    """At a large one it is a plan from noise alone, which ends at the goal."""
+    loops = partial(feedback, make_planner(0.5), HEAT, U0, target=GOAL, steps=1)
+    how = {"every": 4, "disturbance": steady(GUST), "trigger": Periodic(1)}
+    blind = loops(every=FRAMES, disturbance=steady(GUST))
+    kept = loops(**how, depth=InnovationDepth(gain=0.0, least=1e-6))
+    np.testing.assert_allclose(kept.f, blind.f, atol=1e-4)
+    anew = loops(**how, depth=InnovationDepth(gain=0.0, least=99.0))
+    assert abs(anew.f - blind.f).max() > 0.1
+
+
+def test_estimates_stand_in_for_observations():
+    """Every second point is seen; the rest of the state is what was predicted."""
+    seen = jnp.arange(POINTS) % 2 == 0
+    predictions = []
+
+    def estimate(observed, predicted):
+        predictions.append(predicted)
+        believed = jnp.zeros_like(observed["u0"])
+        believed = believed if predicted is None else predicted["u0"]
+        return {"u0": jnp.where(seen, observed["u0"], believed)}
+
+    record = loop(every=4, estimate=estimate)
+    half = U0.where(U0.x * POINTS % 2 == 0, 0.0)
+    believed = feedback(make_planner(), HEAT, half, target=GOAL, every=FRAMES)
+    np.testing.assert_allclose(record.f[:, :4], believed.f[:, :4], atol=1e-9)
+    assert predictions[0] is None and set(predictions[1]) == {"u0"}
 
 
 # ---------------------------------------------------------------------------- errors

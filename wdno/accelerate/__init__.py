@@ -1,4 +1,7 @@
 """Fewer denoiser calls, or fewer in a row: planning and simulation that go on.
 
 `stream_batch` has several windows in flight, each at its own noise level.
+`event_trigger` makes new plans only where the running one has not foreseen what is
+observed; `latest` has a planner in a thread of its own, and `steering` gives a command
+at every tick whatever that planner does.
 """

@@ -153,6 +153,7 @@ def sample(
     shape: tuple[int, ...],
     sigmas: Float[Array, " levels"] | Float[Array, "levels batch"],
     key: PRNGKeyArray | RowKeys,
+    origin: Sample | float = 0.0,
 ) -> Sample:
     """Draw samples: start from noise at ``sigmas[0]`` and step down to ``sigmas[-1]``.
 
@@ -163,6 +164,8 @@ def sample(
         sigmas: non-increasing noise levels, common to all rows or one column a row.
         key: one key, or one a row: row ``i`` is then what a batch of this row alone
             gives. See `row_keys` and `step_keys` for the draws that each key makes.
+        origin: what the noise of the first level is added to; with something that is
+            nearly right, a small level is enough (SDEdit, arXiv 2108.01073).
 
     Raises:
         ValueError: if `sigmas` has another shape, increases, or holds negative or
@@ -175,16 +178,14 @@ def sample(
     keys = row_keys(key, shape[0])
 
     def advance(carry: PyTree, level: PyTree) -> tuple[PyTree, None]:
-        sigma, sigma_next, index = level
-        x, state = carry
+        (x, state), (sigma, sigma_next, index) = carry, level
         draw = step_keys(keys, index)
         return sampler.step(denoise, x, sigma, sigma_next, state, draw), None
 
     index = jnp.broadcast_to(jnp.arange(len(sigmas))[:, None], sigmas.shape)
-    x = start(shape, sigmas[0], keys)
-    (x, _), _ = jax.lax.scan(
-        advance, (x, sampler.init(x)), (sigmas[:-1], sigmas[1:], index[1:])
-    )
+    x = origin + start(shape, sigmas[0], keys)
+    levels = sigmas[:-1], sigmas[1:], index[1:]
+    (x, _), _ = jax.lax.scan(advance, (x, sampler.init(x)), levels)
     return x
 
 

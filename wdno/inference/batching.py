@@ -80,7 +80,7 @@ def for_members(
 
 def on_device(fields: PyTree, few: Int[np.ndarray, " few"], rows: int) -> PyTree:
     """A few of so many rows of a batch; see `in_batches`."""
-    return {name: jnp.asarray(f[few // (rows // len(f))]) for name, f in fields.items()}
+    return jax.tree.map(lambda f: jnp.asarray(f[few // (rows // len(f))]), fields)
 
 
 def batch_keys(key: PRNGKeyArray, batch: Mapping[str, int]) -> RowKeys:

@@ -17,6 +17,15 @@ from wdno.operator.model import WDNO
 from wdno.operator.residual import Coefficients, Estimate, residuals, restored
 
 
+class Start(NamedTuple):
+    """Fields that are nearly right already, to begin sampling from; batch-leading."""
+
+    fields: Fields
+    """Every target field."""
+    sigma: Float[Array, " batch"]
+    """How far back in noise each row is taken: larger levels are left out."""
+
+
 class Context(NamedTuple):
     """What is known of one window, prepared; a batch-leading pytree."""
 
@@ -82,6 +91,7 @@ def generate(
     sigmas: Float[Array, " levels"],
     key: PRNGKeyArray | RowKeys,
     guidance: Guidance | None = None,
+    start: Start | None = None,
 ) -> Fields:
     """Draw the target fields of one window given the known ones; not compiled.
 
@@ -92,14 +102,21 @@ def generate(
         sigmas: decreasing noise levels that end in 0, e.g. ``model.levels(8)``.
         key: one key, or one per row.
         guidance: denoiser -> denoiser, e.g. ``guide(objective, model.targets, 0.1)``.
+        start: fields to begin from, instead of noise alone. A row whose level lies
+            below the first ones stands in their steps, so its calls are fewer.
     """
     context = prepare(model, known)
     shape = sample_shape(model, len(context.condition))
     levels = sigmas.astype(context.condition.dtype)
+    origin: Coefficients | float = 0.0
+    if start is not None:
+        origin = left_open(model, context, start.fields)
+        levels = jnp.minimum(levels[:, None], start.sigma[None])
     if len(levels) == 1:
         return finish(model, context, jnp.zeros(shape, levels.dtype))
     denoise = denoiser(model, context, guidance)
-    return finish(model, context, sample(sampler, denoise, shape, levels, key))
+    z = sample(sampler, denoise, shape, levels, key, origin)
+    return finish(model, context, z)
 
 
 def _on_residuals(guidance: Guidance, denoise: Denoise, estimate: Estimate) -> Denoise:

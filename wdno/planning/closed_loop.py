@@ -1,5 +1,6 @@
 """Closed-loop control: plan, act, observe, and plan again."""
 
+from collections.abc import Mapping
 from functools import partial
 from math import inf
 
@@ -7,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Bool, PRNGKeyArray
 
 from wdno._arguments import is_whole
 from wdno._typing import Fields
+from wdno.diffusion.keys import RowKeys
 from wdno.inference.batching import (
     Labelled,
     attributes,
@@ -20,9 +22,18 @@ from wdno.inference.batching import (
     record_from,
     with_members,
 )
+from wdno.operator.generation import Start
 from wdno.planning.adjoint import System
 from wdno.planning.control import check_planner
-from wdno.planning.feedback import ControlInterval, run
+from wdno.planning.feedback import (
+    ControlInterval,
+    Depth,
+    Estimator,
+    Names,
+    Replanning,
+    Trigger,
+    run,
+)
 from wdno.planning.inputs import check_same_grid, read_states
 from wdno.planning.planner import Planner
 from wdno.trajectory import as_came, over_intervals, to_batch, to_dataset
@@ -39,6 +50,9 @@ def control_loop(
     target: Labelled | None = None,
     disturbance: Labelled | None = None,
     observation_noise: float = 0.0,
+    trigger: Trigger | None = None,
+    depth: Depth | None = None,
+    estimate: Estimator | None = None,
     members: int | None = None,
     batch_size: int = 256,
     key: PRNGKeyArray,
@@ -58,6 +72,11 @@ def control_loop(
     nothing. With ``every`` as long as the record it is open loop, one plan and then the
     solver: the comparison.
 
+    With a trigger (`wdno.accelerate.event_trigger`) each row decides at each
+    observation but the first whether the running plan goes on, by what was observed and
+    what that plan had predicted; rows that go on are counted as not planned, but are
+    computed along with those of the batch that are.
+
     The horizon of the planner is the record; each shorter one has shapes of its own and
     is compiled once. To let the system run free before, solve it without controls and
     begin the loop where it ends, see the example.
@@ -73,6 +92,13 @@ def control_loop(
             model: named and laid out like them, (sample, time, *space).
         observation_noise: standard deviation of white Gaussian noise on every observed
             state, in units of the states.
+        trigger: decides about new plans; without one every observation leads to one.
+        depth: how far back in noise the rest of the running plan is taken for the new
+            one to begin from, by what was observed and predicted; without one new plans
+            begin from noise alone.
+        estimate: states from observations and predictions (the latter None at first),
+            by the names of initial values, for sensors that do not see everything;
+            without one observations are believed as they are.
         members: plans made each time, of which the best by the planner's own judgement
             acts (`best_plan`).
         batch_size: plans made at once; bounds the memory and changes nothing else.
@@ -80,7 +106,8 @@ def control_loop(
 
     Returns:
         States achieved and controls applied, without the disturbance, over the whole
-        record on (sample, time, *space), as `control` returns them.
+        record on (sample, time, *space), as `control` returns them; with a trigger also
+        "replanned" on (sample, time), true at instants at which a new plan was made.
 
     Raises:
         ValueError: before any sampling, if `every` does not divide the record, the
@@ -115,15 +142,20 @@ def control_loop(
 
     best = partial(_best, members=members, batch_size=batch_size)
     intervals = [ControlInterval(every, partial(best, shorter)) for shorter in planners]
-    record = run(
-        intervals, system, model.initial, known, unknown, observation_noise, key
+    names = Names(model.initial, model.planned)
+    how = Replanning(trigger, depth, estimate)
+    record, new = run(
+        intervals, system, names, known, unknown, observation_noise, key, how
     )
     attrs = attributes(initial, model.state)
     achieved = to_dataset(
         {**known, **record}, coords, model.initial, model.planned, attrs, batch
     )
     static = {n: initial[n].variable for n in model.static}
-    return as_came(achieved, initial, target, disturbance).assign_coords(static)
+    achieved = as_came(achieved, initial, target, disturbance).assign_coords(static)
+    if trigger is not None:
+        achieved["replanned"] = _at_observations(new, every, batch, len(coords["time"]))
+    return achieved
 
 
 def _check_noise(deviation: float) -> None:
@@ -162,14 +194,33 @@ def _best(
     planner: Planner,
     known: Fields,
     key: PRNGKeyArray,
+    start: Start | None,
     *,
     members: int | None,
     batch_size: int,
 ) -> Fields:
-    """Controls of each row's plan, the one of smallest objective if there are more."""
+    """Each row's plan, the one of smallest objective if there are more."""
     rows = {"row": len(next(iter(known.values())))}
     keys = batch_keys(key, with_members(rows, members))
-    plans = in_batches(planner, known, batch_size, keys)
+
+    def make(given: tuple[Fields, Start | None], keys: RowKeys) -> Fields:
+        known, start = given
+        return planner(known, keys, start)
+
+    plans = in_batches(make, (known, start), batch_size, keys)
     values = plans["objective"].reshape(-1, members or 1)
     best = np.arange(len(values)) * values.shape[1] + values.argmin(axis=1)
-    return {name: jnp.asarray(plans[name][best]) for name in planner.model.planned}
+    generated = [q.name for q in planner.model.targets.fields if q.name in plans]
+    return {name: jnp.asarray(plans[name][best]) for name in generated}
+
+
+def _at_observations(
+    new: Bool[Array, "batch interval"],
+    every: int,
+    batch: Mapping[str, int],
+    instants: int,
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Which instants had a new plan, as a variable of the record."""
+    made = np.zeros((len(new), instants), bool)
+    made[:, : instants - 1 : every] = new
+    return (*batch, "time"), made.reshape(*batch.values(), instants)

@@ -16,7 +16,7 @@ from wdno._typing import Constraint, Fields, Guidance, Objective
 from wdno.diffusion.guidance import Strength, check_objective, compose, guide, project
 from wdno.diffusion.keys import RowKeys
 from wdno.diffusion.samplers import Sampler, ddim
-from wdno.operator.generation import generate, sample_shape
+from wdno.operator.generation import Start, generate, sample_shape
 from wdno.operator.model import WDNO
 from wdno.planning.adjoint import check_solver, descend
 from wdno.planning.constraints import check_constraint
@@ -108,17 +108,20 @@ class Planner:
         """
         return dataclasses.replace(self, model=on_horizon(self.model, frames))
 
-    def __call__(self, known: Fields, keys: RowKeys) -> Fields:
+    def __call__(
+        self, known: Fields, keys: RowKeys, start: Start | None = None
+    ) -> Fields:
         """Generated fields and, of each row, the "objective"; all finite.
 
         Args:
             known: every field of ``model.given``, and what else the objective reads.
             keys: one a row.
+            start: the rest of an earlier plan, taken back in noise, to begin from.
 
         Raises:
             ValueError: a plan is not finite.
         """
-        return self.settled(known, _plan(self, known, keys))
+        return self.settled(known, _plan(self, known, keys, start))
 
     def guided(self, known: Fields) -> Guidance | None:
         """What its estimates heed, given what is known of the rows; for tracing."""
@@ -221,11 +224,13 @@ class Planner:
 
 
 @jax.jit
-def _plan(planner: Planner, known: Fields, keys: RowKeys) -> Fields:
+def _plan(
+    planner: Planner, known: Fields, keys: RowKeys, start: Start | None
+) -> Fields:
     """`generate` under guidance that is built here, where `known` is no constant."""
     model, guidance = planner.model, planner.guided(known)
     levels = model.levels(planner.steps)
-    plan = generate(model, known, planner.sampler, levels, keys, guidance)
+    plan = generate(model, known, planner.sampler, levels, keys, guidance, start)
     return planner.completed(known, plan)
 
 

@@ -1,0 +1,390 @@
+"""Is a new plan worth its calls? Triggers of new plans at equal rates, and rivals.
+
+Burgers flow has appointments: every so many frames it is to be at a goal, the final
+state of another flow. In between it is pushed by what no planner knows, and seen by few
+noisy sensors. At every tick a trigger decides whether to plan anew. All thresholds are
+chosen on other problems, so that triggers plan equally often; the solver judges, from
+the true states. An interrupted run goes on where it was.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+import xarray as xr
+from _control import ENERGY_WEIGHT, OBJECTIVE, SYSTEM, interval
+from _results import RESULTS, record
+from _sensors import Sensors
+from matplotlib.figure import Figure
+
+import wdno
+from wdno import plotting
+from wdno._typing import Fields
+from wdno.accelerate.event_trigger import (
+    InnovationDepth,
+    InnovationThreshold,
+    Periodic,
+    SimilarityFilter,
+)
+from wdno.diffusion.keys import row_keys
+from wdno.metrics.bootstrap import resampled_means
+from wdno.operator.generation import Start
+from wdno.planning.adjoint import descend
+from wdno.planning.feedback import (
+    ControlInterval,
+    MakePlan,
+    Names,
+    Replanning,
+    replan,
+    run,
+)
+from wdno.planning.objectives import energy, terminal
+from wdno.plotting.style import CURVES, RULE
+from wdno.systems.forces import gaussian
+
+NAMES = Names({"u": "u0"}, ("f",))
+NEVER = 99
+
+
+@dataclass(frozen=True)
+class Config:
+    """The problems, and what is tried on them."""
+
+    planner: str = "burgers-control"
+    problems: int = 50
+    appointments: int = 2
+    horizon: int = 32
+    every: int = 8
+    steady: float = 0.3
+    gust: float = 1.0
+    noise: float = 0.05
+    seen: int = 4
+    similarities: tuple[float, ...] = (0.0, 0.4, 0.6, 0.8, 0.9)
+    rates: tuple[float, ...] = (0.35, 0.5, 0.75)
+    calls: int = 4
+    strength: float = 30.0
+    polish: int = 2
+    timed: int = 4
+    seed: int = 60_000
+    tuning_seed: int = 61_000
+    figure: Path = field(default=Path("docs/pictures/event_control.png"))
+
+
+class Problems(NamedTuple):
+    """Where flows begin, where they are to be, and what pushes them."""
+
+    initial: jax.Array
+    goals: jax.Array
+    """(appointment, problem, x)."""
+    push: jax.Array
+    """(problem, frame, x)."""
+
+
+def draw(config: Config, seed: int, kind: str) -> Problems:
+    """Problems of a seed under pushes of one kind.
+
+    Steady pushes never end; gusts come in half of the appointments, at any time in
+    them, for a quarter of one.
+    """
+    count, frames = config.problems, config.horizon * config.appointments
+    u = SYSTEM.trajectories(jax.random.key(seed), count * config.appointments).u
+    goals = jnp.asarray(u.values[:, -1]).reshape(config.appointments, count, -1)
+    keys = jax.random.split(jax.random.key(seed + 1), 5)
+    shape = (count, 1 if kind == "steady" else config.appointments)
+    place = jax.random.uniform(keys[0], shape)
+    width = jax.random.uniform(keys[1], shape, minval=0.1, maxval=0.3)
+    sign = jax.random.rademacher(keys[2], shape, jnp.float32)
+    humps = gaussian(jnp.asarray(SYSTEM.coords["x"], jnp.float32), place, width)
+    if kind == "steady":
+        push = config.steady * sign[..., None] * humps
+        return Problems(jnp.asarray(u.values[:count, 0]), goals, push.repeat(frames, 1))
+    onset = jax.random.uniform(keys[3], shape, maxval=0.75)[..., None]
+    instant = jnp.arange(config.horizon) / config.horizon
+    acts = (instant >= onset) & (instant < onset + 0.25)
+    acts &= jax.random.bernoulli(keys[4], shape=shape)[..., None]
+    push = config.gust * jnp.einsum("pa,pax,paf->pafx", sign, humps, acts)
+    push = push.reshape(count, frames, -1)
+    return Problems(jnp.asarray(u.values[:count, 0]), goals, push)
+
+
+@jax.jit
+def decide(rule: Any, *seen: Any) -> jax.Array:
+    """A trigger or a depth, compiled once whatever its numbers."""
+    return rule(*seen)
+
+
+keys_of = partial(jax.jit, static_argnums=1)(row_keys)
+
+
+class Arm(NamedTuple):
+    """One way to steer."""
+
+    make: Callable[[int], MakePlan]
+    """Of plans over so many frames."""
+    how: Replanning
+    calls: int
+    """Denoiser calls of a plan."""
+
+
+def sampled(planner: wdno.Planner, frames: int) -> MakePlan:
+    """Plans by a planner."""
+    shorter = planner.over(frames)
+
+    def make(known: Fields, key: jax.Array, start: Start | None) -> Fields:
+        plan = shorter(known, keys_of(key, len(known["u0"])), start)
+        return {name: plan[name] for name in ("u", "f")}
+
+    return make
+
+
+def reoptimised(steps: int, frames: int) -> MakePlan:
+    """Descent through the solver, from the rest of the running plan."""
+
+    def make(known: Fields, key: jax.Array, start: Start | None) -> Fields:
+        shape = (len(known["u0"]), frames, SYSTEM.points)
+        f = jnp.zeros(shape) if start is None else start.fields["f"]
+        solve = SYSTEM.over(frames).solve
+        found = descend(solve, known, {"f": f}, OBJECTIVE, steps=steps)
+        return {**found.states, **found.controls}
+
+    return make
+
+
+def unchanged(observed: Fields, predicted: Fields) -> jax.Array:
+    """No noise on the rest of the running plan."""
+    return jnp.zeros(len(observed["u0"]))
+
+
+def steer(config: Config, arm: Arm, problems: Problems) -> tuple[dict, float]:
+    """Steer all problems; scores of each and the share of ticks with a new plan."""
+    key = jax.random.key(config.seed + 2)
+    horizons = range(config.horizon, 0, -config.every)
+    intervals = [ControlInterval(config.every, arm.make(left)) for left in horizons]
+    u0, misses, efforts, rates = problems.initial, [], [], []
+    for n, goal in enumerate(problems.goals):
+        now = slice(n * config.horizon, (n + 1) * config.horizon)
+        flow, due = run(
+            intervals,
+            SYSTEM,
+            NAMES,
+            {"u0": u0, "uT": goal},
+            {"f": problems.push[:, now]},
+            config.noise,
+            jax.random.fold_in(key, n),
+            arm.how,
+        )
+        u0 = flow["u"][:, -1]
+        misses.append(terminal(flow["u"], goal))
+        efforts.append(ENERGY_WEIGHT * energy(flow["f"]))
+        rates.append(due.mean())
+    scores = {"miss": np.mean(misses, axis=0), "energy": np.mean(efforts, axis=0)}
+    scores["J"] = scores["miss"] + scores["energy"]
+    return scores, float(np.mean(rates))
+
+
+def timed(config: Config, arm: Arm, problems: Problems) -> dict[str, Any]:
+    """Milliseconds of the controller at each tick of one flow at a time."""
+    took, spent = [], 0.0
+    horizons = list(range(config.horizon, 0, -config.every))
+    makes = [arm.make(left) for left in horizons]
+    for row in range(-1, config.timed):  # the first compiles
+        which = slice(max(row, 0), max(row, 0) + 1)
+        state, goal = problems.initial[which], problems.goals[0, which]
+        running = None
+        for n, make in enumerate(makes):
+            keys = jax.random.key(row + 1), jax.random.key(n)
+            observed = {
+                "u0": state + config.noise * jax.random.normal(keys[1], (1, 120))
+            }
+            begin, cpu = time.perf_counter(), time.process_time()
+            known = {"uT": goal}
+            running, _ = replan(make, arm.how, running, known, observed, *keys)
+            f = jax.block_until_ready(running.plan["f"][:, : config.every])
+            if row >= 0:
+                took.append(time.perf_counter() - begin)
+                spent += time.process_time() - cpu
+            now = slice(n * config.every, (n + 1) * config.every)
+            inputs = {"u0": state, "f": f + problems.push[which, now]}
+            state = SYSTEM.over(config.every).solve(inputs)["u"][:, -1]
+            running = running.after(config.every, NAMES.initial)
+    simulated = len(took) * config.every * SYSTEM.duration / SYSTEM.frames
+    return {
+        "median_ms": round(1e3 * float(np.median(took)), 2),
+        "p99_ms": round(1e3 * float(np.quantile(took, 0.99)), 2),
+        "ticks_per_second": round(len(took) / sum(took), 1),
+        "processor_seconds_per_simulated": round(spent / simulated, 4),
+    }
+
+
+def arms(config: Config, chosen: dict[str, dict[float, float]]) -> dict[str, Arm]:
+    """Everything that is compared under one kind of push."""
+    model = wdno.load(config.planner)
+    one = wdno.Planner(model, OBJECTIVE, steps=1)
+    few = {"steps": config.calls, "strength": config.strength}
+    several = wdno.Planner(model, OBJECTIVE, **few)
+    polished = wdno.Planner(
+        model, OBJECTIVE, steps=1, polish=wdno.Polish(SYSTEM, config.polish)
+    )
+    sensors = Sensors(SYSTEM.points, config.seen, config.noise)
+    ticks = config.horizon // config.every
+
+    def arm(planner: wdno.Planner, trigger: Any, depth: Any = None) -> Arm:
+        start = None if depth is None else partial(decide, depth)
+        how = Replanning(partial(decide, trigger), start, sensors)
+        return Arm(partial(sampled, planner), how, planner.steps)
+
+    found = {
+        "every tick": arm(one, Periodic(1)),
+        "open loop": arm(one, Periodic(NEVER)),
+    }
+    for period in range(2, ticks):
+        found[f"every {period} ticks"] = arm(one, Periodic(period))
+    kinds = {"similarity filter": SimilarityFilter, "threshold": InnovationThreshold}
+    for name, kind in kinds.items():
+        for rate, eta in chosen.get(name, {}).items():
+            found[f"{name}, rate {rate:g}"] = arm(one, kind(eta, most_skips=NEVER))
+    fire = SimilarityFilter(chosen["similarity filter"][0.5], most_skips=NEVER)
+    polish = f"polish {config.polish}"
+    found[f"{polish}, every tick"] = arm(polished, Periodic(1))
+    found[f"{polish}, similarity filter"] = arm(polished, fire)
+    for steps in (1, config.polish):
+        how = Replanning(None, unchanged, sensors)
+        found[f"adjoint {steps}, every tick"] = Arm(partial(reoptimised, steps), how, 0)
+    for gain in (5.0, 20.0):
+        depth = InnovationDepth(gain, least=0.5)
+        found[f"every tick, depth {gain:g} r"] = arm(one, Periodic(1), depth)
+    calls = f"{config.calls} calls, guided"
+    found[f"{calls}, every tick"] = arm(several, Periodic(1))
+    found[f"{calls}, similarity filter"] = arm(several, fire)
+    found[f"{calls}, every tick, depth 20 r"] = arm(
+        several, Periodic(1), InnovationDepth(20.0, least=0.5)
+    )
+    return found
+
+
+def choose(config: Config, kind: str) -> dict[str, dict[float, float]]:
+    """Similarities at which triggers have the wished rates, on other problems."""
+    problems = draw(config, config.tuning_seed, kind)
+    one = wdno.Planner(wdno.load(config.planner), OBJECTIVE, steps=1)
+    sensors = Sensors(SYSTEM.points, config.seen, config.noise)
+    chosen = {}
+    kinds = {"similarity filter": SimilarityFilter, "threshold": InnovationThreshold}
+    for name, trigger in kinds.items():
+        rates = []
+        for eta in config.similarities:
+            rule = partial(decide, trigger(eta, most_skips=NEVER))
+            arm = Arm(partial(sampled, one), Replanning(rule, None, sensors), 1)
+            rates.append(steer(config, arm, problems)[1])
+            print(kind, name, eta, rates[-1], flush=True)
+        etas = np.interp(config.rates, rates, config.similarities)
+        chosen[name] = {
+            r: float(f"{e:.4f}") for r, e in zip(config.rates, etas, strict=True)
+        }
+    return chosen
+
+
+def main(config: Config) -> None:
+    """Steer, judge, time, print, store and draw."""
+    results = stored(config)
+    for kind in ("gusts", "steady"):
+        found = results.setdefault(kind, {"arms": {}})
+        if "similarities" not in found:
+            chosen = choose(config, kind)
+            found["similarities"] = {
+                name: {str(rate): eta for rate, eta in etas.items()}
+                for name, etas in chosen.items()
+            }
+            keep(config, results)
+        chosen = {
+            name: {float(rate): eta for rate, eta in etas.items()}
+            for name, etas in found["similarities"].items()
+        }
+        problems = draw(config, config.seed, kind)
+        full = found.get("J of every tick")
+        for name, arm in arms(config, chosen).items():
+            slow = name.startswith(("polish", "adjoint"))
+            if name in found["arms"] or (slow and kind == "steady"):
+                continue
+            scores, rate = steer(config, arm, problems)
+            if full is None:
+                full = found["J of every tick"] = scores["J"].tolist()
+            found["arms"][name] = {
+                **{part: interval(values) for part, values in scores.items()},
+                "J over that of every tick": ratio(scores["J"], full),
+                "rate": round(rate, 3),
+                "calls_per_tick": round(rate * arm.calls, 3),
+                **timed(config, arm, problems),
+            }
+            print(kind, name, found["arms"][name], flush=True)
+            keep(config, results)
+    picture(config, results)
+
+
+def ratio(values: np.ndarray, others: list[float]) -> list[float]:
+    """Ratio of means over the same problems, with its 95 % bootstrap interval."""
+    draws = [
+        resampled_means(xr.DataArray(np.asarray(v), dims="sample"), 5000, 0)
+        for v in (values, others)
+    ]
+    low, high = np.quantile(draws[0] / draws[1], (0.025, 0.975))
+    return [float(f"{v:.3g}") for v in (np.mean(values) / np.mean(others), low, high)]
+
+
+def keep(config: Config, results: dict) -> None:
+    """Store what there is."""
+    record("event_control", asdict(config), pushes=results)
+
+
+def stored(config: Config) -> dict[str, Any]:
+    """Results of an earlier run with the same configuration."""
+    path = RESULTS / "event_control.json"
+    entry = json.loads(path.read_text()) if path.exists() else {}
+    same = entry.get("config") == json.loads(json.dumps(asdict(config), default=str))
+    return entry["pushes"] if same else {}
+
+
+FAMILIES = {
+    "similarity filter, rate": "similarity filter",
+    "threshold, rate": "threshold",
+    "every ": "every so many ticks",
+}
+
+
+def picture(config: Config, results: dict) -> None:
+    """J against the share of ticks with a new plan."""
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    axes = figure.subplots(1, len(results), sharey=True)
+    for axis, (kind, found) in zip(axes, results.items(), strict=True):
+        rows = found["arms"]
+        for (start, label), colour in zip(FAMILIES.items(), CURVES, strict=False):
+            ends = {"every tick", "open loop"}
+            mine = [r for n, r in rows.items() if n.startswith(start) or n in ends]
+            mine = [r for r in mine if "depth" not in r]
+            points = sorted((r["rate"], *r["J"]) for r in mine)
+            rate, mean, low, high = map(np.asarray, zip(*points, strict=True))
+            axis.errorbar(
+                rate,
+                mean,
+                (mean - low, high - mean),
+                marker="o",
+                color=colour,
+                label=label,
+                capsize=2,
+            )
+        axis.set(title=f"{kind}", xlabel="share of ticks with a new plan")
+        axis.grid(True, color=RULE)
+    axes[0].set_ylabel("J = miss + energy, by the solver")
+    axes[0].legend(frameon=False)
+    plotting.save(figure, config.figure)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))
