@@ -4,24 +4,19 @@ python experiments/diagnoses.py --era5 era5_uk_t2m_32x48_744h.nc --plans smoke-p
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import era5
 import jax
 import numpy as np
 import tyro
 import xarray as xr
-from _finer_smoke import scene_key, scenes
+from _cases import CASES, DIAGNOSED, Source
 from _results import RESULTS, record
 
 import wdno
-from wdno.cli.making import SYSTEMS
-from wdno.diffusion.samplers import Sampler, ddim, dpmpp_2m
 from wdno.training.diagnosis import as_notes
-from wdno.trajectory import join_trajectories
 
 SHIPPED = Path(wdno.__file__).parent / "pretrained"
 
@@ -35,69 +30,7 @@ class Config:
     plans: Path | None = None
     members: int = 8
     levels: int = 8
-    seed: int = 30_000
-
-
-class Case(NamedTuple):
-    """What a model is diagnosed on, and how its ensembles are drawn."""
-
-    truth: Callable[[Config], xr.Dataset]
-    calls: int = 4
-    sampler: Sampler = dpmpp_2m()
-
-
-def drawn(system: str, samples: int) -> Callable[[Config], xr.Dataset]:
-    """Trajectories of a seed that no training used."""
-
-    def truth(config: Config) -> xr.Dataset:
-        key = jax.random.key(config.seed)
-        return SYSTEMS[system]().trajectories(key, samples)
-
-    return truth
-
-
-def finer_scenes(config: Config) -> xr.Dataset:
-    """Scenes of smoke on twice the points."""
-    return scenes(scene_key(config.seed, 0), 2, ratio=2)
-
-
-def weather(config: Config) -> xr.Dataset:
-    """Windows of the days of test, every sixth hour."""
-    if config.era5 is None:
-        raise ValueError(
-            "The diagnosis of era5-t2m takes its record, but --era5 is missing. Name "
-            "the file, or leave that model out by --models."
-        )
-    preset = replace(era5.LAPTOP, data=config.era5)
-    problem = era5.problem_of(preset)
-    departures = problem.linear.departures(problem.anomalies["test"])
-    return departures.isel(sample=slice(None, None, 6))
-
-
-def plans(config: Config) -> xr.Dataset:
-    """Plans that succeed, of those that training held back."""
-    if config.plans is None:
-        raise ValueError(
-            "The diagnosis of smoke-control takes plans that succeed, but --plans is "
-            "missing. Name the folder that smoke_plans.py made, or leave that model "
-            "out by --models."
-        )
-    data = join_trajectories(sorted(config.plans.glob("*.nc")))
-    return data.isel(sample=slice(-16, None)).load()
-
-
-CASES: dict[str, Case] = {
-    "advection-simulation": Case(drawn("advection", 32), 8),
-    "burgers-simulation": Case(drawn("burgers", 32), 8, ddim(1.0, inflation=1.5)),
-    "burgers-refinement": Case(drawn("burgers", 16)),
-    "burgers-control": Case(drawn("burgers-bursts", 32)),
-    "navier-stokes-shock": Case(drawn("navier-stokes-shock", 32)),
-    "navier-stokes-correction": Case(drawn("navier-stokes-shock", 32), 8),
-    "smoke-simulation": Case(drawn("smoke", 16)),
-    "smoke-control": Case(plans),
-    "smoke-refinement": Case(finer_scenes, 1),
-    "era5-t2m": Case(weather, 8),
-}
+    seed: int = DIAGNOSED
 
 
 def summary(found: xr.Dataset) -> dict[str, Any]:
@@ -129,7 +62,7 @@ def main(config: Config) -> None:
         case = CASES[name]
         found = wdno.diagnose(
             wdno.load(name),
-            case.truth(config),
+            case.truth(Source(config.seed, config.era5, config.plans)),
             calls=case.calls,
             members=config.members,
             levels=config.levels,

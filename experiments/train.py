@@ -18,7 +18,7 @@ from pathlib import Path
 import tyro
 
 import wdno
-from wdno.operator.local_scale import without_local_scale
+from wdno.operator.calibrated import mean_of
 from wdno.training.batches import WindowBatches
 from wdno.training.build import build_model
 from wdno.training.loop import TrainingConfig
@@ -69,7 +69,7 @@ def main(config: Config) -> None:
     if config.mean_from:
         begun = wdno.load(config.mean_from).denoiser.backbone
         fresh = build_model(recipe, data, WindowBatches(data, recipe, config.seed))
-        mean = without_local_scale(fresh.residual)
+        mean = mean_of(fresh.residual)
         start = with_mean(replace(fresh, residual=mean), begun)
     train_recipe(
         config.recipe,

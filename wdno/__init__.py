@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from wdno.planning.control import best_plan, control
     from wdno.planning.planner import Planner, Polish
     from wdno.planning.surrogate import Surrogate
+    from wdno.training.calibration import calibrate
     from wdno.training.diagnosis import diagnose
     from wdno.training.from_data import finetune, train
     from wdno.training.ladder import stable_schedule
@@ -54,6 +55,7 @@ _PLACES = {
     "adjoint": "planning",
     "annotate": "operator.checkpoint",
     "best_plan": "planning.control",
+    "calibrate": "training.calibration",
     "constraints": "planning",
     "control": "planning.control",
     "control_loop": "planning.closed_loop",
@@ -104,6 +106,7 @@ __all__ = [
     "adjoint",
     "annotate",
     "best_plan",
+    "calibrate",
     "constraints",
     "control",
     "control_loop",

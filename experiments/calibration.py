@@ -1,0 +1,126 @@
+"""Ensembles of shipped models, calibrated on trajectories that nothing was fitted to.
+
+Slopes and factors are fitted to one seed and put on the cards; scores before and after
+are of another.
+
+python experiments/calibration.py --era5 era5_uk_t2m_32x48_744h.nc
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+import xarray as xr
+from _cases import CASES, DIAGNOSED, HELD_OUT, Case, Source
+from _results import RESULTS, record
+
+import wdno
+from wdno import metrics
+from wdno.operator.card import ENTRIES
+from wdno.operator.card_file import CHECKSUM
+from wdno.training.diagnosis import ensemble
+from wdno.training.held_out import held_windows, on_points_of
+
+SHIPPED = Path(wdno.__file__).parent / "pretrained"
+STALE = ("diagnosis", "calibration", CHECKSUM)
+"""Entries of a card that are those of the model before."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Which models, on what."""
+
+    models: tuple[str, ...] = tuple(n for n, case in CASES.items() if case.held_out)
+    era5: Path | None = None
+    members: int = 8
+    seed: int = HELD_OUT
+    scored_on: int = DIAGNOSED
+    batch_size: int = 16
+
+
+def calibrated(name: str, model: wdno.WDNO, config: Config) -> wdno.WDNO:
+    """The model, calibrated as its case says; itself if that says nothing."""
+    case = CASES[name]
+    if case.held_out is None:
+        return model
+    return wdno.calibrate(
+        model,
+        case.held_out(Source(config.seed, config.era5)),
+        calls=case.calls,
+        members=config.members,
+        sampler=case.sampler,
+        batch_size=config.batch_size,
+        key=jax.random.key(1),
+    )
+
+
+def interval(values: xr.DataArray) -> list[float]:
+    """Mean over windows with its 95 % bootstrap interval."""
+    found = metrics.bootstrap_interval(values)
+    return [float(f"{value:.4g}") for value in (found.mean, found.low, found.high)]
+
+
+def scores(
+    model: wdno.WDNO, truth: xr.Dataset, case: Case, config: Config
+) -> dict[str, Any]:
+    """Errors of ensembles and of one call by field, windows taken by themselves."""
+    placed = on_points_of(model, truth)
+    fields, key = held_windows(placed, truth), jax.random.key(2)
+    how = {"batch_size": config.batch_size, "key": key}
+    levels = placed.levels(case.calls)
+    drawn, true = ensemble(placed, fields, levels, config.members, case.sampler, **how)
+    one, _ = ensemble(placed, fields, placed.levels(1), 1, case.sampler, **how)
+    found: dict[str, Any] = {}
+    for name in (quantity.name for quantity in placed.targets.fields):
+        cast, right = drawn[name], true[name]
+        mean = cast.mean("member")
+        crps, absolute = metrics.fair_crps(cast, right), metrics.mae(mean, right)
+        found[name] = {
+            "mse_of_mean": interval(metrics.mse(mean, right)),
+            "mse_of_member": interval(metrics.mse(cast, right).mean("member")),
+            "mse_of_one_call": interval(metrics.mse(one[name].isel(member=0), right)),
+            "fair_crps": interval(crps),
+            "crps_over_mae": round(float(crps.mean() / absolute.mean()), 4),
+            "spread_skill": round(float(metrics.spread_skill(cast, right)), 4),
+        }
+    return found
+
+
+def main(config: Config) -> None:
+    """Calibrate, score before and after, write weights and cards, store."""
+    path = RESULTS / "calibration.json"
+    results = json.loads(path.read_text())["models"] if path.exists() else {}
+    for name in config.models:
+        case, before = CASES[name], wdno.load(name)
+        truth = case.truth(Source(config.scored_on, config.era5))
+        after = calibrated(name, before, config)
+        residual: Any = after.residual
+        ranges = {
+            part: [round(float(end(getattr(residual, part))), 4) for end in (min, max)]
+            for part in ("slope", "factor")
+        }
+        results[name] = {
+            "calls": case.calls,
+            **ranges,
+            "before": scores(before, truth, case, config),
+            "after": scores(after, truth, case, config),
+        }
+        card = wdno.read_card(name)
+        notes = {key: card[key] for key in card if key not in (*ENTRIES, *STALE)}
+        notes["calibration"] = {
+            "calls": case.calls,
+            "members": config.members,
+            "seed": config.seed,
+        }
+        wdno.save(after, SHIPPED / name, notes=notes, dtype=jnp.float16)
+        print(name, json.dumps(results[name]), flush=True)
+        record("calibration", asdict(config), models=results)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))
