@@ -11,6 +11,7 @@ import jax
 import xarray as xr
 from _finer_smoke import scene_key, scenes
 
+import wdno
 from wdno.cli.making import SYSTEMS
 from wdno.diffusion.samplers import Sampler, dpmpp_2m
 from wdno.trajectory import join_trajectories
@@ -103,3 +104,21 @@ CASES: dict[str, Case] = {
     "smoke-refinement": Case(finer_scenes(2), finer_scenes(4)),
     "era5-t2m": Case(weather("test", 6), weather("validation", 1), 8),
 }
+
+
+def calibrated(
+    name: str, model: wdno.WDNO, source: Source, members: int = 8, batch_size: int = 16
+) -> wdno.WDNO:
+    """The model, calibrated as its case says; itself if that says nothing."""
+    case = CASES[name]
+    if case.held_out is None:
+        return model
+    return wdno.calibrate(
+        model,
+        case.held_out(source),
+        calls=case.calls,
+        members=members,
+        sampler=case.sampler,
+        batch_size=batch_size,
+        key=jax.random.key(1),
+    )

@@ -13,22 +13,18 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import tyro
 import xarray as xr
-from _cases import CASES, DIAGNOSED, HELD_OUT, Case, Source
+from _cases import CASES, DIAGNOSED, HELD_OUT, Case, Source, calibrated
 from _results import RESULTS, record
 
 import wdno
 from wdno import metrics
-from wdno.operator.card import ENTRIES
-from wdno.operator.card_file import CHECKSUM
+from wdno.operator.card_file import notes_of
 from wdno.training.diagnosis import ensemble
 from wdno.training.held_out import held_windows, on_points_of
 
 SHIPPED = Path(wdno.__file__).parent / "pretrained"
-STALE = ("diagnosis", "calibration", CHECKSUM)
-"""Entries of a card that are those of the model before."""
 
 
 @dataclass(frozen=True)
@@ -41,22 +37,6 @@ class Config:
     seed: int = HELD_OUT
     scored_on: int = DIAGNOSED
     batch_size: int = 16
-
-
-def calibrated(name: str, model: wdno.WDNO, config: Config) -> wdno.WDNO:
-    """The model, calibrated as its case says; itself if that says nothing."""
-    case = CASES[name]
-    if case.held_out is None:
-        return model
-    return wdno.calibrate(
-        model,
-        case.held_out(Source(config.seed, config.era5)),
-        calls=case.calls,
-        members=config.members,
-        sampler=case.sampler,
-        batch_size=config.batch_size,
-        key=jax.random.key(1),
-    )
 
 
 def interval(values: xr.DataArray) -> list[float]:
@@ -91,35 +71,39 @@ def scores(
     return found
 
 
+def stored() -> dict[str, Any]:
+    """What was found before, which stays for models that are left out now."""
+    path = RESULTS / "calibration.json"
+    return json.loads(path.read_text())["models"] if path.exists() else {}
+
+
 def main(config: Config) -> None:
     """Calibrate, score before and after, write weights and cards, store."""
-    path = RESULTS / "calibration.json"
-    results = json.loads(path.read_text())["models"] if path.exists() else {}
     for name in config.models:
         case, before = CASES[name], wdno.load(name)
         truth = case.truth(Source(config.scored_on, config.era5))
-        after = calibrated(name, before, config)
+        source = Source(config.seed, config.era5)
+        after = calibrated(name, before, source, config.members, config.batch_size)
         residual: Any = after.residual
         ranges = {
             part: [round(float(end(getattr(residual, part))), 4) for end in (min, max)]
             for part in ("slope", "factor")
         }
-        results[name] = {
+        found = {
             "calls": case.calls,
             **ranges,
             "before": scores(before, truth, case, config),
             "after": scores(after, truth, case, config),
         }
-        card = wdno.read_card(name)
-        notes = {key: card[key] for key in card if key not in (*ENTRIES, *STALE)}
+        notes = notes_of(wdno.read_card(name))
         notes["calibration"] = {
             "calls": case.calls,
             "members": config.members,
             "seed": config.seed,
         }
         wdno.save(after, SHIPPED / name, notes=notes, dtype=jnp.float16)
-        print(name, json.dumps(results[name]), flush=True)
-        record("calibration", asdict(config), models=results)
+        print(name, json.dumps(found), flush=True)
+        record("calibration", asdict(config), models=stored() | {name: found})
 
 
 if __name__ == "__main__":

@@ -37,12 +37,18 @@ def summary(found: xr.Dataset) -> dict[str, Any]:
     """The numbers that say most: errors by level, and those of the ensemble."""
     errors = found["denoising_error"].values
     ends = np.min, np.max
-    spread = found["spread_skill"].values.round(3).tolist()
+    names = found["field"].values.tolist()
+
+    def by_field(score: str) -> dict[str, float]:
+        values = found[score].values.round(3).tolist()
+        return dict(zip(names, values, strict=True))
+
     return {
         "calls": found.attrs["calls"],
         "members": found.attrs["members"],
         "errors_rise_with_sigma": bool((np.diff(errors, axis=0) > 0).all()),
-        "spread_skill": dict(zip(found["field"].values.tolist(), spread, strict=True)),
+        "spread_skill": by_field("spread_skill"),
+        "crps_over_mae": by_field("crps_over_mae"),
         "energy_ratio": [
             float(f"{end(found['energy_ratio'].values):.3g}") for end in ends
         ],
@@ -57,7 +63,6 @@ def stored() -> dict[str, Any]:
 
 def main(config: Config) -> None:
     """Diagnose, write cards, print and store."""
-    results = stored()
     for name in config.models:
         case = CASES[name]
         found = wdno.diagnose(
@@ -70,9 +75,9 @@ def main(config: Config) -> None:
             key=jax.random.key(0),
         )
         wdno.annotate(SHIPPED / name, diagnosis=as_notes(found))
-        results[name] = summary(found)
-        print(name, results[name], flush=True)
-        record("diagnoses", asdict(config), models=results)
+        row = {name: summary(found)}
+        print(row, flush=True)
+        record("diagnoses", asdict(config), models=stored() | row)
 
 
 if __name__ == "__main__":

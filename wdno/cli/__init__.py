@@ -19,6 +19,7 @@ COMMANDS = {
     "control": "using.control",
     "evaluate": "looking.evaluate",
     "diagnose": "looking.diagnose",
+    "calibrate": "training.calibrate",
     "info": "looking.info",
 }
 """Where each command lies: its module is imported when it is called."""
@@ -36,6 +37,7 @@ SUMMARIES = {
     "control": "Plan controls from the initial states of a file.",
     "evaluate": "Score a forecast against the truth, with confidence intervals.",
     "diagnose": "Say at which noise levels a model errs, and what ensembles are worth.",
+    "calibrate": "Make the ensembles of a model scatter as far as they are off.",
     "info": "Say what a model or a file of data is.",
 }
 """The first lines of their documentation, which help shows without an import."""
