@@ -90,7 +90,7 @@ def plans(source: Source) -> xr.Dataset:
 
 CASES: dict[str, Case] = {
     "advection-simulation": Case(drawn("advection", 128), drawn("advection", 512), 8),
-    "burgers-simulation": Case(drawn("burgers", 64), drawn("burgers", 256), 8),
+    "burgers-simulation": Case(drawn("burgers", 64), drawn("burgers", 192), 8),
     "burgers-refinement": Case(drawn("burgers", 16)),
     "burgers-control": Case(drawn("burgers-bursts", 32)),
     "navier-stokes-shock": Case(
@@ -99,7 +99,7 @@ CASES: dict[str, Case] = {
     "navier-stokes-correction": Case(
         drawn("navier-stokes-shock", 128), drawn("navier-stokes-shock", 384), 8
     ),
-    "smoke-simulation": Case(drawn("smoke", 16), drawn("smoke", 48)),
+    "smoke-simulation": Case(drawn("smoke", 16), drawn("smoke", 32)),
     "smoke-control": Case(plans),
     "smoke-refinement": Case(finer_scenes(2), finer_scenes(4)),
     "era5-t2m": Case(weather("test", 6), weather("validation", 1), 8),
