@@ -14,7 +14,7 @@ from scipy.ndimage import binary_dilation
 import wdno
 from wdno._typing import Fields
 from wdno.operator import Transport
-from wdno.operator.local_scale import without_local_scale
+from wdno.operator.calibrated import mean_of
 from wdno.planning.constraints import Linear, all_of, region
 from wdno.planning.objectives import leakage
 from wdno.planning.surrogate import Surrogate
@@ -123,7 +123,7 @@ def coarse(model: wdno.WDNO) -> Surrogate:
 
     A gradient then costs an eighth, and what is planned hardly differs.
     """
-    mean = without_local_scale(model.residual)
+    mean = mean_of(model.residual)
     assert isinstance(mean, Transport)
     residual = replace(mean, refinement=1, steps=4)
     return Surrogate(replace(model, residual=residual), SYSTEM.frames)

@@ -6,24 +6,19 @@ python experiments/diagnoses.py --era5 era5_uk_t2m_32x48_744h.nc --plans smoke-p
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import era5
 import jax
 import numpy as np
 import tyro
 import xarray as xr
-from _finer_smoke import scene_key, scenes
+from _cases import CASES, DIAGNOSED, Source
 from _results import RESULTS, record
 
 import wdno
-from wdno.cli.systems import SYSTEMS
-from wdno.diffusion.samplers import Sampler, ddim, dpmpp_2m
 from wdno.training.diagnosis import as_notes
-from wdno.trajectory import join_trajectories
 
 SHIPPED = Path(wdno.__file__).parent / "pretrained"
 
@@ -38,92 +33,25 @@ class Config:
     flow_plans: Path | None = None
     members: int = 8
     levels: int = 8
-    seed: int = 30_000
-
-
-class Case(NamedTuple):
-    """What a model is diagnosed on, and how its ensembles are drawn."""
-
-    truth: Callable[[Config], xr.Dataset]
-    calls: int = 4
-    sampler: Sampler = dpmpp_2m()
-
-
-def drawn(system: str, samples: int) -> Callable[[Config], xr.Dataset]:
-    """Trajectories of a seed that no training used."""
-
-    def truth(config: Config) -> xr.Dataset:
-        key = jax.random.key(config.seed)
-        return SYSTEMS[system]().trajectories(key, samples)
-
-    return truth
-
-
-def finer_scenes(config: Config) -> xr.Dataset:
-    """Scenes of smoke on twice the points."""
-    return scenes(scene_key(config.seed, 0), 2, ratio=2)
-
-
-def weather(config: Config) -> xr.Dataset:
-    """Windows of the days of test, every sixth hour."""
-    if config.era5 is None:
-        raise ValueError(
-            "The diagnosis of era5-t2m takes its record, but --era5 is missing. Name "
-            "the file, or leave that model out by --models."
-        )
-    preset = replace(era5.LAPTOP, data=config.era5)
-    problem = era5.problem_of(preset)
-    departures = problem.linear.departures(problem.anomalies["test"])
-    return departures.isel(sample=slice(None, None, 6))
-
-
-def plans(config: Config) -> xr.Dataset:
-    """Plans that succeed, of those that training held back."""
-    data = kept(config.plans, "smoke-control", "--plans", "smoke_plans.py")
-    return data.isel(sample=slice(-16, None)).load()
-
-
-def flow_plans(config: Config) -> xr.Dataset:
-    """Nearly best plans for Burgers flow, of a seed that no training used."""
-    where = config.flow_plans, "burgers-control", "--flow-plans", "burgers_plans.py"
-    return kept(*where).load()
-
-
-def kept(folder: Path | None, model: str, option: str, script: str) -> xr.Dataset:
-    """The trajectories of a folder."""
-    if folder is None:
-        raise ValueError(
-            f"The diagnosis of {model} takes plans that succeed, but {option} is "
-            f"missing. Name the folder that {script} made, or leave that model out by "
-            "--models."
-        )
-    return join_trajectories(sorted(folder.glob("*.nc")))
-
-
-CASES: dict[str, Case] = {
-    "advection-simulation": Case(drawn("advection", 32), 8),
-    "burgers-simulation": Case(drawn("burgers", 32), 8, ddim(1.0, inflation=1.5)),
-    "burgers-refinement": Case(drawn("burgers", 16)),
-    "burgers-control": Case(flow_plans),
-    "navier-stokes-shock": Case(drawn("navier-stokes-shock", 32)),
-    "navier-stokes-correction": Case(drawn("navier-stokes-shock", 32), 8),
-    "smoke-simulation": Case(drawn("smoke", 16)),
-    "smoke-control": Case(plans),
-    "smoke-refinement": Case(finer_scenes, 1),
-    "era5-t2m": Case(weather, 8),
-}
+    seed: int = DIAGNOSED
 
 
 def summary(found: xr.Dataset) -> dict[str, Any]:
     """The numbers that say most: errors by level, and those of the ensemble."""
     errors = found["denoising_error"].values
     ends = np.min, np.max
-    spread = found["spread_skill"].values.round(3).tolist()
+    names = found["field"].values.tolist()
+
+    def by_field(score: str) -> dict[str, float]:
+        values = found[score].values.round(3).tolist()
+        return dict(zip(names, values, strict=True))
+
     return {
         "calls": found.attrs["calls"],
         "members": found.attrs["members"],
         "errors_rise_with_sigma": bool((np.diff(errors, axis=0) > 0).all()),
-        "spread_skill": dict(zip(found["field"].values.tolist(), spread, strict=True)),
+        "spread_skill": by_field("spread_skill"),
+        "crps_over_mae": by_field("crps_over_mae"),
         "energy_ratio": [
             float(f"{end(found['energy_ratio'].values):.3g}") for end in ends
         ],
@@ -138,12 +66,12 @@ def stored() -> dict[str, Any]:
 
 def main(config: Config) -> None:
     """Diagnose, write cards, print and store."""
-    results = stored()
+    source = Source(config.seed, config.era5, config.plans, config.flow_plans)
     for name in config.models:
         case = CASES[name]
         found = wdno.diagnose(
             wdno.load(name),
-            case.truth(config),
+            case.truth(source),
             calls=case.calls,
             members=config.members,
             levels=config.levels,
@@ -151,9 +79,9 @@ def main(config: Config) -> None:
             key=jax.random.key(0),
         )
         wdno.annotate(SHIPPED / name, diagnosis=as_notes(found))
-        results[name] = summary(found)
-        print(name, results[name], flush=True)
-        record("diagnoses", asdict(config), models=results)
+        row = {name: summary(found)}
+        print(row, flush=True)
+        record("diagnoses", asdict(config), models=stored() | row)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Turn a finished run into a shipped model: half-size weights, a card with metrics.
+"""Turn a finished run into a shipped model: calibrated, half-size weights, a card.
 
 The error is measured on trajectories whose seed no training used, from the rounded
 weights as they ship; the curve of the run goes to results and documentation.
@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 import xarray as xr
+from _cases import HELD_OUT, Source, calibrated
 from _control import OBJECTIVE, SYSTEM, Problems, late_plan
 from _era5 import by_model
 from _era5_scores import statistics
@@ -144,12 +145,14 @@ def one_after_the_other(run: Path) -> list[dict[str, Any]]:
 
 
 def main(config: Config) -> None:
-    """Round, measure, write the card, draw the curve."""
+    """Calibrate, round, measure, write the card, draw the curve."""
     card = wdno.read_card(config.run / "model")
     notes = {key: value for key, value in card.items() if key in KEPT}
     measure = MEASURES[config.name]
     folder = SHIPPED / config.name
-    wdno.save(wdno.load(config.run / "model"), folder, dtype=jnp.float16)
+    trained, source = wdno.load(config.run / "model"), Source(HELD_OUT, config.data)
+    model = calibrated(config.name, trained, source)
+    wdno.save(model, folder, dtype=jnp.float16)
     model = wdno.load(folder)
     errors = measure(model, config)
     interval = metrics.bootstrap_interval(errors)

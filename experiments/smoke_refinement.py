@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 import wdno
 from wdno import plotting
+from wdno.operator.calibrated import mean_of
 from wdno.operator.learned_mean import LearnedMean
 from wdno.plotting.style import INK, new_figure
 from wdno.trajectory import coarsen
@@ -252,7 +253,7 @@ def picture(truth: xr.Dataset, shown: dict[str, xr.Dataset], config: Config) -> 
 def main(config: Config) -> None:
     """Refine, compare, print and store."""
     model = wdno.load(config.model)
-    mean = model.residual
+    mean = mean_of(model.residual)
     if not isinstance(mean, LearnedMean):
         raise ValueError(
             "The part of a learned mean that needs no network is measured beside it, "

@@ -19,7 +19,7 @@ import tyro
 
 import wdno
 from wdno.networks import FourierConfig
-from wdno.operator.local_scale import without_local_scale
+from wdno.operator.calibrated import mean_of
 from wdno.operator.model import with_backbone
 from wdno.training.batches import WindowBatches
 from wdno.training.build import build_model
@@ -95,7 +95,7 @@ def main(config: Config) -> None:
         if config.whole_fields:
             start = with_backbone(fresh, begun)
         else:
-            mean = without_local_scale(fresh.residual)
+            mean = mean_of(fresh.residual)
             start = with_mean(replace(fresh, residual=mean), begun)
     train_recipe(
         config.recipe,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from wdno.planning.planner import Planner
     from wdno.planning.polish import Polish
     from wdno.planning.surrogate import Surrogate
+    from wdno.training.calibration import calibrate
     from wdno.training.diagnosis import diagnose
     from wdno.training.from_data import finetune, train
     from wdno.training.ladder import stable_schedule
@@ -55,6 +56,7 @@ _PLACES = {
     "adjoint": "planning",
     "annotate": "operator.checkpoint",
     "best_plan": "planning.control",
+    "calibrate": "training.calibration",
     "constraints": "planning",
     "control": "planning.control",
     "control_loop": "planning.closed_loop",
@@ -105,6 +107,7 @@ __all__ = [
     "adjoint",
     "annotate",
     "best_plan",
+    "calibrate",
     "constraints",
     "control",
     "control_loop",

@@ -161,6 +161,20 @@ def test_diagnose_says_and_writes_what_a_model_does(files, tmp_path, capsys):
     assert "two members or more" in refused(capsys, f"{diagnose} --members 1")
 
 
+def test_calibrate_writes_a_model_with_its_numbers_on_the_card(files, tmp_path, capsys):
+    folder, out = files / "run" / "model", tmp_path / "calibrated"
+    words = f"calibrate {folder} {files / 'data.nc'} --out {out}"
+    cli.main(f"{words} --calls 3 --members 3 --samples 4 --seed 5".split())
+    card, before = wdno.read_card(out), wdno.read_card(folder)
+    held_out = xr.load_dataset(files / "data.nc").isel(sample=slice(-4, None))
+    how = {"calls": 3, "members": 3, "key": jax.random.key(5)}
+    expected = wdno.calibrate(wdno.load(folder), held_out, **how).residual
+    assert card["residual"]["slope"] == list(expected.slope)
+    assert card["residual"]["factor"] == list(expected.factor)
+    assert card["calibration"]["calls"] == 3 and card["recipe"] == before["recipe"]
+    assert "trajectory or more" in refused(capsys, f"{words} --samples 0")
+
+
 def test_a_ladder_and_a_diagnosis_stand_on_the_card(files, tmp_path):
     model = wdno.load(files / "run" / "model")
     held_out = xr.load_dataset(files / "data.nc")
@@ -395,6 +409,7 @@ def test_help_needs_no_array_library_and_says_what_commands_say(capsys):
         "control m d.nc {folder}",
         "evaluate a.nc b.nc --out {folder}",
         "diagnose m d.nc --out {file}",
+        "calibrate m d.nc --out {file}",
         "diagnose m d.nc --out {file}/in",
         "excerpt store.zarr {absent}/o.nc",
         "data burgers --samples 2 --out {folder}",

@@ -10,8 +10,9 @@ from oracles import make_fields
 from tiny import make_tiny
 
 from wdno.operator import LocalScale
+from wdno.operator.calibrated import mean_of
 from wdno.operator.generation import left_open, prepare
-from wdno.operator.local_scale import local_energies, without_local_scale
+from wdno.operator.local_scale import local_energies
 from wdno.operator.residual import Estimate
 from wdno.training.variances import variance_weights
 
@@ -65,7 +66,7 @@ def test_scale_is_the_root_of_weighted_energies_and_the_mean_stays():
     z = model.targets.analysis(fields)
     r = left_open(model, context, fields)
     np.testing.assert_allclose(plain.mean + context.estimate.scale * r, z, atol=1e-9)
-    assert isinstance(without_local_scale(local), Given)
+    assert isinstance(mean_of(local), Given)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

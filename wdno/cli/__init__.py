@@ -20,6 +20,7 @@ COMMANDS = {
     "live": "watching.live",
     "evaluate": "looking.evaluate",
     "diagnose": "looking.diagnose",
+    "calibrate": "training.calibrate",
     "info": "looking.info",
 }
 """Where each command lies: its module is imported when it is called."""
@@ -38,6 +39,7 @@ SUMMARIES = {
     "live": "Steer a flow without end, and watch and disturb it in the browser.",
     "evaluate": "Score a forecast against the truth, with confidence intervals.",
     "diagnose": "Say at which noise levels a model errs, and what ensembles are worth.",
+    "calibrate": "Make the ensembles of a model scatter as far as they are off.",
     "info": "Say what a model or a file of data is.",
 }
 """The first lines of their documentation, which help shows without an import."""

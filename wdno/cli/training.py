@@ -6,18 +6,22 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
+import jax
 import tyro
 import xarray as xr
 from tyro.conf import Positional
 
+import wdno
 from wdno._files import check_output_folder
+from wdno.cli.samplers import SAMPLERS, SamplerName
 from wdno.demo.training_run import training_run
-from wdno.operator.checkpoint import load
+from wdno.operator.card_file import notes_of
+from wdno.operator.checkpoint import load, read_card, save
 from wdno.training import from_data, recipes
 from wdno.training.loop import TrainingConfig
 from wdno.training.recipe_file import load_recipe
 from wdno.training.suggestion import suggest
-from wdno.trajectory import join_trajectories
+from wdno.trajectory import join_trajectories, open_trajectories
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
@@ -159,6 +163,52 @@ def _shown(out: Path, dataset: xr.Dataset, length: Length) -> None:
     count = from_data.held_back(dataset, length.validation_samples)
     page = training_run(out, dataset.isel(sample=slice(-count, None)))
     print(f"Wrote {page}: recipe, data, learning curve, a forecast beside the truth")
+
+
+def calibrate(
+    model: Positional[str],
+    data: Positional[Path],
+    *,
+    out: Path,
+    calls: int = 4,
+    members: int = 8,
+    samples: int | None = None,
+    sampler: SamplerName = "dpmpp-2m",
+    seed: int = 0,
+) -> None:
+    """Make the ensembles of a model scatter as far as they are off.
+
+    Args:
+        model: shipped name or folder.
+        data: file of trajectories that the model was not trained on.
+        out: folder of the calibrated model.
+        calls: denoiser calls of the ensembles, per window.
+        members: size of the ensembles that are drawn here.
+        samples: the last so many trajectories of the file are used; all by default.
+        sampler: rule of one step in noise level.
+        seed: seed of all noise.
+    """
+    check_output_folder(out)
+    if samples is not None and samples < 1:
+        raise ValueError(
+            "A calibration takes one trajectory or more, but got --samples "
+            f"{samples}. Ask for more, or leave it out."
+        )
+    last = slice(None if samples is None else -samples, None)
+    found = wdno.calibrate(
+        load(model),
+        open_trajectories(data).isel(sample=last).load(),
+        calls=calls,
+        members=members,
+        sampler=SAMPLERS[sampler],
+        key=jax.random.key(seed),
+    )
+    how = {"calls": calls, "members": members, "sampler": sampler, "seed": seed}
+    notes = notes_of(read_card(model))
+    for stale in ("metrics", "diagnosis"):  # those of the model as it was
+        notes.pop(stale, None)
+    save(found, out, notes=notes | {"calibration": how})
+    print(f"Wrote {out}: slopes and factors stand on its card, wdno info {out}")
 
 
 def _recipe(

@@ -5,11 +5,13 @@ what. Where much is known a model begins with an estimate (`residual`): interpol
 coarse states (`interpolated_mean`, `held_flow`), a linear map of each instant
 (`linear_mean`) or of the beginning (`record_mean`), what a flow carries (`transport`,
 `assimilation`), what a solver gives (`solved_mean`), what a network has learned
-(`learned_mean`), and with a scale at each place (`local_scale`). Some of what is given
-may be missing (`wavelets.optional`). `checkpoint` reads and writes models.
+(`learned_mean`), with a scale at each place (`local_scale`), and with what makes its
+ensembles fit (`calibrated`). Some of what is given may be missing
+(`wavelets.optional`). `checkpoint` reads and writes models.
 """
 
 from wdno.operator.assimilation import Assimilation
+from wdno.operator.calibrated import Calibrated
 from wdno.operator.held_flow import HeldFlow
 from wdno.operator.interpolated_mean import Interpolation
 from wdno.operator.learned_mean import LearnedMean
@@ -24,6 +26,7 @@ from wdno.wavelets.optional import OptionalConditions
 
 __all__ = [
     "Assimilation",
+    "Calibrated",
     "HeldFlow",
     "Interpolation",
     "LearnedMean",

@@ -52,6 +52,12 @@ def with_notes(entries: Mapping[str, Any], notes: Mapping[str, Any]) -> dict[str
     return sealed({**entries, **notes})
 
 
+def notes_of(card: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands on a card besides what makes the model."""
+    makes = {*ENTRIES, CHECKSUM}
+    return {name: value for name, value in card.items() if name not in makes}
+
+
 def parse(text: bytes, place: object) -> dict[str, Any]:
     """The entries of a card of any format as those of this one, its checksum verified.
 

@@ -108,8 +108,3 @@ def _counts(grid: tuple[int, ...]) -> Float[np.ndarray, "1 *grid 1"]:
         first = np.maximum(place - reach, 0)
         counts = np.multiply.outer(counts, last - first + 1.0)
     return counts[None, ..., None]
-
-
-def without_local_scale(residual: Residual | None) -> Residual | None:
-    """The estimate whose mean it is."""
-    return residual.base if isinstance(residual, LocalScale) else residual

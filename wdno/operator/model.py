@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from wdno._arguments import is_whole
 from wdno.diffusion.denoiser import Backbone, Denoiser
 from wdno.diffusion.schedules import Schedule
+from wdno.operator.calibrated import mean_of
 from wdno.operator.domain import Domain
 from wdno.operator.residual import Residual
 from wdno.operator.tasks import keys_of
@@ -146,7 +147,7 @@ class WDNO:
             )
         if steps != 0:
             return self.schedule(steps)
-        if self.residual is None:
+        if mean_of(self.residual) is None:
             raise ValueError(
                 "Without a denoiser call there is the mean of a model with a residual, "
                 "but this one generates whole fields and got steps=0. Ask for one."

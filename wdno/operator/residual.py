@@ -11,7 +11,8 @@ Kinds: the interpolated coarse states of a refiner (`wdno.operator.interpolated_
 (`record_mean`), what estimated velocities carry (`transport`, and between coarse states
 `assimilation`), what a solver gives (`solved_mean`), and a network that was trained to
 give the mean (`learned_mean`). All but the first may begin with another one. Around any
-of them lies a scale at each place (`local_scale`).
+of them may lie a scale at each place (`local_scale`), and around all two numbers for
+each channel that make ensembles fit (`calibrated`).
 """
 
 from typing import NamedTuple, Protocol, runtime_checkable

@@ -9,8 +9,8 @@ from wdno._typing import Fields
 from wdno.diffusion.denoiser import Denoiser, freeze
 from wdno.diffusion.schedules import KarrasSchedule
 from wdno.networks import Shape, build
+from wdno.operator.calibrated import mean_of
 from wdno.operator.domain import Domain
-from wdno.operator.local_scale import without_local_scale
 from wdno.operator.model import WDNO
 from wdno.operator.residual import Residual, residuals
 from wdno.training.batches import WindowBatches
@@ -79,7 +79,7 @@ def build_model(recipe: Recipe, dataset: xr.Dataset, batches: WindowBatches) -> 
 
 def begun_with(residual: Residual | None) -> Residual | None:
     """The part of a residual that is known without training or a fit."""
-    residual = without_local_scale(residual)
+    residual = mean_of(residual)
     while isinstance(residual, SCALED):
         residual = residual.base
     return residual

@@ -55,8 +55,7 @@ def diagnose(
         levels: noise levels at which the denoiser is tried.
         sampler: of the ensemble; by default `samplers.dpmpp_2m`, whose spread is right
             in few calls.
-        batch_size: windows computed at once; bounds the memory and changes nothing
-            else.
+        batch_size: windows computed at once; bounds the memory, changes nothing else.
         key: randomness of all noise.
 
     Returns:
@@ -64,13 +63,13 @@ def diagnose(
         ``transition_ratio``, that of the transition to each level from the next higher
         one (`noise_levels.transition_ratios`). Of the ensemble: ``member_error`` and
         ``mean_error``, the mean squared error of a member and of the mean of all;
-        ``fair_crps``; ``spread_skill``, also as ``spread_skill_by_channel`` and
+        ``fair_crps``, and ``crps_over_mae``, that over the mean absolute error of the
+        mean; ``spread_skill``, also as ``spread_skill_by_channel`` and
         ``spread_skill_by_time``; ``rank_histogram``; and ``energy_ratio``, the mean
         square of the members' coefficients over that of the truth's, by channel.
 
     Raises:
-        ValueError: there are fewer than two members or levels, or the data are not for
-            this model.
+        ValueError: fewer than two members or levels, or data for another model.
 
     Example:
         >>> found = wdno.diagnose(model, held_out, key=jax.random.key(0))
@@ -165,10 +164,12 @@ def ensemble_scores(
     for name in (name for name in true if name != COEFFICIENTS):
         cast, truth = drawn[name], true[name]
         mean = cast.mean("member")
+        crps, absolute = metrics.fair_crps(cast, truth), metrics.mae(mean, truth)
         scores = {
             "member_error": metrics.mse(cast, truth).mean(),
             "mean_error": metrics.mse(mean, truth).mean(),
-            "fair_crps": metrics.fair_crps(cast, truth).mean(),
+            "fair_crps": crps.mean(),
+            "crps_over_mae": crps.mean() / absolute.mean(),
             "spread_skill": metrics.spread_skill(cast, truth),
             "spread_skill_by_time": _spread_skill_along("time", cast, truth),
             "rank_histogram": metrics.rank_histogram(cast, truth).mean("sample"),

@@ -10,9 +10,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from wdno._typing import Fields, Loss
 from wdno.diffusion.denoiser import Backbone, denoising_loss
 from wdno.diffusion.noise import NoiseDistribution
+from wdno.operator.calibrated import mean_of
 from wdno.operator.generation import left_open, prepare
 from wdno.operator.learned_mean import LearnedMean
-from wdno.operator.local_scale import without_local_scale
 from wdno.operator.model import WDNO, with_backbone
 from wdno.operator.residual import energy_share
 from wdno.training.recipe import NO_DROPOUT, ConditionDropout
@@ -91,7 +91,7 @@ def mean_error(model: WDNO, batch: Fields) -> Float[Array, ""]:
         model: with such a mean; its scales are not used.
         batch: physical fields, all that are generated and given.
     """
-    residual: Any = without_local_scale(model.residual)
+    residual: Any = mean_of(model.residual)
     plain = dataclasses.replace(model, residual=dataclasses.replace(residual, scale=()))
     plain = _on_grid(plain, batch)
     context = prepare(plain, batch)

@@ -11,9 +11,10 @@ from flax import nnx
 
 from wdno._typing import Loss
 from wdno.diffusion.denoiser import Network, freeze
+from wdno.operator.calibrated import mean_of
 from wdno.operator.checkpoint import load, save
 from wdno.operator.learned_mean import LearnedMean
-from wdno.operator.local_scale import LocalScale, without_local_scale
+from wdno.operator.local_scale import LocalScale
 from wdno.operator.model import WDNO, with_backbone
 from wdno.training.batches import WindowBatches
 from wdno.training.begun import check_begun, check_new
@@ -227,7 +228,7 @@ def with_mean(model: WDNO, network: Network) -> WDNO:
 
 def _of_mean(model: WDNO) -> WDNO:
     """The model without a local scale, which is fitted once the mean is there."""
-    return dataclasses.replace(model, residual=without_local_scale(model.residual))
+    return dataclasses.replace(model, residual=mean_of(model.residual))
 
 
 def _mean_alone(recipe: Recipe, model: WDNO) -> bool:

@@ -16,11 +16,8 @@ from jaxtyping import Array, Float
 from scipy.optimize import nnls
 
 from wdno._typing import Fields
-from wdno.operator.local_scale import (
-    LocalScale,
-    local_energies,
-    without_local_scale,
-)
+from wdno.operator.calibrated import mean_of
+from wdno.operator.local_scale import LocalScale, local_energies
 from wdno.operator.model import WDNO
 from wdno.operator.residual import Coefficients, Residual
 from wdno.training.batches import WindowBatches
@@ -51,7 +48,7 @@ def with_local_scale(model: WDNO, batches: WindowBatches, count: int = 32) -> WD
     Raises:
         ValueError: the model has no mean, or is none of wavelet coefficients.
     """
-    residual = without_local_scale(model.residual)
+    residual = mean_of(model.residual)
     if residual is None:
         raise ValueError(
             "A local scale is that of what a mean leaves open, but this model has no "

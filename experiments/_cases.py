@@ -1,0 +1,136 @@
+"""What every shipped model is calibrated on, and on what it is diagnosed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import era5
+import jax
+import xarray as xr
+from _finer_smoke import scene_key, scenes
+
+import wdno
+from wdno.cli.systems import SYSTEMS
+from wdno.diffusion.samplers import Sampler, dpmpp_2m
+from wdno.trajectory import join_trajectories
+
+DIAGNOSED = 30_000
+"""Seed of what is diagnosed; no training used it."""
+HELD_OUT = 60_000
+"""Seed of what ensembles are calibrated on; nothing else used it."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where trajectories come from."""
+
+    seed: int
+    era5: Path | None = None
+    plans: Path | None = None
+    flow_plans: Path | None = None
+
+
+Draw = Callable[[Source], xr.Dataset]
+
+
+class Case(NamedTuple):
+    """What a model is diagnosed and calibrated on, and how its ensembles are drawn."""
+
+    truth: Draw
+    held_out: Draw | None = None
+    """None for models that are left as they are."""
+    calls: int = 4
+    sampler: Sampler = dpmpp_2m()
+
+
+@cache
+def trajectories(system: str, seed: int, samples: int) -> xr.Dataset:
+    """Of a system; two models may share them."""
+    return SYSTEMS[system]().trajectories(jax.random.key(seed), samples)
+
+
+def drawn(system: str, samples: int) -> Draw:
+    """Trajectories of a seed that no training used."""
+    return lambda source: trajectories(system, source.seed, samples)
+
+
+def finer_scenes(samples: int) -> Draw:
+    """Scenes of smoke on twice the points."""
+    return lambda source: scenes(scene_key(source.seed, 0), samples, ratio=2)
+
+
+def weather(period: str, every: int) -> Draw:
+    """Windows of the days of a period, every so many hours."""
+
+    def windows(source: Source) -> xr.Dataset:
+        if source.era5 is None:
+            raise ValueError(
+                "Trajectories of era5-t2m are those of its record, but --era5 is "
+                "missing. Name the file, or leave that model out by --models."
+            )
+        problem = era5.problem_of(replace(era5.LAPTOP, data=source.era5))
+        departures = problem.linear.departures(problem.anomalies[period])
+        return departures.isel(sample=slice(None, None, every))
+
+    return windows
+
+
+def plans(source: Source) -> xr.Dataset:
+    """Plans that succeed, of those that training held back."""
+    data = kept(source.plans, "smoke-control", "--plans", "smoke_plans.py")
+    return data.isel(sample=slice(-16, None)).load()
+
+
+def flow_plans(source: Source) -> xr.Dataset:
+    """Nearly best plans for Burgers flow, of a seed that no training used."""
+    where = source.flow_plans, "burgers-control", "--flow-plans", "burgers_plans.py"
+    return kept(*where).load()
+
+
+def kept(folder: Path | None, model: str, option: str, script: str) -> xr.Dataset:
+    """The trajectories of a folder."""
+    if folder is None:
+        raise ValueError(
+            f"The diagnosis of {model} takes plans that succeed, but {option} is "
+            f"missing. Name the folder that {script} made, or leave that model out by "
+            "--models."
+        )
+    return join_trajectories(sorted(folder.glob("*.nc")))
+
+
+CASES: dict[str, Case] = {
+    "advection-simulation": Case(drawn("advection", 128), drawn("advection", 512), 8),
+    "burgers-simulation": Case(drawn("burgers", 64), drawn("burgers", 192), 8),
+    "burgers-refinement": Case(drawn("burgers", 16)),
+    "burgers-control": Case(flow_plans),
+    "navier-stokes-shock": Case(
+        drawn("navier-stokes-shock", 128), drawn("navier-stokes-shock", 384)
+    ),
+    "navier-stokes-correction": Case(
+        drawn("navier-stokes-shock", 128), drawn("navier-stokes-shock", 384), 8
+    ),
+    "smoke-simulation": Case(drawn("smoke", 16), drawn("smoke", 32)),
+    "smoke-control": Case(plans),
+    "smoke-refinement": Case(finer_scenes(2), finer_scenes(4)),
+    "era5-t2m": Case(weather("test", 6), weather("validation", 1), 8),
+}
+
+
+def calibrated(
+    name: str, model: wdno.WDNO, source: Source, members: int = 8, batch_size: int = 16
+) -> wdno.WDNO:
+    """The model, calibrated as its case says; itself if that says nothing."""
+    case = CASES[name]
+    if case.held_out is None:
+        return model
+    return wdno.calibrate(
+        model,
+        case.held_out(source),
+        calls=case.calls,
+        members=members,
+        sampler=case.sampler,
+        batch_size=batch_size,
+        key=jax.random.key(1),
+    )

@@ -1,0 +1,129 @@
+"""Ensembles of shipped models, calibrated on trajectories that nothing was fitted to.
+
+Slopes and factors are fitted to one seed and put on the cards; scores before and after
+are of another.
+
+python experiments/calibration.py --era5 era5_uk_t2m_32x48_744h.nc
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+import xarray as xr
+from _cases import CASES, DIAGNOSED, HELD_OUT, Case, Source, calibrated
+from _results import RESULTS, record
+
+import wdno
+from wdno import metrics
+from wdno.operator.card_file import notes_of
+from wdno.training.diagnosis import ensemble
+from wdno.training.held_out import held_windows, on_points_of
+
+SHIPPED = Path(wdno.__file__).parent / "pretrained"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Which models, on what."""
+
+    models: tuple[str, ...] = tuple(n for n, case in CASES.items() if case.held_out)
+    era5: Path | None = None
+    members: int = 8
+    seed: int = HELD_OUT
+    scored_on: int = DIAGNOSED
+    scored: int = 64
+    """Trajectories of the scores, at most."""
+    batch_size: int = 16
+
+
+def interval(values: xr.DataArray) -> list[float]:
+    """Mean over windows with its 95 % bootstrap interval."""
+    found = metrics.bootstrap_interval(values)
+    return [float(f"{value:.4g}") for value in (found.mean, found.low, found.high)]
+
+
+def of_shape(cast: xr.DataArray, right: xr.DataArray) -> float:
+    """CRPS over mean absolute error of a right ensemble with errors of this shape.
+
+    Errors in units of the members' spread, of all points and windows, as the
+    distribution at each point: ``E|r - r'| / 2 E|r|``, 0.707 of a normal one, more of
+    heavy tails.
+    """
+    spread = cast.std("member", ddof=1)
+    r = ((right - cast.mean("member")) / spread.where(spread > 0)).values.ravel()
+    r = np.sort(r[np.isfinite(r)].astype(float))
+    rank = 2 * np.arange(len(r)) - len(r) + 1.0
+    return round(float((r * rank).sum() / len(r) / np.abs(r).sum()), 4)
+
+
+def scores(
+    model: wdno.WDNO, truth: xr.Dataset, case: Case, config: Config
+) -> dict[str, Any]:
+    """Errors of ensembles and of one call by field, windows taken by themselves."""
+    placed = on_points_of(model, truth)
+    fields, key = held_windows(placed, truth), jax.random.key(2)
+    how = {"batch_size": config.batch_size, "key": key}
+    levels = placed.levels(case.calls)
+    drawn, true = ensemble(placed, fields, levels, config.members, case.sampler, **how)
+    one, _ = ensemble(placed, fields, placed.levels(1), 1, case.sampler, **how)
+    found: dict[str, Any] = {}
+    for name in (quantity.name for quantity in placed.targets.fields):
+        cast, right = drawn[name], true[name]
+        mean = cast.mean("member")
+        crps, absolute = metrics.fair_crps(cast, right), metrics.mae(mean, right)
+        found[name] = {
+            "mse_of_mean": interval(metrics.mse(mean, right)),
+            "mse_of_member": interval(metrics.mse(cast, right).mean("member")),
+            "mse_of_one_call": interval(metrics.mse(one[name].isel(member=0), right)),
+            "fair_crps": interval(crps),
+            "crps_over_mae": round(float(crps.mean() / absolute.mean()), 4),
+            "crps_over_mae_of_shape": of_shape(cast, right),
+            "spread_skill": round(float(metrics.spread_skill(cast, right)), 4),
+        }
+    return found
+
+
+def stored() -> dict[str, Any]:
+    """What was found before, which stays for models that are left out now."""
+    path = RESULTS / "calibration.json"
+    return json.loads(path.read_text())["models"] if path.exists() else {}
+
+
+def main(config: Config) -> None:
+    """Calibrate, score before and after, write weights and cards, store."""
+    for name in config.models:
+        case, before = CASES[name], wdno.load(name)
+        truth = case.truth(Source(config.scored_on, config.era5))
+        truth = truth.isel(sample=slice(config.scored))
+        source = Source(config.seed, config.era5)
+        after = calibrated(name, before, source, config.members, config.batch_size)
+        residual: Any = after.residual
+        ranges = {
+            part: [round(float(end(getattr(residual, part))), 4) for end in (min, max)]
+            for part in ("slope", "factor")
+        }
+        found = {
+            "calls": case.calls,
+            **ranges,
+            "before": scores(before, truth, case, config),
+            "after": scores(after, truth, case, config),
+        }
+        notes = notes_of(wdno.read_card(name))
+        notes["calibration"] = {
+            "calls": case.calls,
+            "members": config.members,
+            "seed": config.seed,
+        }
+        wdno.save(after, SHIPPED / name, notes=notes, dtype=jnp.float16)
+        print(name, json.dumps(found), flush=True)
+        record("calibration", asdict(config), models=stored() | {name: found})
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))

@@ -1,0 +1,120 @@
+"""Slopes and factors of models whose faults are known, and ensembles with them."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles import (
+    Estimated,
+    Uncertain,
+    labelled,
+    make_fields,
+    make_operator,
+    make_uncertain,
+    oracle,
+)
+from tiny import make_tiny
+
+import wdno
+from wdno import samplers
+from wdno.diffusion.denoiser import Denoiser
+from wdno.diffusion.preconditioning import EDMPreconditioning
+from wdno.operator.calibrated import Calibrated, uncalibrated
+from wdno.training.calibration import Moments, slope_and_factor
+
+SCALE = 0.3
+SLOPE = np.array([1.0, 1.2, 0.0, -0.5])
+FACTOR = np.array([1.0, 0.5, 2.0, 3.0])
+KEY = jax.random.key(0)
+
+
+@oracle
+class Silent:
+    """A network that says nothing: residuals are drawn from the standard normal."""
+
+    def __call__(self, x, c_noise, cond):
+        return jnp.zeros_like(x)
+
+
+def normal_model():
+    plain = Denoiser(Silent(), EDMPreconditioning())
+    return replace(make_operator(), denoiser=plain, residual=Estimated(SCALE))
+
+
+def off_by_known_numbers(model, batch):
+    """Truth ``z = a m + k s n`` of the slopes and factors above."""
+    fields = make_fields(batch=batch)
+    mean = model.targets.analysis(fields)
+    noise = np.random.default_rng(5).normal(size=mean.shape)
+    truth = model.targets.synthesis(SLOPE * mean + FACTOR * SCALE * noise)
+    return labelled({**fields, **truth})
+
+
+def test_numbers_of_normal_errors_are_found_and_ensembles_then_fit():
+    model = normal_model()
+    truth = off_by_known_numbers(model, 600)
+    how = {"calls": 30, "sampler": samplers.heun(), "key": KEY}
+    found = wdno.calibrate(model, truth, **how)
+    np.testing.assert_allclose(found.residual.slope, SLOPE, atol=0.04)
+    np.testing.assert_allclose(found.residual.factor, FACTOR, rtol=0.05)
+    others = off_by_known_numbers(model, 200)
+    seen = wdno.diagnose(found, others, levels=2, **how)
+    np.testing.assert_allclose(seen.spread_skill_by_channel, 1, atol=0.06)
+    np.testing.assert_allclose(seen.energy_ratio, 1, atol=0.06)
+    again = wdno.calibrate(found, truth, **how)
+    assert isinstance(uncalibrated(again.residual), Estimated)
+    assert again.residual.factor == found.residual.factor
+
+
+def test_few_calls_that_scatter_less_are_made_up_for():
+    """Euler's four steps leave a known share of standard normal noise."""
+    model = normal_model()
+    truth = off_by_known_numbers(model, 300)
+    euler = {"calls": 4, "sampler": samplers.ddim(0.0)}
+    angles = np.arctan(np.asarray(model.levels(4)))
+    left = np.cos(-np.diff(angles)).prod() * 10 / np.sqrt(101)
+    found = wdno.calibrate(model, truth, key=KEY, **euler)
+    np.testing.assert_allclose(found.residual.factor, FACTOR / left, rtol=0.06)
+
+
+def test_a_posterior_that_is_right_stays_as_it_is():
+    model = make_operator(Uncertain)
+    truth = make_uncertain(model, 0.1, batch=400)
+    found = wdno.calibrate(model, truth, calls=30, sampler=samplers.heun(), key=KEY)
+    # Without a mean of its own it draws whole coefficients, which stand for both.
+    np.testing.assert_allclose(found.residual.factor, 1, atol=0.02)
+
+
+def test_the_equations_hold():
+    """Least squares on the mean, and spread equal to error, of any numbers."""
+    draw = np.random.default_rng(1)
+    members, shape = 5, (5, 300, 3)
+    mean = draw.normal(size=shape[1:])
+    left = draw.normal(size=shape) + 0.4 * draw.normal(size=shape[1:]) + 0.1 * mean
+    truth = 0.7 * mean + 2 * draw.normal(size=shape[1:]) + 0.3 * left.mean(0)
+    b, error = left.mean(0), truth - mean
+    products = (error**2, error * mean, mean**2, error * b, mean * b, b**2)
+    moments = Moments(*(p.mean(0) for p in (*products, left.var(0, ddof=1))))
+    slope, factor = slope_and_factor(moments, members)
+    rest = truth - slope * mean - factor * b
+    np.testing.assert_allclose((rest * mean).mean(0), 0, atol=1e-12)
+    spread = factor**2 * moments.variance * (members + 1) / members
+    np.testing.assert_allclose(spread, (rest**2).mean(0), rtol=1e-10)
+    assert (factor > 0).all()
+
+
+def test_wrong_input_is_told():
+    model, truth = make_operator(Uncertain), labelled(make_fields())
+    for wrong in ({"members": 1}, {"calls": 0}):
+        with pytest.raises(ValueError, match="two members or more, of one"):
+            wdno.calibrate(model, truth, key=KEY, **wrong)
+    with pytest.raises(ValueError, match="'f'.* are missing"):
+        wdno.calibrate(model, truth.drop_vars("f"), key=KEY)
+    with pytest.raises(ValueError, match="at any scale. Take more calls"):
+        wdno.calibrate(make_tiny(), truth, calls=1, key=KEY)
+    with pytest.raises(ValueError, match="Scales are positive"):
+        Calibrated(None, (1.0,), (0.0,))
+    with pytest.raises(ValueError, match="Slopes of a mean are finite"):
+        Calibrated(None, (np.nan,), (1.0,))
