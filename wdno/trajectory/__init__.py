@@ -10,6 +10,7 @@ pair "u0" (batch, *space), "u" (batch, M, *space) at t_1 … t_M, and the contro
 from wdno.trajectory._checks import Labelled, check_labelled, named, with_samples
 from wdno.trajectory.arrays import static_rows, to_arrays, to_dataset, to_fields
 from wdno.trajectory.axes import as_came, axis_numbers, begun_with, from_first
+from wdno.trajectory.cells import averaged_over
 from wdno.trajectory.cuts import append, coarsen, windows
 from wdno.trajectory.files import join_trajectories, open_trajectories
 from wdno.trajectory.inputs import (
@@ -30,6 +31,7 @@ __all__ = [
     "Labelled",
     "append",
     "as_came",
+    "averaged_over",
     "at_instant",
     "axis_numbers",
     "begun_with",

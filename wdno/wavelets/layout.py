@@ -7,6 +7,7 @@ divided by a scale per channel; `synthesis` is its inverse.
 
 import dataclasses
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -69,18 +70,19 @@ class WaveletLayout:
         return tuple(
             f"{quantity.name}:{name}"
             for quantity in self.fields
-            for name in self._packing(quantity.dims).names
+            for name in self.packing(quantity.dims).names
         )
 
     @cached_property
     def coefficient_grid(self) -> tuple[int, ...]:
         """Extents of the coefficient array along `dims`."""
-        return self._packing(self.dims).grids[-1]
+        return self.packing(self.dims).grids[-1]
 
     @property
     def refinement(self) -> tuple[int, ...]:
-        """Coarse fields have half the samples along every axis."""
-        return (2,) * len(self.dims)
+        """Coarse fields have half the samples along the axes that are refined."""
+        kept = {dim for q in self.fields for dim in q.dims if dim not in q.refined}
+        return tuple(1 if dim in kept else 2 for dim in self.dims)
 
     def span(self, frames: int) -> int:
         """Always one window: however fine, records are chains of these."""
@@ -108,7 +110,7 @@ class WaveletLayout:
         for quantity in self.fields:
             missing = self._missing(quantity)
             times = math.prod(extents[axis - 1] for axis in missing)
-            found += [times] * len(self._packing(quantity.dims).names)
+            found += [times] * len(self.packing(quantity.dims).names)
         return tuple(found)
 
     def on(self, grid: Sequence[int]) -> "WaveletLayout":
@@ -154,7 +156,7 @@ class WaveletLayout:
 
     def means(self, x: Float[Array, "batch *extent"]) -> Float[Array, "batch *grid"]:
         """Local means of a field with all axes, on the grid of coefficients."""
-        return self._packing(self.dims).means(x)
+        return self.packing(self.dims).means(x)
 
     def fit(self, batches: Iterable[Fields]) -> "WaveletLayout":
         """The same layout with scales fitted: root mean square of each channel.
@@ -201,7 +203,7 @@ class WaveletLayout:
             )
         return slice(places[0], places[-1] + 1)
 
-    def _packing(self, dims: Sequence[str]) -> Packing:
+    def packing(self, dims: Sequence[str]) -> Packing:
         """Transform of a field on these axes of the layout."""
         places = [self.dims.index(dim) for dim in dims]
         extents = tuple(self.grid[place] for place in places)
@@ -212,9 +214,9 @@ class WaveletLayout:
         self, x: Float[Array, "batch *extent"], quantity: Field
     ) -> Float[Array, "batch *grid subband"]:
         x = quantity.between_walls(x)
-        for axis in range(1, x.ndim):
-            x = jnp.repeat(x, 2**quantity.level, axis=axis)
-        z = self._packing(quantity.dims).pack(x)
+        for axis, stride in enumerate(quantity.strides, start=1):
+            x = jnp.repeat(x, stride, axis=axis)
+        z = self.packing(quantity.dims).pack(x)
         z = jnp.expand_dims(z, self._missing(quantity))
         return jnp.broadcast_to(z, (len(x), *self.coefficient_grid, z.shape[-1]))
 
@@ -222,9 +224,9 @@ class WaveletLayout:
         self, z: Float[Array, "batch *grid subband"], quantity: Field
     ) -> Float[Array, "batch *extent"]:
         z = z.mean(axis=self._missing(quantity))
-        x = self._packing(quantity.dims).unpack(z)
-        last = slice(2**quantity.level - 1, None, 2**quantity.level)
-        return quantity.between_walls(x[(slice(None), *(last,) * len(quantity.dims))])
+        x = self.packing(quantity.dims).unpack(z)
+        last = (slice(stride - 1, None, stride) for stride in quantity.strides)
+        return quantity.between_walls(x[(slice(None), *last)])
 
     def _missing(self, quantity: Field) -> tuple[int, ...]:
         """Axes of the coefficient array along which the quantity is constant."""
@@ -237,8 +239,8 @@ class WaveletLayout:
                     f"This layout needs the fields {[q.name for q in self.fields]}, "
                     f"but {quantity.name!r} is missing from {sorted(fields)}. Add it."
                 )
-            fine = self._packing(quantity.dims).extents
-            extent = tuple(n // 2**quantity.level for n in fine)
+            fine = self.packing(quantity.dims).extents
+            extent = tuple(map(operator.floordiv, fine, quantity.strides))
             got = fields[quantity.name].shape
             if got[1:] != extent:
                 raise ValueError(
