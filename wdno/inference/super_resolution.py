@@ -222,12 +222,11 @@ def _inputs(
 def _coarse_coords(
     coords: dict[str, np.ndarray], model: WDNO, ratio: int
 ) -> dict[str, np.ndarray]:
-    """Coordinates of the grid coarser by `ratio`: some of the points, or new centres."""
-    coarse = {}
-    for dim, stride in _strides(model, ratio).items():
-        points = coords[dim]
-        pairs = points.reshape(-1, stride) if dim in model.cells else None
-        coarse[dim] = points[::stride] if pairs is None else pairs.mean(axis=1)
+    """Coordinates of the grid coarser by `ratio`: some of the points, or centres."""
+    strides = _strides(model, ratio)
+    coarse = {dim: points[:: strides[dim]] for dim, points in coords.items()}
+    for dim in model.cells:
+        coarse[dim] = coords[dim].reshape(-1, strides[dim]).mean(axis=1)
     return coarse
 
 

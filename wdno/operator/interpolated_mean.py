@@ -81,11 +81,12 @@ class Interpolation:
             else:
                 scale += [one] * len(decided)
         packing, along = targets.packing(targets.dims), _refined(targets)
-        features = [
-            packing.means_along(repeated(states.curvatures[..., n], 1 + along[0]), along)
+        seen = [
+            repeated(states.curvatures[..., n], 1 + along[0])
             for states in found.values()
             for n in range(len(along))
         ]
+        features = [packing.means_along(curvature, along) for curvature in seen]
         return Estimate(
             mean,
             jnp.stack(jnp.broadcast_arrays(*scale), -1),

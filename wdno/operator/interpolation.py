@@ -56,8 +56,8 @@ def doubled(u: Array, axis: int, continued: Continuation) -> Array:
 def parted(means: Array, axis: int, continued: Continuation) -> Array:
     """Means over the halves of cells, of parabolas with the means over three cells.
 
-    ``ū_i ∓ (ū_(i+1) - ū_(i-1)) / 8``: exact for parabolas, and the means over cells stay
-    (Harten 1989, J. Comput. Phys. 83, section 3).
+    ``ū_i ∓ (ū_(i+1) - ū_(i-1)) / 8``: exact for parabolas, and the mean over a cell is
+    that over its halves (Harten 1995, Comm. Pure Appl. Math. 48, 1305).
 
     Args:
         means: over cells.

@@ -14,6 +14,7 @@ from wdno.wavelets.protocols import Conditions
 
 Names = tuple[str, ...]
 
+
 class Task(NamedTuple):
     """Fields to generate (`targets`) and fields to condition on (`given`)."""
 

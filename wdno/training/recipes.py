@@ -188,7 +188,7 @@ RECIPES: dict[str, Recipe] = {
         task=tasks.cell_refinement,
         more_grids=(TrainingGrid(2, 4), TrainingGrid(4, 4)),
         residual=LocalScale(
-            LearnedMean(LocalConfig((1, 5), width=48, depth=5), base=Interpolation())
+            LearnedMean(LocalConfig((1, 5), width=48, depth=4), base=Interpolation())
         ),
         mean_share=1.0,
         coarse_noise=0.002,
