@@ -9,10 +9,15 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Float, PRNGKeyArray
+
+from wdno.systems import CompressibleNavierStokes
+from wdno.systems.compressible import conserved
 
 Means = Float[np.ndarray, "*batch cell"]
 Rule = Callable[[Means], Means]
+FINEST = 1024
+"""Cells of the truth."""
 FIELDS = ("density", "momentum", "energy")
 SIDE = 2
 """Cells on either side that the linear map sees."""
@@ -65,6 +70,12 @@ def linear(means: Means) -> Means:
     near, left, right = 3 * means, ends[..., :-2], ends[..., 2:]
     pair = np.stack([near + left, near + right], axis=-1) / 4
     return pair.reshape(*means.shape[:-1], -1)
+
+
+def finest(key: PRNGKeyArray, samples: int) -> xr.Dataset:
+    """Shock tubes on the finest grid, as mass, momentum and energy."""
+    system = CompressibleNavierStokes(points=FINEST)
+    return conserved(system.trajectories(key, samples), system.heat_ratio)
 
 
 RULES: dict[str, Rule] = {

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 import tyro
 import xarray as xr
+from _cells import finest
 from _finer_smoke import scene_key, scenes
 from _results import RESULTS, record
 
@@ -61,6 +62,12 @@ def finer_scenes(config: Config) -> xr.Dataset:
     return scenes(scene_key(config.seed, 0), 2, ratio=2)
 
 
+def finer_gas(config: Config) -> xr.Dataset:
+    """The first instants of shock tubes on 1,024 cells."""
+    truth = finest(jax.random.key(config.seed), 4)
+    return truth.isel(time=slice(None, 41))
+
+
 def weather(config: Config) -> xr.Dataset:
     """Windows of the days of test, every sixth hour."""
     if config.era5 is None:
@@ -93,6 +100,7 @@ CASES: dict[str, Case] = {
     "burgers-control": Case(drawn("burgers-bursts", 32)),
     "navier-stokes-shock": Case(drawn("navier-stokes-shock", 32)),
     "navier-stokes-correction": Case(drawn("navier-stokes-shock", 32), 8),
+    "navier-stokes-refinement": Case(finer_gas),
     "smoke-simulation": Case(drawn("smoke", 16)),
     "smoke-control": Case(plans),
     "smoke-refinement": Case(finer_scenes, 1),

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import jax
 import tyro
+from _cells import finest
 from tqdm import tqdm
 
 from wdno._files import replacing
-from wdno.systems import CompressibleNavierStokes
-from wdno.systems.compressible import conserved
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,6 @@ class Config:
     out: Path
     samples: int = 768
     chunk: int = 64
-    points: int = 1024
     seed: int = 80_000
 
 
@@ -33,14 +31,13 @@ def main(config: Config) -> None:
     """Solve and write."""
     config.out.mkdir(parents=True, exist_ok=True)
     recipe = json.dumps(asdict(config) | {"out": config.out.name})
-    system = CompressibleNavierStokes(points=config.points)
     for number in tqdm(range(-(-config.samples // config.chunk)), desc="chunks"):
         path = config.out / f"{config.seed}-{number:03d}.nc"
         if path.exists():
             continue
         count = min(config.chunk, config.samples - number * config.chunk)
         key = jax.random.fold_in(jax.random.key(config.seed), number)
-        data = conserved(system.trajectories(key, count), system.heat_ratio)
+        data = finest(key, count)
         with replacing(path) as partial:
             data.assign_attrs(recipe=recipe).to_netcdf(partial)
 

@@ -9,6 +9,7 @@ these. The solver on finer grids, from the same initial means, is the other way 
 cells.
 """
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -20,9 +21,9 @@ import jax
 import numpy as np
 import tyro
 import xarray as xr
-from _cells import FIELDS, RULES, LinearMap, on_cells
+from _cells import FIELDS, FINEST, RULES, LinearMap, finest, on_cells
 from _control import interval
-from _results import record
+from _results import RESULTS, record
 from tqdm import tqdm
 
 import wdno
@@ -38,7 +39,7 @@ from wdno.plotting.style import (
 from wdno.systems import CompressibleNavierStokes
 from wdno.systems.compressible import conserved, primitive
 
-FINEST, COARSEST = 1024, 128
+COARSEST = 128
 GRIDS = (256, 512, 1024)
 GROUP = 16
 """Trajectories that are compared at a time, which bounds the memory."""
@@ -55,6 +56,9 @@ class Config:
     correction: str = "navier-stokes-correction"
     data: Path = Path("runs/gas/data/80000-000.nc")
     """Training trajectories, of which the linear map is fitted."""
+    only: tuple[str, ...] = ()
+    """Ways to double that are measured anew; all else stays as it is stored. Empty for
+    all."""
     samples: int = 64
     seed: int = 30_000
     sample: int = 3
@@ -126,8 +130,7 @@ def compared(
     doublings: dict[str, Double], correction: wdno.WDNO, key: jax.Array
 ) -> tuple[Rows, dict[str, xr.Dataset]]:
     """All ways to all grids on a group of trajectories, and what comes out."""
-    system = CompressibleNavierStokes(points=FINEST)
-    truth = conserved(system.trajectories(key, GROUP))
+    truth = finest(key, GROUP)
     initial = truth.isel(time=0, drop=True)
     rows: Rows = {}
     shown = {"truth": truth}
@@ -226,6 +229,18 @@ def picture(
     save(figure, PICTURE)
 
 
+def merged(results: dict[str, Any], only: tuple[str, ...]) -> dict[str, Any]:
+    """Results with those that are stored of all that was not measured anew."""
+    path = RESULTS / "navier_stokes_refinement.json"
+    if not (only and path.exists()):
+        return results
+    stored = json.loads(path.read_text())["coarse"]
+    return {
+        of: arms | {how: results[of][how] for how in only}
+        for of, arms in stored.items()
+    }
+
+
 def main(config: Config) -> None:
     """Refine, compare, print and store."""
     if config.samples % GROUP:
@@ -240,6 +255,8 @@ def main(config: Config) -> None:
     }
     if config.rival.exists():
         doublings["without wavelets"] = partial(doubled, wdno.load(config.rival))
+    if config.only:
+        doublings = {name: doublings[name] for name in config.only}
     correction = wdno.load(config.correction)
     groups, first = [], {}
     for group in tqdm(range(config.samples // GROUP), desc="groups"):
@@ -247,11 +264,12 @@ def main(config: Config) -> None:
         rows, shown = compared(doublings, correction, key)
         groups.append(rows)
         first = first or shown
-        results = pooled(groups)
+        results = merged(pooled(groups), config.only)
         how = asdict(config) | {"compared": GROUP * len(groups)}
         record("navier_stokes_refinement", how, coarse=results)
-        picture(results, first, config)
-    for of, arms in pooled(groups).items():
+        if "model" in doublings:
+            picture(results, first, config)
+    for of, arms in merged(pooled(groups), config.only).items():
         for how, rows in arms.items():
             for cells, row in rows.items():
                 print(f"{of:20s}{how:18s}{cells:6s}", row)
