@@ -9,6 +9,7 @@ from typing import NamedTuple
 import era5
 import jax
 import xarray as xr
+from _cells import finest
 from _finer_smoke import scene_key, scenes
 
 import wdno
@@ -61,6 +62,16 @@ def finer_scenes(samples: int) -> Draw:
     return lambda source: scenes(scene_key(source.seed, 0), samples, ratio=2)
 
 
+def finer_gas(samples: int) -> Draw:
+    """The first instants of shock tubes on 1,024 cells."""
+
+    def first(source: Source) -> xr.Dataset:
+        truth = finest(jax.random.key(source.seed), samples)
+        return truth.isel(time=slice(None, 41))
+
+    return first
+
+
 def weather(period: str, every: int) -> Draw:
     """Windows of the days of a period, every so many hours."""
 
@@ -111,6 +122,7 @@ CASES: dict[str, Case] = {
     "navier-stokes-correction": Case(
         drawn("navier-stokes-shock", 128), drawn("navier-stokes-shock", 384), 8
     ),
+    "navier-stokes-refinement": Case(finer_gas(4), finer_gas(8)),
     "smoke-simulation": Case(drawn("smoke", 16), drawn("smoke", 32)),
     "smoke-control": Case(plans),
     "smoke-refinement": Case(finer_scenes(2), finer_scenes(4)),

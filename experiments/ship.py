@@ -18,6 +18,7 @@ import numpy as np
 import tyro
 import xarray as xr
 from _cases import HELD_OUT, Source, calibrated
+from _cells import finest
 from _control import OBJECTIVE, SYSTEM, Problems, late_plan
 from _era5 import by_model
 from _era5_scores import statistics
@@ -81,6 +82,12 @@ def density_doubling_mse(model: wdno.WDNO, config: Config) -> xr.DataArray:
     return xr.concat(errors, "sample")
 
 
+def cell_doubling_mse(model: wdno.WDNO, config: Config) -> xr.DataArray:
+    """Mean over t > 0, x and states of the squared error of halving exact cells."""
+    truth = finest(jax.random.key(config.seed), config.samples)
+    return refinement_error(model, truth)
+
+
 def objective(model: wdno.WDNO, config: Config) -> xr.DataArray:
     """Miss and energy of plans over the last 16 frames, judged by the solver."""
     problems, key = Problems.draw(config.seed, config.samples), jax.random.key(0)
@@ -124,6 +131,7 @@ MEASURES: dict[str, Measure] = {
     "burgers-control": objective,
     "navier-stokes-shock": mse_of(SYSTEMS["navier-stokes-shock"]()),
     "navier-stokes-correction": mse_of(SYSTEMS["navier-stokes-shock"]()),
+    "navier-stokes-refinement": cell_doubling_mse,
     "smoke-simulation": smoke_mse,
     "smoke-control": leakage,
     "smoke-refinement": density_doubling_mse,

@@ -71,8 +71,8 @@ def main(config: Config) -> None:
     recipe = RECIPES[config.recipe]
     if config.wavelet:
         # "boundary" is for orthogonal wavelets alone; where filters do not overlap,
-        # as those of raw fields, there is no difference.
-        mode = ("periodization",) * len(recipe.mode)
+        # as those of raw fields, there is no difference. Ends are not joined either.
+        mode = tuple("symmetric" if m == "boundary" else m for m in recipe.mode)
         recipe = replace(recipe, wavelet=config.wavelet, mode=mode)
     training = TrainingConfig(
         budget=config.budget,

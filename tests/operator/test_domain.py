@@ -94,3 +94,9 @@ def test_coordinates_need_a_name_and_an_extent_for_every_axis():
     for dims, grid in ((DIMS, (4, 3)), (DIMS[:2], (4,)), (DIMS[:2], (4, 3, 2))):
         with pytest.raises(ValueError, match="zip"):
             domain.coords(dims, grid)
+
+
+def test_points_stay_where_they_are_on_a_finer_grid_and_cells_keep_their_ends():
+    domain = Domain((0.0, 0.5, 0.5), (0.25, 1.0, 1.0))
+    finer = domain.scaled({"time": 1.0, "y": 0.5, "x": 0.5}, {"x"})
+    assert finer == Domain((0.0, 0.5, 0.25), (0.25, 0.5, 0.5))

@@ -13,6 +13,7 @@ from wdno.operator.interpolation import (
     interpolation_error,
     level,
     odd,
+    parted,
     prolonged,
     repeated,
     straight,
@@ -100,3 +101,25 @@ def test_twice_the_samples_on_one_axis_have_means_between_them():
     np.testing.assert_array_equal(doubled(u, 1, level), [[1, 2, 3, 2.5, 2, 2]])
     np.testing.assert_array_equal(doubled(u, 1, straight), [[1, 2, 3, 2.5, 2, 1.5]])
     np.testing.assert_array_equal(doubled(u, 1, around), [[1, 2, 3, 2.5, 2, 1.5]])
+
+
+@pytest.mark.parametrize("continued", [straight, around])
+def test_parted_cells_keep_their_means(continued):
+    means = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 8)))
+    fine = parted(means, 2, continued)
+    np.testing.assert_allclose(fine.reshape(2, 3, 8, 2).mean(axis=3), means, atol=1e-12)
+
+
+def test_parabolas_are_parted_exactly_and_waves_with_third_order():
+    ends = np.linspace(0.0, 1.0, 17)
+    means = 16 * np.diff(ends**3 - 2 * ends**2)  # of 3 x² - 4 x
+    coarse = jnp.asarray(means.reshape(1, 8, 2).mean(axis=2))
+    fine = parted(coarse, 1, straight)
+    np.testing.assert_allclose(fine[0, 2:-2], means[2:-2], atol=1e-12)
+    errors = []
+    for cells in (32, 64, 128):
+        ends = np.linspace(0.0, 2 * np.pi, cells + 1)
+        means = cells * np.diff(np.sin(ends))[None] / (2 * np.pi)
+        coarse = jnp.asarray(means.reshape(1, -1, 2).mean(axis=2))
+        errors.append(float(abs(parted(coarse, 1, around) - means).max()))
+    np.testing.assert_allclose(np.log2(np.divide(errors[:-1], errors[1:])), 3, atol=0.1)

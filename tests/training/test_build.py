@@ -18,6 +18,7 @@ from wdno.operator.generation import denoiser, prepare
 from wdno.operator.model import with_backbone
 from wdno.operator.residual import residuals
 from wdno.systems import Advection, Burgers, CompressibleNavierStokes, Smoke
+from wdno.systems.compressible import conserved
 from wdno.training.batches import ERROR_LENGTH, WindowBatches, perturb_coarse
 from wdno.training.build import build_model
 from wdno.training.recipe import NO_DROPOUT, ConditionDropout
@@ -474,6 +475,8 @@ def test_released_recipes_fit_the_grid_of_their_system(name):
     recipe = RECIPES[name]
     system = SYSTEMS[name.split("-")[0]]
     dataset = drawn(system)
+    if "momentum" in recipe.state:
+        dataset = conserved(dataset)
     thin = replace(recipe.network, width=4, depth=1)
     recipe = replace(recipe, network=thin, batch_size=1)
     batches = WindowBatches(dataset, recipe)
@@ -537,3 +540,64 @@ def test_dropout_and_means_do_not_go_together():
         replace(REACHING, residual=mean)
     with pytest.raises(ValueError, match="share lies between 0 and 1"):
         ConditionDropout(("uT",), share=1.5)
+
+
+# --- means over cells -----------------------------------------------------------------
+
+CELLS = replace(
+    TINY,
+    control=(),
+    task=tasks.cell_refinement,
+    wavelet="haar",
+    more_grids=(TrainingGrid(2, 4), TrainingGrid(4, 4)),
+)
+
+
+def means_over_cells(methods="time: point x: mean"):
+    draw = np.random.default_rng(0)
+    u = np.float32(draw.normal(size=(3, 9, 16)))
+    coords = {"time": np.arange(9.0), "x": (np.arange(16) + 0.5) / 16}
+    notes = {"cell_methods": methods}
+    return xr.Dataset({"u": (("sample", "time", "x"), u, notes)}, coords)
+
+
+def test_windows_of_cells_keep_their_instants_on_every_grid():
+    """Each is the mean over larger cells of one that the data have."""
+    dataset = means_over_cells()
+    batches = WindowBatches(dataset, CELLS)
+    records = dataset.u.values
+    for step, ratio in enumerate((1, 2, 4)):
+        batch = batches(step)
+        coarser = records.reshape(3, 9, 16 // ratio, ratio).mean(axis=3)
+        for u0, u in zip(batch["u0"], batch["u"], strict=True):
+            window = np.concatenate([u0[None], u])
+            apart = [
+                abs(row[start : start + 5] - window).max()
+                for row in coarser
+                for start in range(5)
+            ]
+            assert min(apart) < 1e-6
+        pairs = np.asarray(batch["u"]).reshape(2, 4, -1, 2).mean(axis=3)
+        np.testing.assert_allclose(batch["u_coarse"], pairs, atol=1e-6)
+
+
+def test_a_model_of_cells_lies_on_their_centres_on_every_grid():
+    dataset = means_over_cells()
+    model = build_model(CELLS, dataset, WindowBatches(dataset, CELLS))
+    assert model.targets.refinement == (1, 2)
+    coarser = model.on((4, 4))
+    coords = coarser.domain.coords(("time", "x"), (4, 4))
+    np.testing.assert_allclose(coords["x"], (np.arange(4) + 0.5) / 4)
+    np.testing.assert_allclose(coords["time"], np.arange(5.0))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "methods"),
+    [
+        (CELLS, "time: point"),
+        (replace(CELLS, task=tasks.refinement), "time: point x: mean"),
+    ],
+)
+def test_data_that_are_not_what_fields_of_a_refiner_are_are_refused(recipe, methods):
+    with pytest.raises(ValueError, match="data of a refiner|Data of a refiner"):
+        WindowBatches(means_over_cells(methods), recipe)

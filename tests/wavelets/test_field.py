@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from wdno.wavelets.field import DERIVED, Field, Role
+from wdno.wavelets.field import DERIVED, CellMeans, Field, Role
 from wdno.wavelets.layout import WaveletLayout
 
 DIMS = ("time", "y", "x")
@@ -59,3 +59,47 @@ def test_layouts_are_inverses_between_walls_and_projections_elsewhere(level):
     came = layout.synthesis(layout.analysis({"u": u}))["u"]
     np.testing.assert_allclose(came, bounded.between_walls(u), atol=1e-12)
     np.testing.assert_array_equal(came[..., 0], 0)
+
+
+# --- means over cells -----------------------------------------------------------------
+
+CELLS = CellMeans("u", DIMS)
+
+
+def test_means_over_larger_cells_are_those_over_smaller_ones_at_the_same_instants():
+    u = np.random.default_rng(0).normal(size=(2, 3, 8, 4))
+    coarse = CELLS.coarsened(u, {"time": 1, "y": 4, "x": 2})
+    np.testing.assert_allclose(coarse, u.reshape(2, 3, 2, 4, 2, 2).mean(axis=(3, 5)))
+    twice = CELLS.coarsened(CELLS.coarsened(u, {"y": 2}), {"y": 2, "x": 2})
+    np.testing.assert_allclose(twice, coarse)
+
+
+def test_points_are_every_second_from_the_first_and_instants_up_to_the_last():
+    u = np.arange(2 * 4 * 6.0).reshape(2, 4, 6)
+    coarse = Field("u", ("time", "x")).coarsened(u, {"time": 2, "x": 3})
+    np.testing.assert_array_equal(coarse, u[:, 1::2, ::3])
+
+
+def test_coarse_means_have_all_instants_in_a_layout():
+    layout = WaveletLayout(
+        (CellMeans("v", DIMS, Role.COARSE, of="u", level=1), CELLS),
+        DIMS,
+        (4, 6, 8),
+        "haar",
+        ("periodization",) * 3,
+    )
+    assert layout.refinement == (1, 2, 2)
+    draw = np.random.default_rng(0)
+    given = {"v": draw.normal(size=(2, 4, 3, 4)), "u": draw.normal(size=(2, 4, 6, 8))}
+    given = {name: jnp.asarray(values) for name, values in given.items()}
+    back = layout.synthesis(layout.analysis(given))
+    for name, values in given.items():
+        np.testing.assert_allclose(back[name], values, atol=1e-12)
+
+
+def test_points_and_cells_do_not_share_an_axis_and_cells_have_no_walls():
+    fields = CELLS, Field("v", ("x",))
+    with pytest.raises(ValueError, match=r"on 'x' only \['u'\] are such means"):
+        WaveletLayout(fields, DIMS, (4, 4, 4), "haar", ("periodization",) * 3)
+    with pytest.raises(ValueError, match=r"walls along \('x',\). Drop these"):
+        CellMeans("u", DIMS, walls=("x",))

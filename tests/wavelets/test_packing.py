@@ -153,3 +153,43 @@ def test_pack_keeps_single_precision_and_compiles():
     pack = jax.jit(Packing.pack, static_argnums=0)
     assert pack(packing, x).dtype == packing.unpack(pack(packing, x)).dtype == x.dtype
     np.testing.assert_allclose(pack(packing, x), packing.pack(x), 0, 1e-6)
+
+
+# --- means over pairs -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+@pytest.mark.parametrize("axes", [(1,), (0, 1)])
+def test_channels_of_means_do_not_see_what_pairs_differ_by(levels, axes):
+    """And others do."""
+    packing = Packing((8, 16), "haar", ("boundary",) * 2, levels)
+    u = random(3, 8, 16)
+    whole = u
+    for axis in axes:
+        shape = (*whole.shape[: axis + 1], -1, 2, *whole.shape[axis + 2 :])
+        pairs = whole.reshape(shape).mean(axis + 2)
+        whole = jnp.repeat(pairs, 2, axis=axis + 1)
+    blind = abs(packing.pack(u - whole)).max(axis=(0, 1, 2)) < 1e-12
+    assert packing.of_means(axes) == tuple(blind.tolist())
+    assert any(packing.of_means(axes)) and not all(packing.of_means(axes))
+
+
+@pytest.mark.parametrize("wavelet", ["lazy", "db2", "bior2.4", "bior1.3"])
+def test_other_wavelets_have_no_channels_of_means_alone(wavelet):
+    packing = Packing((8, 16), wavelet, ("periodization",) * 2, 1)
+    assert not any(packing.of_means((1,)))
+
+
+def test_the_dual_of_cohen_daubechies_feauveau_has():
+    """Its approximations are those of Haar, its details errors of parabolas."""
+    packing = Packing((16,), "rbio1.3", ("periodization",), 1)
+    assert packing.of_means((0,)) == (True, False)
+
+
+def test_means_along_an_axis_keep_the_subbands_of_others():
+    packing = Packing((4, 8), "haar", ("boundary",) * 2, 1)
+    u = random(2, 4, 8)
+    means = u.reshape(2, 2, 2, 4, 2).mean(axis=4)
+    both = jnp.stack([means.mean(axis=2), (means[:, :, 0] - means[:, :, 1]) / 2], -1)
+    np.testing.assert_allclose(packing.means_along(u, (1,)), both, atol=1e-12)
+    np.testing.assert_allclose(packing.means(u), both[..., 0], atol=1e-12)

@@ -1,7 +1,8 @@
 """Super-resolution: one refiner, applied again and again, doubles a grid each time.
 
 Which axes it doubles, and how much of a record it refines at once, its layout says
-(`Layout.refinement`, `Layout.span`).
+(`Layout.refinement`, `Layout.span`); whether values are at points or means over cells,
+its fields (`Field.cells`).
 """
 
 import jax
@@ -54,7 +55,9 @@ def super_resolve(
     batch_size: int = 256,
     key: PRNGKeyArray,
 ) -> xr.Dataset:
-    """Refine coarse trajectories in time and space, beyond the training grid too.
+    """Refine coarse trajectories, beyond the training grid too.
+
+    Values at points are refined in time and space, means over cells in space.
 
     The model of p(u | u_coarse, u0, f) takes the grid N to 2N; its output is its next
     input (WDNO, arXiv 2412.04833, section 3.2):
@@ -63,7 +66,9 @@ def super_resolve(
 
     where u0 and f on the grids between are those given, coarsened
     (`wdno.trajectory.coarsen`). Each doubling is a `rollout` of windows; axes that the
-    model does not refine stay as they are.
+    model does not refine stay as they are. A model with the residual of an
+    `Interpolation` of means over cells keeps these: what is conserved on the coarse
+    grid is so on all others.
 
     Args:
         model: a model of the refinement task; its parameters serve every grid.
@@ -205,8 +210,7 @@ def _inputs(
 ) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     """Conditions on the finest grid, coarse states on theirs, as one batch."""
     space = {dim: coords[dim] for dim in model.targets.dims[1:]}
-    strides = _strides(model, factor)
-    nested = {dim: points[:: strides[dim]] for dim, points in coords.items()}
+    nested = _coarse_coords(coords, model, factor)
     initials = at_instant(initial, model.state, space)
     states = on_grid(coarse, tuple(model.coarse), nested)
     arrays = {model.initial[name]: u for name, u in initials.items()}
@@ -217,18 +221,31 @@ def _inputs(
     return to_rows(arrays, coords)
 
 
+def _coarse_coords(
+    coords: dict[str, np.ndarray], model: WDNO, ratio: int
+) -> dict[str, np.ndarray]:
+    """Coordinates of the grid coarser by `ratio`: some of the points, or centres."""
+    strides = _strides(model, ratio)
+    coarse = {dim: points[:: strides[dim]] for dim, points in coords.items()}
+    for dim in model.cells:
+        coarse[dim] = coords[dim].reshape(-1, strides[dim]).mean(axis=1)
+    return coarse
+
+
 def _on_coarser_grid(
     known: Fields, model: WDNO, coords: dict[str, np.ndarray], ratio: int
 ) -> Fields:
     """What is known on the grid coarser by `ratio` than `coords`."""
     strides = _strides(model, ratio)
-    axes = dict.fromkeys(model.initial.values(), model.targets.dims[1:])
-    axes |= model.static
-    thin = {}
-    for name, dims in axes.items():
-        places = (slice(None, None, strides[dim]) for dim in dims)
-        thin[name] = known[name][(slice(None), *places)]
+    starting = {*model.initial.values(), *model.static}
+    thin = {
+        quantity.name: quantity.coarsened(known[quantity.name], strides)
+        for quantity in model.given.fields
+        if quantity.name in starting
+    }
     if model.control:
-        acting = to_dataset(known, coords, (), model.control)
+        means = {"cell_methods": " ".join(f"{dim}: mean" for dim in model.cells)}
+        notes = dict.fromkeys(model.control, means)
+        acting = to_dataset(known, coords, (), model.control, notes)
         thin |= to_fields(coarsen(acting, strides), (), model.control)
     return thin

@@ -1,7 +1,7 @@
 """Where a model lies in space, and how far apart its samples are."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +61,25 @@ class Domain:
                 for points in axes.values()
             ),
         )
+
+    def scaled(
+        self, ratios: Mapping[str, float], cells: Collection[str] = ()
+    ) -> "Domain":
+        """The same domain with samples further apart, or closer.
+
+        The first sample stays, or where samples are centres of cells the end of its
+        cell.
+
+        Args:
+            ratios: of the new spacings to these, by axis in their order.
+            cells: axes of such samples.
+        """
+        start, spacing = [], []
+        axes = zip(ratios.items(), self.start, self.spacing, strict=True)
+        for (dim, ratio), first, step in axes:
+            spacing.append(ratio * step)
+            start.append(first + (ratio - 1) * step / 2 if dim in cells else first)
+        return Domain(tuple(start), tuple(spacing))
 
     def coords(
         self, dims: tuple[str, ...], grid: tuple[int, ...]

@@ -17,8 +17,10 @@ from wdno.operator.interpolation import (
     curvatures,
     interpolation_error,
     odd,
+    parted,
     prolonged,
     repeated,
+    space_curvatures,
     straight,
 )
 from wdno.operator.residual import Coefficients, Estimate, nothing_known
@@ -39,6 +41,10 @@ class Interpolation:
     states they fade on finer grids, and a network can only be as exact there as it sees
     them. Targets of which no coarse or no initial values are given have mean 0 and
     scale 1.
+
+    Values at points are interpolated linearly in time and space. Means over cells are
+    parted in space by parabolas that keep them, and with wavelets whose approximations
+    are such means (haar) the scale of these is 0: whatever is generated keeps them.
     """
 
     def __call__(
@@ -65,21 +71,36 @@ class Interpolation:
             targets.synthesis(unknown.mean)
             | {name: states.mean for name, states in found.items()}
         )
-        scales = {name: _local(states.error, targets) for name, states in found.items()}
-        names = [channel.split(":")[0] for channel in targets.channels]
         one = jnp.ones((1,) * (condition.ndim - 1), condition.dtype)
-        scale = jnp.broadcast_arrays(*(scales.get(name, one) for name in names))
-        features = [
-            targets.means(repeated(states.curvatures[..., axis]))
+        scale = []
+        for quantity in targets.fields:
+            decided = _decided(quantity, targets)
+            if quantity.name in found:
+                local = _local(found[quantity.name].error, targets)
+                scale += [0 * local if certain else local for certain in decided]
+            else:
+                scale += [one] * len(decided)
+        packing, along = targets.packing(targets.dims), _refined(targets)
+        seen = [
+            repeated(states.curvatures[..., n], 1 + along[0])
             for states in found.values()
-            for axis in range(len(targets.dims))
+            for n in range(len(along))
         ]
-        return Estimate(mean, jnp.stack(scale, -1), jnp.stack(features, -1))
+        features = [packing.means_along(curvature, along) for curvature in seen]
+        return Estimate(
+            mean,
+            jnp.stack(jnp.broadcast_arrays(*scale), -1),
+            jnp.concatenate(features, -1),
+        )
 
     def channels(self, targets: WaveletLayout, given: Conditions) -> int:
-        """A curvature for each axis of each state that is given coarse."""
+        """A curvature for each refined axis of each state that is given coarse.
+
+        On axes that are not refined all their subbands count.
+        """
         estimated = self._interpolated(given) & keys_of(Role.EVOLVING, targets).keys()
-        return len(estimated) * len(targets.dims)
+        refined = len(_refined(targets))
+        return len(estimated) * refined * 2 ** (len(targets.dims) - refined)
 
     def built(
         self, targets: WaveletLayout, given: Conditions, rngs: nnx.Rngs
@@ -118,13 +139,34 @@ def _interpolated(
         for dim, mode in zip(targets.dims[1:], targets.mode[1:], strict=True)
     )
     coarse = quantity.between_walls(coarse)
-    before = quantity.between_walls(initial[:, None])[:, 0]
-    differences = curvatures(coarse, before, continued)
+    if quantity.cells:
+        mean = coarse
+        for axis, beyond in enumerate(continued, start=2):
+            mean = parted(mean, axis, beyond)
+        differences = space_curvatures(coarse, continued)
+    else:
+        before = quantity.between_walls(initial[:, None])[:, 0]
+        mean = prolonged(coarse, before, continued)
+        differences = curvatures(coarse, before, continued)
     error = interpolation_error(differences)
-    place = (slice(None), *(slice(None, None, 2),) * (coarse.ndim - 1), None)
-    return _States(
-        prolonged(coarse, before, continued), error, differences / error[place]
-    )
+    place = (slice(None), *(slice(None, None, r) for r in targets.refinement), None)
+    return _States(mean, error, differences / error[place])
+
+
+def _refined(targets: WaveletLayout) -> tuple[int, ...]:
+    """Numbers of the axes on which coarse states have fewer samples."""
+    return tuple(n for n, ratio in enumerate(targets.refinement) if ratio > 1)
+
+
+def _decided(quantity: Field, targets: WaveletLayout) -> tuple[bool, ...]:
+    """Which channels of a target its coarse values decide.
+
+    Means over cells decide what wavelets make of them alone, values at points nothing.
+    """
+    packing = targets.packing(quantity.dims)
+    if not quantity.cells:
+        return (False,) * len(packing.names)
+    return packing.of_means(tuple(map(quantity.dims.index, quantity.cells)))
 
 
 def _local(

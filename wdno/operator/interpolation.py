@@ -53,6 +53,22 @@ def doubled(u: Array, axis: int, continued: Continuation) -> Array:
     return _interleaved(u, midpoints, axis)
 
 
+def parted(means: Array, axis: int, continued: Continuation) -> Array:
+    """Means over the halves of cells, of parabolas with the means over three cells.
+
+    ``ū_i ∓ (ū_(i+1) - ū_(i-1)) / 8``: exact for parabolas, and the mean over a cell is
+    that over its halves (Harten 1995, Comm. Pure Appl. Math. 48, 1305).
+
+    Args:
+        means: over cells.
+        axis: of the cells.
+        continued: how means go on beyond the ends.
+    """
+    ends = continued(means, axis)
+    change = (_cut(ends, axis, 2, None) - _cut(ends, axis, 0, -2)) / 8
+    return _interleaved(means - change, means + change, axis)
+
+
 def curvatures(
     coarse: Coarse, before: Before, continued: tuple[Continuation, ...]
 ) -> Curvatures:
@@ -62,9 +78,16 @@ def curvatures(
     """
     subsampled = (slice(None), *(slice(None, None, 2),) * (before.ndim - 1))
     record = jnp.concatenate([before[subsampled][:, None], coarse], axis=1)
-    along = [_curvature(straight(record, 1), 1)[:, 1:]]
-    for axis, beyond in enumerate(continued, start=2):
-        along.append(_curvature(beyond(coarse, axis), axis))
+    in_time = _curvature(straight(record, 1), 1)[:, 1:, ..., None]
+    return jnp.concatenate([in_time, space_curvatures(coarse, continued)], axis=-1)
+
+
+def space_curvatures(coarse: Coarse, continued: tuple[Continuation, ...]) -> Curvatures:
+    """Those along the axes of space alone."""
+    along = [
+        _curvature(beyond(coarse, axis), axis)
+        for axis, beyond in enumerate(continued, start=2)
+    ]
     return jnp.stack(along, axis=-1)
 
 
@@ -72,21 +95,23 @@ def interpolation_error(second_differences: Curvatures) -> Fine:
     """How far `prolonged` may be off: root of the local sum of squared curvatures.
 
     Halfway between samples linear interpolation is off by an eighth of the second
-    difference. Squares of these are averaged over three coarse samples along each axis;
-    a share `SMALLEST` of their mean is added, so that nothing is divided by zero.
+    difference. Squares of these are averaged over three coarse samples along each of
+    their axes; a share `SMALLEST` of their mean is added, so that nothing is divided by
+    zero.
 
     Args:
-        second_differences: see `curvatures`.
+        second_differences: along all axes (see `curvatures`) or those of space.
     """
     power = jnp.square(second_differences).sum(axis=-1)
-    for axis in range(1, power.ndim):
+    first = power.ndim - second_differences.shape[-1]
+    for axis in range(first, power.ndim):
         ends = jnp.concatenate(
             [_cut(power, axis, 0, 1), power, _cut(power, axis, -1, None)], axis=axis
         )
         sides = _cut(ends, axis, 0, -2) + _cut(ends, axis, 2, None)
         power = (power + sides) / 3
     everywhere = power.mean(axis=tuple(range(1, power.ndim)), keepdims=True)
-    return repeated(jnp.sqrt(power + SMALLEST**2 * everywhere + 1e-10))
+    return repeated(jnp.sqrt(power + SMALLEST**2 * everywhere + 1e-10), first)
 
 
 def odd(u: Array, axis: int) -> Array:
@@ -123,9 +148,14 @@ def level(u: Array, axis: int) -> Array:
     return jnp.concatenate([_cut(u, axis, 0, 1), u, _cut(u, axis, -1, None)], axis)
 
 
-def repeated(u: Array) -> Array:
-    """Values of the coarse grid at the samples of the fine one."""
-    for axis in range(1, u.ndim):
+def repeated(u: Array, first: int = 1) -> Array:
+    """Values of the coarse grid at the samples of the fine one.
+
+    Args:
+        u: values of the coarse grid.
+        first: axis on which it is coarser, as on all behind it.
+    """
+    for axis in range(first, u.ndim):
         u = jnp.repeat(u, 2, axis=axis)
     return u
 

@@ -39,7 +39,8 @@ class LocalScale:
     but by the mean, so that they hold on other grids too.
 
     Attributes:
-        base: the estimate whose mean and features are kept; its scale is not used.
+        base: the estimate whose mean and features are kept, and where it is certain, a
+            scale of 0; otherwise its scale is not used.
         deviations: d, energies by channels; None in recipes and on cards. Squares of
             small ones have no place in half precision.
 
@@ -61,7 +62,8 @@ class LocalScale:
         first = self.base(known, condition, targets, given)
         deviations = self.deviations.astype(first.mean.dtype)
         variance = local_energies(first.mean) @ jnp.square(deviations)
-        return first._replace(scale=jnp.sqrt(variance))
+        scale = jnp.where(first.scale > 0, jnp.sqrt(variance), jnp.zeros_like(variance))
+        return first._replace(scale=scale)
 
     def channels(self, targets: WaveletLayout, given: Conditions) -> int:
         """Those of the base."""

@@ -115,6 +115,11 @@ class WDNO:
         return keys_of(Role.COARSE, self.given)
 
     @property
+    def cells(self) -> frozenset[str]:
+        """Axes along which values are means over cells, and samples their centres."""
+        return frozenset(dim for q in self.targets.fields for dim in q.cells)
+
+    @property
     def past(self) -> tuple[str, ...]:
         """What is given of the time before the initial state."""
         return tuple(keys_of(Role.PAST, self.given))
@@ -178,17 +183,13 @@ class WDNO:
                 "axes alike."
             )
         (ratio,) = ratios
-        spacing = tuple(
-            ratio * step if refined > 1 else step
-            for step, refined in zip(
-                self.domain.spacing, self.targets.refinement, strict=True
-            )
-        )
+        refined = zip(self.targets.dims, self.targets.refinement, strict=True)
+        ratio_along = {dim: ratio if times > 1 else 1.0 for dim, times in refined}
         return dataclasses.replace(
             self,
             targets=self.targets.on(grid),
             given=self.given.on(grid),
-            domain=dataclasses.replace(self.domain, spacing=spacing),
+            domain=self.domain.scaled(ratio_along, self.cells),
         )
 
 

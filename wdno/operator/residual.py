@@ -34,7 +34,10 @@ class Estimate(NamedTuple):
     mean: Coefficients
     """Expected coefficients."""
     scale: Float[Array, "*where channel"]
-    """How far these may be off, in their own units; axes of extent 1 are constant."""
+    """How far these may be off, in their own units; axes of extent 1 are constant.
+
+    0 where they are certain: nothing that is generated changes them.
+    """
     features: Float[Array, "batch *grid feature"]
     """What the residual depends on first, possibly no channel."""
 
@@ -73,8 +76,11 @@ class Residual(Protocol):
 
 
 def residuals(z: Coefficients, estimate: Estimate) -> Coefficients:
-    """``(z - mean) / scale``."""
-    return (z - estimate.mean) / estimate.scale
+    """``(z - mean) / scale``, and 0 where the mean is certain."""
+    certain = estimate.scale == 0
+    scale = jnp.where(certain, jnp.ones_like(estimate.scale), estimate.scale)
+    departures = (z - estimate.mean) / scale
+    return jnp.where(certain, jnp.zeros_like(departures), departures)
 
 
 def restored(r: Coefficients, estimate: Estimate) -> Coefficients:

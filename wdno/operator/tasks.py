@@ -7,16 +7,12 @@ arXiv 2412.04833, sections 3.1 and 3.2).
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-import numpy as np
-from jaxtyping import Array
-
-from wdno.wavelets.field import DERIVED, Field, Role
+from wdno.wavelets.field import DERIVED, CellMeans, Field, Role, Values
 from wdno.wavelets.protocols import Conditions
 
 Names = tuple[str, ...]
-Values = TypeVar("Values", np.ndarray, Array)
 
 
 class Task(NamedTuple):
@@ -59,7 +55,7 @@ def final(names: Names, dims: Names) -> tuple[Field, ...]:
 
 
 def coarse(names: Names, dims: Names) -> tuple[Field, ...]:
-    """Each quantity on the grid with half the samples along every axis."""
+    """Each quantity on the grid with half the samples along its axes."""
     return tuple(Field(f"{n}_coarse", dims, Role.COARSE, of=n, level=1) for n in names)
 
 
@@ -90,6 +86,15 @@ def refinement(state: Names, control: Names, dims: Names) -> Task:
     return joined(simulation(state, control, dims), Task((), coarse(state, dims)))
 
 
+def cell_refinement(state: Names, control: Names, dims: Names) -> Task:
+    """p(state | initial state, control, coarse state) of means over cells of space.
+
+    Doubles the cells along each axis of space and keeps the instants.
+    """
+    parts = refinement(state, control, dims)
+    return Task(*(tuple(CellMeans(**vars(q)) for q in part) for part in parts))
+
+
 def control(state: Names, control: Names, dims: Names) -> Task:
     """p(state, control | initial state): what guidance turns into a plan."""
     targets = whole(state, dims) + piecewise_constant(control, dims)
@@ -114,7 +119,8 @@ def with_conditions(
 
     Final states are the last frames. Coarse states are every second sample along every
     axis: of the instants t_1, t_2, … those with even number, of the positions
-    x_0, x_1, … as well.
+    x_0, x_1, … as well. Where values are means over cells, coarse ones are means over
+    two cells along every axis of space, at all instants.
 
     Args:
         fields: states ``u`` (batch, frames, *space) with what else is known.
@@ -122,7 +128,7 @@ def with_conditions(
 
     Returns:
         `fields` and, as far as `given` names them, ``uT`` without the axis of time and
-        ``u_coarse`` with axes half as long.
+        ``u_coarse`` with axes half as long (`Field.coarsened`).
     """
     derived = {}
     for quantity in given:
@@ -130,8 +136,9 @@ def with_conditions(
         if quantity.name in fields or record is None:
             continue
         if quantity.role is Role.COARSE:
-            odd, even = slice(1, None, 2), slice(None, None, 2)
-            derived[quantity.name] = record[:, odd, *(even,) * (record.ndim - 2)]
+            derived[quantity.name] = quantity.coarsened(
+                record, dict.fromkeys(quantity.refined, 2)
+            )
         elif quantity.role is Role.FINAL:
             derived[quantity.name] = record[:, -1]
     return {**fields, **derived}

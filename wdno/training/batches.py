@@ -12,21 +12,22 @@ from wdno.operator import tasks
 from wdno.training.recipes import Recipe
 from wdno.training.records import Records
 from wdno.trajectory import (
+    averaged_over,
     coarsen,
     read_windows,
     static_rows,
     to_arrays,
     with_samples,
 )
-from wdno.wavelets.field import Role
+from wdno.wavelets.field import Field, Role
 
 
 class WindowBatches:
     """Random windows of training trajectories: the batch of a step, by its number.
 
     Those of a refiner begin where coarse states are given. Windows are read when their
-    batch is asked for. What is read of a file does not stay
-    in memory, so that a set may be larger than that; one that is loaded is read there.
+    batch is asked for. What is read of a file does not stay in memory, so that a set
+    may be larger than that; one that is loaded is read there.
 
     Attributes:
         recipe: how windows are cut.
@@ -45,14 +46,17 @@ class WindowBatches:
 
         Raises:
             ValueError: the trajectories are shorter than a window or cannot be
-                coarsened as the recipe wants.
+                coarsened as the recipe wants, or those of a refiner are not means over
+                cells where its fields are, or are elsewhere.
         """
         self.recipe, self.seed = recipe, seed
         self.dims = _dims(recipe, dataset)
         self._given = recipe.fields(self.dims).given
         self._initial = {q.of: q.name for q in self._given if q.role is Role.INITIAL}
-        refiner = any(q.role is Role.COARSE for q in self._given)
-        self._apart = COARSENING if refiner else 1
+        coarse = [q for q in self._given if q.role is Role.COARSE]
+        self._apart = COARSENING if any("time" in q.refined for q in coarse) else 1
+        kept = {dim for q in coarse for dim in q.dims if dim not in q.refined}
+        self._coarsened = tuple(dim for dim in self.dims if dim not in kept)
         self._beside = [quantity.name for quantity in recipe.beside.targets]
         given = [quantity.name for quantity in recipe.beside.given]
         self._static = [name for name in given if name in dataset.variables]
@@ -64,10 +68,12 @@ class WindowBatches:
         for variable in self._dataset.variables.values():
             if "sample" not in variable.dims:
                 variable.load()
+        if coarse:
+            _check_cells(self._dataset, recipe.fields(self.dims).targets)
         none = self._dataset.isel(sample=slice(0))
         self.frames: dict[int, int] = {}
         for ratio, window in recipe.grids:
-            frames = _coarser(none, ratio).sizes["time"] - 1
+            frames = self._coarser(none, ratio).sizes["time"] - 1
             if frames < window:
                 raise ValueError(
                     f"A record holds at least one window of {window} frames, but "
@@ -114,15 +120,18 @@ class WindowBatches:
         self, ratio: int, window: int, starts: np.ndarray, rows: np.ndarray
     ) -> dict[str, np.ndarray]:
         """Windows by field; coarsened once cut, which is as good as the other order."""
-        cut = read_windows(self._dataset, ratio * window, ratio * starts, rows)
-        cut = _coarser(cut, ratio)
+        apart = ratio if "time" in self._coarsened else 1
+        cut = read_windows(self._dataset, apart * window, apart * starts, rows)
+        cut = self._coarser(cut, ratio)
         fields = to_arrays(cut, self._initial, self.recipe.control, self._beside)
         return fields | static_rows(cut, self._static, np.arange(len(rows)))
 
-
-def _coarser(dataset: xr.Dataset, ratio: int) -> xr.Dataset:
-    """Coarsened; what stays on its grid need not say how it is coarsened."""
-    return dataset if ratio == 1 else coarsen(dataset, ratio)
+    def _coarser(self, dataset: xr.Dataset, ratio: int) -> xr.Dataset:
+        """Coarsened; what stays on its grid need not say how it is coarsened."""
+        if ratio == 1:
+            return dataset
+        factors = dict.fromkeys(self.dims, 1) | dict.fromkeys(self._coarsened, ratio)
+        return coarsen(dataset, factors)
 
 
 COARSENING = 2
@@ -164,6 +173,19 @@ def perturb_coarse(
         error += shift * np.gradient(ends, axis=axis)[inside] * smooth()
     share = draw.random((len(states), *(1,) * (states.ndim - 1)), np.float32)
     return states + share * error
+
+
+def _check_cells(dataset: xr.Dataset, targets: tuple[Field, ...]) -> None:
+    """Refuse data that are coarsened in another way than the fields of a refiner."""
+    for quantity in targets:
+        found = sorted(averaged_over(dataset[quantity.name]))
+        if found != sorted(quantity.cells):
+            raise ValueError(
+                f"Data of a refiner say in cell_methods what its fields are, and "
+                f"{quantity.name!r} is a mean over cells along {list(quantity.cells)}, "
+                f"but the data say so along {found}. Set attrs['cell_methods'], e.g. "
+                "to 'time: point x: mean', or use the other task of refinement."
+            )
 
 
 def _dims(recipe: Recipe, dataset: xr.Dataset) -> tuple[str, ...]:

@@ -117,8 +117,9 @@ def with_scales(model: WDNO, batches: WindowBatches, count: int = 64) -> WDNO:
     turn = len(batches.recipe.grids)
     steps = range(0, count * turn, turn)
     scale = targets.scaled_to(left(plain, batches(n)) for n in steps).scale
-    weight = np.asarray(targets.energy_share)
-    explained = 1 - float(np.average(np.square(scale), weights=weight))
+    some = np.asarray(left(plain, batches(0))).reshape(-1, len(scale))
+    weight = np.asarray(targets.energy_share) * some.any(axis=0)  # others are certain
+    explained = 1 - float(np.square(scale) @ weight / max(weight.sum(), 1e-30))
     if explained < LEAST_EXPLAINED:
         raise ValueError(
             "A mean is worth its calls if it explains something of what is generated, "

@@ -12,7 +12,13 @@ from wdno.training.recipe import Recipe
 
 TASKS = {
     task.__name__: task
-    for task in (tasks.simulation, tasks.refinement, tasks.control, tasks.reaching)
+    for task in (
+        tasks.simulation,
+        tasks.refinement,
+        tasks.cell_refinement,
+        tasks.control,
+        tasks.reaching,
+    )
 }
 """Tasks that a file may name."""
 

@@ -183,6 +183,27 @@ RECIPES: dict[str, Recipe] = {
         noise=RESIDUAL_LEVELS,
         batch_size=16,
     ),
+    # Cells that are halved keep their mass, momentum and energy; where these lie in
+    # them is a matter of a few neighbours at one instant.
+    "navier-stokes-refinement": Recipe(
+        ("density", "momentum", "energy"),
+        (),
+        window=4,
+        task=tasks.cell_refinement,
+        more_grids=(TrainingGrid(2, 4), TrainingGrid(4, 4)),
+        residual=LocalScale(
+            LearnedMean(LocalConfig((1, 5), width=48, depth=4), base=Interpolation())
+        ),
+        mean_share=1.0,
+        coarse_noise=0.002,
+        coarse_shift=0.05,
+        wavelet="haar",
+        mode=("periodization", "boundary"),
+        levels=1,
+        network=LocalConfig((1, 1), width=8, depth=1),
+        noise=RESIDUAL_LEVELS,
+        batch_size=8,
+    ),
     # What the solver's equations leave: a projection is linear, the rest transport.
     "smoke-simulation": replace(
         _SMOKE,

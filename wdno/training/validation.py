@@ -45,12 +45,13 @@ def refinement_error(model: WDNO, truth: xr.Dataset, steps: int = 1) -> xr.DataA
 
     Args:
         model: a model of the refinement task.
-        truth: reference trajectories, whose every second sample is refined.
+        truth: reference trajectories, which are coarsened by two and refined.
         steps: denoiser calls per window.
     """
+    by_two = dict(zip(model.targets.dims, model.targets.refinement, strict=True))
     fine = super_resolve(
         model,
-        coarsen(truth, 2)[list(model.coarse)],
+        coarsen(truth, by_two)[list(model.coarse)],
         truth[list(model.state)].isel(time=0, drop=True),
         truth[list(model.control)],
         factor=2,
@@ -100,6 +101,7 @@ def _error_of_states(
 VALIDATIONS: dict[Callable[..., tasks.Task], Callable[..., xr.DataArray]] = {
     tasks.simulation: simulation_error,
     tasks.refinement: refinement_error,
+    tasks.cell_refinement: refinement_error,
     tasks.control: denoising_error,
     tasks.reaching: denoising_error,
 }

@@ -17,6 +17,7 @@ from wdno.trajectory.axes import (
     from_first,
     instants_as_came,
 )
+from wdno.trajectory.cells import averaged_over
 from wdno.trajectory.cuts import append, coarsen, windows
 from wdno.trajectory.files import join_trajectories, open_trajectories
 from wdno.trajectory.fingerprints import fingerprint
@@ -40,6 +41,7 @@ __all__ = [
     "Labelled",
     "append",
     "as_came",
+    "averaged_over",
     "at_instant",
     "axis_numbers",
     "begun_with",

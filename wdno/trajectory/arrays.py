@@ -10,6 +10,7 @@ from jaxtyping import Array
 from wdno._arrays import real
 from wdno._typing import Fields
 from wdno.trajectory._checks import finite, with_samples
+from wdno.trajectory.cells import in_space
 from wdno.trajectory.keys import States, initial_keys
 
 __all__ = ["static_rows", "to_arrays", "to_dataset", "to_fields"]
@@ -116,7 +117,8 @@ def to_dataset(
 
     Returns:
         A dataset on (*batch, time, *space). The CF attribute ``cell_methods`` says
-        which variables are values at an instant and which act over an interval.
+        which variables are values at an instant and which act over an interval; what
+        `attributes` says there of axes of space stays.
 
     Raises:
         ValueError: If a field is missing or does not have the shape of the grid.
@@ -158,7 +160,8 @@ def to_dataset(
                 "instants, *space). Check the coordinates and the names of the batch "
                 "axes."
             )
-        notes = {**attributes.get(name, {}), "cell_methods": methods[name]}
+        notes = dict(attributes.get(name, {}))
+        notes["cell_methods"] = methods[name] + in_space(notes.get("cell_methods", ""))
         variables[name] = (tuple(extents), values.reshape(shape), notes)
     axes = {name: (name, v, attributes.get(name, {})) for name, v in coords.items()}
     return xr.Dataset(variables, coords=axes)

@@ -1,6 +1,6 @@
 """Coarser grids, shorter records and longer ones."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import TypeVar
 
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from jaxtyping import Array, Int
 
 from wdno._arrays import apart
 from wdno.trajectory.axes import axis_numbers
+from wdno.trajectory.cells import acts_over_intervals, averaged_over
 
 __all__ = ["append", "coarsen", "windows"]
 
@@ -20,9 +21,11 @@ Values = TypeVar("Values", np.ndarray, Array)
 def coarsen(dataset: xr.Dataset, factor: int | Mapping[str, int]) -> xr.Dataset:
     """Restrict trajectories to a grid coarser by ``factor`` in time and space.
 
-    Space is subsampled. States are subsampled in time; a control, held over each
-    interval (``cell_methods`` "time: mean"), is averaged over the merged intervals,
-    which keeps its impulse.
+    Space is subsampled, unless values are means over cells (``cell_methods`` such as
+    "time: point x: mean"): then cells are merged, which keeps what they contain, and
+    lie around their own centres. States are subsampled in time; a control, held over
+    each interval ("time: mean"), is averaged over the merged intervals, which keeps its
+    impulse.
 
     Args:
         dataset: Trajectories on (*batch, time, *space) with ``cell_methods``.
@@ -30,7 +33,8 @@ def coarsen(dataset: xr.Dataset, factor: int | Mapping[str, int]) -> xr.Dataset:
             one for each axis by name.
 
     Raises:
-        ValueError: If the factor is no such number or ``cell_methods`` is missing.
+        ValueError: If the factor is no such number, ``cell_methods`` is missing, or
+            says of some variables alone that they are means over the cells of an axis.
     """
     moving = {n: v for n, v in dataset.data_vars.items() if "time" in v.dims}
     space = {d for v in moving.values() for d in v.dims[v.dims.index("time") + 1 :]}
@@ -46,7 +50,11 @@ def coarsen(dataset: xr.Dataset, factor: int | Mapping[str, int]) -> xr.Dataset:
             f"The factor must divide the intervals of time and the points, but "
             f"{factor} does not divide {uneven}. Choose a smaller factor."
         )
-    thin = dataset.isel({dim: slice(None, None, factors[dim]) for dim in space})
+    cells = _axes_of_cells(moving, space)
+    thin = dataset.isel({d: slice(None, None, factors[d]) for d in space - cells})
+    if cells:
+        merged = thin.coarsen({dim: factors[dim] for dim in cells})
+        thin = merged.mean(keep_attrs=True)
     held = {
         name: _merged_intervals(thin[name].variable, factors["time"])
         for name, variable in moving.items()
@@ -151,6 +159,24 @@ def append(earlier: xr.Dataset, later: xr.Dataset) -> xr.Dataset:
     return xr.Dataset(joined, attrs=later.attrs).drop_encoding()
 
 
+def _axes_of_cells(
+    moving: Mapping[Hashable, xr.DataArray], space: set[Hashable]
+) -> set[Hashable]:
+    """Axes of space along which all that moves are means over cells."""
+    cells = set()
+    for dim in space:
+        there = {name: v for name, v in moving.items() if dim in v.dims}
+        means = [name for name, v in there.items() if dim in averaged_over(v)]
+        if 0 < len(means) < len(there):
+            raise ValueError(
+                "Along an axis all variables are means over its cells or all are "
+                f"values at its points, but of {list(there)} on {dim!r} only {means} "
+                "are such means. Set the cell_methods of the others, or leave them out."
+            )
+        cells |= {dim} if means else set()
+    return cells
+
+
 def _check_windows(
     length: int, starts: Int[np.ndarray | Array, " window"], frames: int
 ) -> None:
@@ -163,18 +189,6 @@ def _check_windows(
             f"Windows must lie within the {frames} frames of the record, but {length} "
             f"frames were asked for from {starts}. Start at 0 … frames - length."
         )
-
-
-def acts_over_intervals(variable: xr.DataArray) -> bool:
-    """Whether the values are means over the interval that begins at their instant."""
-    method = variable.attrs.get("cell_methods", "")
-    if "time: mean" not in method and "time: point" not in method:
-        raise ValueError(
-            "Variables say in cell_methods whether they are values at an instant or "
-            f"held over an interval, but {variable.name} has {method!r}. Set its "
-            "attrs['cell_methods'] to 'time: point' or 'time: mean'."
-        )
-    return "time: mean" in method
 
 
 def _merged_intervals(variable: xr.Variable, factor: int) -> xr.Variable:

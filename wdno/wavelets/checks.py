@@ -35,6 +35,20 @@ def check_parts(
                 f"A field has axes of the layout, {dims}, in that order, but "
                 f"{quantity.name!r} has {quantity.dims}. Rename them."
             )
+    _check_cells(fields, dims)
+
+
+def _check_cells(fields: tuple[Field, ...], dims: tuple[str, ...]) -> None:
+    """Points and centres of cells do not lie on one axis."""
+    for dim in dims:
+        there = [quantity for quantity in fields if dim in quantity.dims]
+        of_cells = [quantity.name for quantity in there if dim in quantity.cells]
+        if 0 < len(of_cells) < len(there):
+            raise ValueError(
+                "Along an axis all fields are means over its cells or all are values "
+                f"at its points, but of {[q.name for q in there]} on {dim!r} only "
+                f"{of_cells} are such means. Make the others `CellMeans` too."
+            )
 
 
 def _check_counts(
@@ -61,7 +75,7 @@ def _check_halvings(
     levels: int,
 ) -> None:
     for dim, extent, mode in zip(dims, grid, modes, strict=True):
-        halvings = [q.level for q in fields if dim in q.dims]
+        halvings = [q.level for q in fields if dim in q.refined]
         halvings += [levels] if mode in _CRITICALLY_SAMPLED else [0]
         if extent % 2 ** max(halvings):
             raise ValueError(

@@ -1,9 +1,12 @@
 """What a layout says of one quantity: its axes, its grid, its part in a problem."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeVar
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from wdno._json import register
@@ -31,9 +34,13 @@ class Role(Enum):
     """What never changes: obstacles, numbers of the equation."""
 
 
+Values = TypeVar("Values", np.ndarray, Array)
+
 DERIVED = (Role.INITIAL, Role.FINAL, Role.COARSE)
 """Roles of fields that follow from the record of another one, which they name."""
 
+TIME = "time"
+"""Name of the axis of instants."""
 MOST_LEVELS = 16
 """Bound on how often a grid is halved: each time doubles what a file asks for."""
 
@@ -49,7 +56,8 @@ class Field:
             constant along the others (an initial state lacks "time", a scalar all).
         role: its part in the problem.
         of: the evolving quantity whose initial, final or coarse values these are.
-        level: the quantity is given on a grid coarser by 2^level along its axes.
+        level: the quantity is given on a grid coarser by 2^level along the axes on
+            which it is `refined`.
         walls: axes between two walls at which the quantity vanishes (a homogeneous
             Dirichlet condition): one at the first position, the other one spacing
             beyond the last. A layout sets it to zero there, in both directions.
@@ -88,6 +96,36 @@ class Field:
                 f"is {self.role.value} and of {self.of!r}. Correct one of the two."
             )
 
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Axes along which values are means over cells: none, they are at points."""
+        return ()
+
+    @property
+    def refined(self) -> tuple[str, ...]:
+        """Axes along which coarse values have fewer samples: all."""
+        return self.dims
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Samples of the grid of the layout for one of the quantity, by axis."""
+        return tuple(2**self.level if d in self.refined else 1 for d in self.dims)
+
+    def coarsened(self, x: Values, factors: Mapping[str, int]) -> Values:
+        """Values on a coarser grid: of positions x_0, x_1, … every r-th from the first.
+
+        Of instants t_1, t_2, … every r-th from t_r on.
+
+        Args:
+            x: of shape (batch, *extents of the axes of the quantity).
+            factors: r by axis; 1 along others.
+        """
+        places = [slice(None)]
+        for dim in self.dims:
+            factor = factors.get(dim, 1)
+            places.append(slice(factor - 1 if dim == TIME else 0, None, factor))
+        return x[tuple(places)]
+
     def between_walls(
         self, x: Float[Array, "batch *extent"]
     ) -> Float[Array, "batch *extent"]:
@@ -98,3 +136,53 @@ class Field:
             inside = jnp.expand_dims(jnp.arange(x.shape[axis]) > 0, others)
             x = jnp.where(inside, x, jnp.zeros_like(x))
         return x
+
+
+@register
+@dataclass(frozen=True)
+class CellMeans(Field):
+    """A quantity whose values are means over cells of space, as finite volumes have.
+
+    The mean over a cell is that of the means over its parts, ``ū = (ū_l + ū_r) / 2``:
+    what is conserved on a grid is so on finer ones. Coarse values are means over larger
+    cells at the same instants.
+
+    Attributes:
+        walls: none, for at walls there are values of points.
+
+    Raises:
+        ValueError: as of any quantity, or there are walls.
+
+    Example:
+        >>> CellMeans("density0", ("x",), Role.INITIAL, of="density")
+    """
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        super().__post_init__()
+        if self.walls:
+            raise ValueError(
+                "A quantity that vanishes at walls is given at points, the first of "
+                f"them on a wall, but {self.name!r} is one of means over cells and has "
+                f"walls along {self.walls}. Drop these, or make it a `Field`."
+            )
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """All axes of space."""
+        return tuple(dim for dim in self.dims if dim != TIME)
+
+    @property
+    def refined(self) -> tuple[str, ...]:
+        """Those of the cells; instants stay."""
+        return self.cells
+
+    def coarsened(self, x: Values, factors: Mapping[str, int]) -> Values:
+        """Means over r cells along each axis of space; see `Field.coarsened`."""
+        for dim in self.cells:
+            axis = 1 + self.dims.index(dim)
+            merged = (-1, factors.get(dim, 1))
+            x = x.reshape(*x.shape[:axis], *merged, *x.shape[axis + 1 :])
+            x = x.mean(axis=axis + 1)
+        others = {dim: r for dim, r in factors.items() if dim not in self.cells}
+        return super().coarsened(x, others)

@@ -7,6 +7,7 @@ divided by a scale per channel; `synthesis` is its inverse.
 
 import dataclasses
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -79,8 +80,9 @@ class WaveletLayout:
 
     @property
     def refinement(self) -> tuple[int, ...]:
-        """Coarse fields have half the samples along every axis."""
-        return (2,) * len(self.dims)
+        """Coarse fields have half the samples along the axes that are refined."""
+        kept = {dim for q in self.fields for dim in q.dims if dim not in q.refined}
+        return tuple(1 if dim in kept else 2 for dim in self.dims)
 
     def span(self, frames: int) -> int:
         """Always one window: however fine, records are chains of these."""
@@ -212,8 +214,8 @@ class WaveletLayout:
         self, x: Float[Array, "batch *extent"], quantity: Field
     ) -> Float[Array, "batch *grid subband"]:
         x = quantity.between_walls(x)
-        for axis in range(1, x.ndim):
-            x = jnp.repeat(x, 2**quantity.level, axis=axis)
+        for axis, stride in enumerate(quantity.strides, start=1):
+            x = jnp.repeat(x, stride, axis=axis)
         z = self.packing(quantity.dims).pack(x)
         z = jnp.expand_dims(z, self.missing(quantity))
         return jnp.broadcast_to(z, (len(x), *self.coefficient_grid, z.shape[-1]))
@@ -223,8 +225,8 @@ class WaveletLayout:
     ) -> Float[Array, "batch *extent"]:
         z = z.mean(axis=self.missing(quantity))
         x = self.packing(quantity.dims).unpack(z)
-        last = slice(2**quantity.level - 1, None, 2**quantity.level)
-        return quantity.between_walls(x[(slice(None), *(last,) * len(quantity.dims))])
+        last = (slice(stride - 1, None, stride) for stride in quantity.strides)
+        return quantity.between_walls(x[(slice(None), *last)])
 
     def missing(self, quantity: Field) -> tuple[int, ...]:
         """Axes of the coefficient array along which the quantity is constant."""
@@ -238,7 +240,7 @@ class WaveletLayout:
                     f"but {quantity.name!r} is missing from {sorted(fields)}. Add it."
                 )
             fine = self.packing(quantity.dims).extents
-            extent = tuple(n // 2**quantity.level for n in fine)
+            extent = tuple(map(operator.floordiv, fine, quantity.strides))
             got = fields[quantity.name].shape
             if got[1:] != extent:
                 raise ValueError(

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from wdno.wavelets import transform
@@ -95,9 +96,40 @@ class Packing:
 
     def means(self, x: Float[Array, "batch *extent"]) -> Float[Array, "batch *grid"]:
         """Local means on the coarsest grid: approximations of x over those of one."""
-        of_one = self.pack(jnp.ones((1, *self.extents), x.dtype))
-        approximation = self.pack(x)[..., 0]
-        return approximation / jnp.broadcast_to(of_one[..., 0], approximation.shape)
+        return self.means_along(x, tuple(range(len(self.extents))))[..., 0]
+
+    def means_along(
+        self, x: Float[Array, "batch *extent"], axes: tuple[int, ...]
+    ) -> Float[Array, "batch *grid subband"]:
+        """Subbands that are local means along some axes, the mean along all first."""
+        keys = subband_keys(len(self.extents))
+        places = [n for n, key in enumerate(keys) if all(key[a] == "a" for a in axes)]
+        of_one = self.pack(jnp.ones((1, *self.extents), x.dtype))[..., :1]
+        subbands = self.pack(x)[..., np.asarray(places)]
+        return subbands / jnp.broadcast_to(of_one, subbands.shape)
+
+    def of_means(self, axes: tuple[int, ...]) -> tuple[bool, ...]:
+        """Which channels only depend on means over pairs of samples along some axes.
+
+        Where the approximation of a wavelet weighs both samples of each pair alike, as
+        that of Haar's does, these are all but the finest details along such an axis.
+
+        Args:
+            axes: numbers of axes of the field, of even extents.
+        """
+        lowest = (
+            transform.analysis_matrices(self.extents[a], self.wavelet, self.mode[a])[0]
+            for a in axes
+        )
+        alike = all(np.allclose(low[:, ::2], low[:, 1::2]) for low in lowest)
+        keys = subband_keys(len(self.extents))[1:]
+        blocks = 2 ** ((self.levels - 1) * len(self.extents))
+        finest = [
+            alike and all(key[axis] == "a" for axis in axes)
+            for key in keys
+            for _ in range(blocks)
+        ]
+        return (alike,) * (len(self.names) - len(finest)) + tuple(finest)
 
     def unpack(
         self, z: Float[Array, "batch *grid channel"]

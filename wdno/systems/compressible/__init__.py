@@ -1,5 +1,6 @@
 """Compressible flow in one dimension: the Navier–Stokes equations of a gas."""
 
+from wdno.systems.compressible.conserved import conserved, primitive
 from wdno.systems.compressible.finite_volume import OUTGOING, PERIODIC, WALL, Boundary
 from wdno.systems.compressible.states import Jumps
 from wdno.systems.compressible.system import CompressibleNavierStokes
@@ -11,4 +12,6 @@ __all__ = [
     "Boundary",
     "CompressibleNavierStokes",
     "Jumps",
+    "conserved",
+    "primitive",
 ]
