@@ -1,5 +1,6 @@
 """Strict numerics, a counter of compiled programs, the optional reference data."""
 
+import ctypes
 import gc
 import os
 from pathlib import Path
@@ -23,11 +24,24 @@ def forgotten_programs():
     """Compiled programs of a module of tests are let go of at its end.
 
     Each is mapped into memory, and a process may have 65,530 maps: thousands of
-    programs take gigabytes, and beyond that limit the compiler crashes.
+    programs take gigabytes, and beyond that limit the compiler crashes. What the
+    compiler has freed lies in pieces that glibc keeps unless it is told to return them.
     """
     yield
     jax.clear_caches()
     gc.collect()
+    return_memory = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if return_memory is not None:
+        return_memory(0)
+
+
+@pytest.fixture(scope="module")
+def optimised():
+    """Programs of a module compiled with care, for those that compute for long."""
+    hasty = jax.config.jax_disable_most_optimizations
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", hasty)
 
 
 @pytest.fixture(scope="session")

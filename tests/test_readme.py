@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from wdno import cli
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text()
@@ -86,16 +88,11 @@ def test_make_targets_exist(page: str) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_exist(command: str) -> None:
-    program = "from wdno.cli import main; main()"
-    result = subprocess.run(
-        [sys.executable, "-c", program, command, "--help"],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert result.returncode == 0, result.stderr
+def test_commands_exist(command: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([command, "--help"])
+    assert stopped.value.code == 0
+    assert command in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("page", PAGES)
