@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -182,7 +182,7 @@ class CellMeans(Field):
         for dim in self.cells:
             axis = 1 + self.dims.index(dim)
             merged = (-1, factors.get(dim, 1))
-            x = x.reshape(*x.shape[:axis], *merged, *x.shape[axis + 1 :])
-            x = x.mean(axis=axis + 1)
+            parted: Any = x.reshape(*x.shape[:axis], *merged, *x.shape[axis + 1 :])
+            x = parted.mean(axis=axis + 1)
         others = {dim: r for dim, r in factors.items() if dim not in self.cells}
         return super().coarsened(x, others)
