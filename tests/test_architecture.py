@@ -11,8 +11,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 PACKAGE = Path(__file__).resolve().parents[1] / "wdno"
 MAX_MODULE_LINES = 250
 MAX_FUNCTION_LINES = 60
@@ -44,7 +42,6 @@ MODULES = {
     name.removesuffix(".__init__"): ast.parse(path.read_text(), filename=str(path))
     for name, path in SOURCES.items()
 }
-each_module = pytest.mark.parametrize("module", MODULES)
 
 
 def absolute(module: str, node: ast.ImportFrom) -> str:
@@ -90,47 +87,54 @@ def test_the_package_is_there() -> None:
     assert "wdno" in MODULES and len(MODULES) > 10
 
 
-@pytest.mark.parametrize("source", SOURCES)
-def test_modules_are_short(source: str) -> None:
-    lines = len(SOURCES[source].read_text().splitlines())
-    assert lines <= MAX_MODULE_LINES, f"{source} has {lines} lines"
+def test_modules_are_short() -> None:
+    lines = {name: len(path.read_text().splitlines()) for name, path in SOURCES.items()}
+    assert not {name: n for name, n in lines.items() if n > MAX_MODULE_LINES}
 
 
-@each_module
-def test_functions_are_short(module: str) -> None:
-    long = {
-        f"{node.name} (line {node.lineno})": without_docstring(node)
-        for node in functions(MODULES[module])
+def test_functions_are_short() -> None:
+    assert not {
+        f"{module}.{node.name} (line {node.lineno})": without_docstring(node)
+        for module, tree in MODULES.items()
+        for node in functions(tree)
         if without_docstring(node) > MAX_FUNCTION_LINES
     }
-    assert not long
 
 
-@each_module
-def test_public_names_are_documented(module: str) -> None:
-    tree = MODULES[module]
-    assert ast.get_docstring(tree), f"{module} says nothing about itself"
-    if module.split(".")[-1].startswith("_"):
-        return
-    bare = [name for name, node in public(tree) if ast.get_docstring(node) is None]
-    assert not bare
+def test_public_names_are_documented() -> None:
+    assert not [name for name, tree in MODULES.items() if not ast.get_docstring(tree)]
+    assert not [
+        f"{module}.{name}"
+        for module, tree in MODULES.items()
+        if not module.split(".")[-1].startswith("_")
+        for name, node in public(tree)
+        if ast.get_docstring(node) is None
+    ]
 
 
-@each_module
-def test_no_assert_statements(module: str) -> None:
+def test_no_assert_statements() -> None:
     """``python -O`` removes them; errors for users are ValueErrors with advice."""
-    lines = [n.lineno for n in ast.walk(MODULES[module]) if isinstance(n, ast.Assert)]
-    assert not lines
+    assert not [
+        f"{module} (line {node.lineno})"
+        for module, tree in MODULES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assert)
+    ]
 
 
-@each_module
-def test_all_names_resolve(module: str) -> None:
-    if module.endswith("__main__"):
-        return
-    imported = importlib.import_module(module)
-    names = getattr(imported, "__all__", [])
-    assert len(names) == len(set(names))
-    assert not [name for name in names if not hasattr(imported, name)]
+def test_all_names_resolve() -> None:
+    names = {
+        module: getattr(importlib.import_module(module), "__all__", [])
+        for module in MODULES
+        if not module.endswith("__main__")
+    }
+    assert not [module for module, own in names.items() if len(own) > len(set(own))]
+    assert not [
+        f"{module}.{name}"
+        for module, own in names.items()
+        for name in own
+        if not hasattr(importlib.import_module(module), name)
+    ]
 
 
 def test_the_package_lists_its_public_names() -> None:
@@ -146,17 +150,18 @@ def test_the_package_lists_its_public_names() -> None:
     assert bound - {name for name in bound if name.startswith("_")} <= listed
 
 
-@each_module
-def test_module_has_tests(module: str) -> None:
+def test_modules_have_tests() -> None:
     """tests/ mirrors wdno/: every package has a folder of tests there, or a file."""
-    *packages, name = module.split(".")[1:] or ["__init__"]
-    if f"{module}.__init__" in SOURCES or name.startswith("_"):
-        return
-    folder = Path(__file__).parent.joinpath(*packages)
-    file = folder.with_name(f"test_{folder.name}.py")
-    assert file.exists() or [*folder.glob("test_*.py")], (
-        f"{module} has tests neither in {folder} nor in {file}"
-    )
+    untested = []
+    for module in MODULES:
+        *packages, name = module.split(".")[1:] or ["__init__"]
+        if f"{module}.__init__" in SOURCES or name.startswith("_"):
+            continue
+        folder = Path(__file__).parent.joinpath(*packages)
+        file = folder.with_name(f"test_{folder.name}.py")
+        if not file.exists() and not [*folder.glob("test_*.py")]:
+            untested.append(module)
+    assert not untested
 
 
 def run_python(code: str, platforms: str) -> str:
