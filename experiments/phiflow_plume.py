@@ -33,8 +33,8 @@ STATIC = ("obstacle", "inlet")
 class Config:
     """How many scenes, on which grid, and how long to train."""
 
-    scenes: int = 288
-    unseen: int = 48
+    scenes: int = 200
+    unseen: int = 40
     """Scenes, the last ones, that are for the scores alone."""
     points: int = 32
     begin: int = 16

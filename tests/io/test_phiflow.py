@@ -116,6 +116,14 @@ def test_a_staggered_velocity_is_the_mean_of_the_faces_of_each_cell(boundary, en
     assert data.velocity_y.dims == data.velocity_x.dims == ("sample", "time", "x", "y")
 
 
+def test_instants_may_be_dates_and_vectors_lie_at_the_centres():
+    days = np.array(["2020-01-01", "2020-01-02"], "datetime64[ns]")
+    wind = flow.CenteredGrid(lambda p: p, 0, flow.Box(**BOUNDS), x=8, y=4)
+    data = from_phiflow([{"wind": wind}] * 2, days)
+    np.testing.assert_array_equal(data.time, days)
+    np.testing.assert_allclose(data.wind_y[0, 1], np.tile(Y, (8, 1)), rtol=1e-6)
+
+
 def test_components_of_other_channels_are_numbered():
     values = flow.tensor(draw(8, 4, 2), flow.spatial("x,y"), flow.channel("species"))
     grid = flow.CenteredGrid(values, 0, flow.Box(**BOUNDS))

@@ -17,8 +17,8 @@ from wdno.io.phiflow_fields import (
     cells_of,
     centres,
     components,
+    import_phi,
     numbers,
-    phiflow,
     shares,
 )
 from wdno.trajectory import axis_numbers
@@ -72,7 +72,7 @@ def from_phiflow(
         >>> data.velocity_x.dims
         ('sample', 'time', 'x', 'y')
     """
-    phi = phiflow()
+    phi = import_phi()
     instants = _instants(time)
     each = None if static is None or isinstance(static, Mapping) else list(static)
     parts: list[xr.Dataset] = []

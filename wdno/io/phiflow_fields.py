@@ -14,8 +14,8 @@ __all__ = [
     "cells_of",
     "centres",
     "components",
+    "import_phi",
     "numbers",
-    "phiflow",
     "shares",
 ]
 
@@ -30,7 +30,7 @@ class Component(NamedTuple):
     notes: dict[str, str]
 
 
-def phiflow() -> Any:
+def import_phi() -> Any:
     """The package ``phi``, with what is used of it."""
     try:
         import phi.field  # pyright: ignore
