@@ -69,15 +69,16 @@ def ended(process, seconds):
         time.sleep(0.002)
 
 
-def state(folder):
-    """Names and times of what is on the disk."""
-    found = set()
-    for path in folder.rglob("*"):
-        try:
-            found.add((path, path.stat().st_mtime_ns))
-        except FileNotFoundError:
-            continue
-    return found
+def watched(kind, out):
+    """Names of what the command writes again and again."""
+    written = out.glob("**/checkpoints/*") if kind == "train" else out.parent.rglob("*")
+    return {path.name for path in written}
+
+
+def half_written(folder):
+    """Whether there are temporary files of this package or of Orbax."""
+    names = [path.name for path in folder.rglob("*")]
+    return any(name.startswith(".") or "orbax-checkpoint-tmp" in name for name in names)
 
 
 def kept(kind, out):
@@ -112,29 +113,27 @@ def main(kind, folder, kills):
         out = folder / f"{rounds}.nc" if suffix else folder / str(rounds) / "it"
         code = None
         while code is None:
-            before, known = kept(kind, out), state(out.parent)
+            before, known = kept(kind, out), watched(kind, out)
             process = begun(arguments(kind, folder, out), int(draw.integers(1, 3)))
             if draw.integers(5):  # most kills come when something is written
                 until = time.monotonic() + LONGEST
-                while state(out.parent) == known and time.monotonic() < until:
+                while watched(kind, out) == known and time.monotonic() < until:
                     code = ended(process, 0)
                     if code is not None:
                         break
             if code is None:
-                code = ended(process, draw.exponential(0.4))
+                code = ended(process, draw.exponential(0.2))
             if code is None and done < int(kills):
                 os.kill(process, signal.SIGKILL)
                 assert ended(process, LONGEST) == -signal.SIGKILL
                 done += 1
-                names = (p.name for p, _ in state(out.parent))
-                within += any(n.startswith(".") or "tmp" in n for n in names)
+                within += half_written(out.parent)
             elif code is None:
                 code = ended(process, LONGEST)
             lost += kept(kind, out) < before
         assert code == 0, code
         same += content(kind, out) == expected
-        names = [p.name for p, _ in state(out.parent)]
-        assert not [n for n in names if n.startswith(".") or "tmp" in n], names
+        assert not half_written(out.parent)
     result = {"kills": done, "rounds": rounds, "same": same}
     print(json.dumps(result | {"within_writes": within, "lost": lost}))
 
