@@ -104,6 +104,7 @@ myst_heading_anchors = 3
 html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "wdno"
+html_context = {"default_mode": "auto"}  # without it, a first visit logs an error
 html_theme_options = {"show_prev_next": False, "navigation_with_keys": False}
 html_show_sourcelink = False
 

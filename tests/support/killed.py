@@ -6,6 +6,7 @@ The modules are imported once and every process is forked from here, before JAX 
 device: a start takes a moment, and kills meet what the commands do.
 """
 
+import collections
 import json
 import os
 import signal
@@ -69,31 +70,70 @@ def ended(process, seconds):
         time.sleep(0.002)
 
 
-def state(folder):
-    """Names and times of what is on the disk."""
-    found = set()
-    for path in folder.rglob("*"):
-        try:
-            found.add((path, path.stat().st_mtime_ns))
-        except FileNotFoundError:
-            continue
-    return found
+def names(folder, parent=""):
+    """Of all files and folders, or of those in folders of a name."""
+    return {
+        name
+        for root, folders, files in os.walk(folder)
+        if parent in ("", Path(root).name)
+        for name in (*folders, *files)
+    }
+
+
+def half_written(folder):
+    """Whether there are temporary files of this package or of Orbax."""
+    return any(n.startswith(".") or "orbax-checkpoint-tmp" in n for n in names(folder))
 
 
 def kept(kind, out):
     """How much is said to be written."""
     if kind == "data":
         notes = [*Path(f"{out}.partial").glob("[0-9]*.json")]
-        return len(notes) + (SAMPLES if out.exists() else 0)
-    steps = [p.name for p in out.glob("**/checkpoints/*") if p.name.isdigit()]
-    finished = STEPS * (out / "model/card.json").exists()
-    return max(map(int, steps), default=0) + finished
+        return len(notes) + SAMPLES * out.exists()
+    steps = map(int, filter(str.isdigit, names(out, "checkpoints")))
+    return max(steps, default=0) + STEPS * (out / "model/card.json").exists()
 
 
 def content(kind, out):
-    if kind == "data":
-        return out.read_bytes()
-    return (out / "model/model.safetensors").read_bytes()
+    return (out if kind == "data" else out / "model/model.safetensors").read_bytes()
+
+
+def killed(process, kind, out, draw):
+    """Kill a process soon after it has written something, or soon after its start.
+
+    Returns the code with which it ended, if it did so before.
+    """
+    parent = "checkpoints" if kind == "train" else ""
+    known, code = names(out.parent, parent), None
+    until = time.monotonic() + LONGEST
+    if draw.integers(5):
+        while names(out.parent, parent) == known and time.monotonic() < until:
+            if (code := ended(process, 0)) is not None:
+                return code
+    code = ended(process, draw.exponential(0.2))
+    if code is None:
+        os.kill(process, signal.SIGKILL)
+        assert ended(process, LONGEST) == -signal.SIGKILL
+    return code
+
+
+def survive(kind, folder, out, kills, draw):
+    """Begin a command again and again until it ends; what happened on the way."""
+    found = collections.Counter(kills=0, within_writes=0, lost=0)
+    code = None
+    while code is None:
+        before = kept(kind, out)
+        process = begun(arguments(kind, folder, out), int(draw.integers(1, 3)))
+        if found["kills"] < kills:
+            code = killed(process, kind, out, draw)
+            found["kills"] += code is None
+        else:
+            code = ended(process, LONGEST)
+            assert code is not None, "it hangs"
+        found["within_writes"] += code is None and half_written(out.parent)
+        found["lost"] += kept(kind, out) < before
+    assert code == 0 and not half_written(out.parent)
+    return found
 
 
 def main(kind, folder, kills):
@@ -101,42 +141,18 @@ def main(kind, folder, kills):
     os.setpgrp()  # what is forked ends with this process
     if kind == "train":
         save_recipe(RECIPE, folder / "recipe.json")
-        assert ended(begun(arguments("data", folder, folder / "data.nc")), LONGEST) == 0
-    suffix = ".nc" if kind == "data" else ""
-    out = folder / f"undisturbed{suffix}" / "it" if suffix == "" else folder / "0.nc"
-    assert ended(begun(arguments(kind, folder, out)), LONGEST) == 0
-    expected, done, rounds, same = content(kind, out), 0, 0, 0
-    within, lost = 0, 0
-    while done < int(kills):
-        rounds += 1
-        out = folder / f"{rounds}.nc" if suffix else folder / str(rounds) / "it"
-        code = None
-        while code is None:
-            before, known = kept(kind, out), state(out.parent)
-            process = begun(arguments(kind, folder, out), int(draw.integers(1, 3)))
-            if draw.integers(5):  # most kills come when something is written
-                until = time.monotonic() + LONGEST
-                while state(out.parent) == known and time.monotonic() < until:
-                    code = ended(process, 0)
-                    if code is not None:
-                        break
-            if code is None:
-                code = ended(process, draw.exponential(0.4))
-            if code is None and done < int(kills):
-                os.kill(process, signal.SIGKILL)
-                assert ended(process, LONGEST) == -signal.SIGKILL
-                done += 1
-                names = (p.name for p, _ in state(out.parent))
-                within += any(n.startswith(".") or "tmp" in n for n in names)
-            elif code is None:
-                code = ended(process, LONGEST)
-            lost += kept(kind, out) < before
-        assert code == 0, code
-        same += content(kind, out) == expected
-        names = [p.name for p, _ in state(out.parent)]
-        assert not [n for n in names if n.startswith(".") or "tmp" in n], names
-    result = {"kills": done, "rounds": rounds, "same": same}
-    print(json.dumps(result | {"within_writes": within, "lost": lost}))
+        survive("data", folder, folder / "data.nc", 0, draw)
+    name = "out.nc" if kind == "data" else "out"
+    (folder / "undisturbed").mkdir()
+    survive(kind, folder, folder / "undisturbed" / name, 0, draw)
+    expected = content(kind, folder / "undisturbed" / name)
+    found = collections.Counter(rounds=0)
+    while found["kills"] < int(kills):
+        out = folder / str(found["rounds"]) / name
+        out.parent.mkdir()
+        found.update(survive(kind, folder, out, int(kills) - found["kills"], draw))
+        found.update(rounds=1, same=int(content(kind, out) == expected))
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":
