@@ -56,16 +56,17 @@ class Config:
 
 
 def main(config: Config) -> None:
-    """Measure, print and store."""
+    """Measure and print, and store what there is after each."""
     how = (config.samples, config.batch_size, config.seed)
-    found: dict[str, dict[str, Any]] = {
-        "stored": {str(n): alone(by_windows, n, True, *how) for n in config.windows},
-        "in_memory": {
-            str(n): alone(by_windows, n, False, *how) for n in config.in_memory
-        },
-        "members": {str(n): alone(by_members, n, *how) for n in config.members},
-    }
-    print(record("long_records", asdict(config), mebibytes=found))
+    measures = [("stored", by_windows, n, True) for n in config.windows]
+    measures += [("in_memory", by_windows, n, False) for n in config.in_memory]
+    measures += [("members", by_members, n) for n in config.members]
+    found: dict[str, dict[str, Any]] = {}
+    for kind, measure, number, *rest in measures:
+        peak = alone(measure, number, *rest, *how)
+        found.setdefault(kind, {})[str(number)] = peak
+        path = record("long_records", asdict(config), mebibytes=found)
+    print(path)
 
 
 def alone(measure: Callable, *arguments: Any) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Forecasts as trajectories: the past, what comes, and what is known of it ahead."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -65,12 +65,7 @@ def forecast_windows(
         ((16, 21, 2, 3), (16, 2, 3))
     """
     fields = named(dataset, variables)
-    for name, field in fields.items():
-        if set(field.dims) - {"member"} != set(_AXES):
-            raise ValueError(
-                f"States of a record are on {_AXES}, and 'member' of an ensemble, but "
-                f"{name} has {field.dims}. Select a level, say, or leave it out."
-            )
+    _check_axes(fields)
     hours = step_hours(dataset)
     past, ahead = (_steps(span, hours) for span in (history, lead))
     instants = dataset.sizes["time"]
@@ -118,6 +113,15 @@ def forecast_windows(
         },
     }
     return xr.Dataset(states | given, coords, dataset.attrs)
+
+
+def _check_axes(fields: Mapping[str, xr.DataArray]) -> None:
+    for name, field in fields.items():
+        if set(field.dims) - {"member"} != set(_AXES):
+            raise ValueError(
+                f"States of a record are on {_AXES}, and 'member' of an ensemble, but "
+                f"{name} has {field.dims}. Select a level, say, or leave it out."
+            )
 
 
 def _steps(span: int, hours: int) -> int:
