@@ -251,10 +251,10 @@ def arms(config: Config, chosen: dict[str, dict[str, float]]) -> dict[str, Arm]:
     for name, kind in kinds.items():
         for rate, eta in chosen[name].items():
             found[f"{name}, rate {rate}"] = arm(one, kind(eta, most_skips=NEVER))
-    fire = SimilarityFilter(chosen["similarity filter"]["0.5"], most_skips=NEVER)
+    fire = SimilarityFilter(0.0, most_skips=NEVER)
     polish = f"polish {config.polish}"
     found[f"{polish}, every tick"] = arm(polished, Periodic(1))
-    found[f"{polish}, similarity filter"] = arm(polished, fire)
+    found[f"{polish}, similarity filter, η = 0"] = arm(polished, fire)
     for steps in (1, config.polish):
         how = Replanning(None, unchanged, sensors)
         found[f"adjoint {steps}, every tick"] = Arm(partial(reoptimised, steps), how, 0)
@@ -263,7 +263,7 @@ def arms(config: Config, chosen: dict[str, dict[str, float]]) -> dict[str, Arm]:
         found[f"every tick, depth {gain:g} r"] = arm(one, Periodic(1), depth)
     calls = f"{config.calls} calls, guided"
     found[f"{calls}, every tick"] = arm(several, Periodic(1))
-    found[f"{calls}, similarity filter"] = arm(several, fire)
+    found[f"{calls}, similarity filter, η = 0"] = arm(several, fire)
     found[f"{calls}, every tick, depth 20 r"] = arm(
         several, Periodic(1), InnovationDepth(20.0, least=0.5)
     )
@@ -313,19 +313,21 @@ def compare(config: Config, kind: str, results: dict, slow: bool) -> None:
         if name in found["arms"] or name.startswith(("polish", "adjoint")) != slow:
             continue
         scores, rate = steer(config, arm, problems)
-        full = found.setdefault("J of every tick", scores["J"].tolist())
+        full = found["arms"].get("every tick", {}).get("J of each problem", scores["J"])
         found["arms"][name] = {
             **{part: interval(values) for part, values in scores.items()},
             "J over that of every tick": ratio(scores["J"], full),
             "rate": round(rate, 3),
             "calls_per_tick": round(rate * arm.calls, 3),
             **timed(config, arm, problems),
+            "J of each problem": np.round(scores["J"], 6).tolist(),
         }
-        print(kind, name, found["arms"][name], flush=True)
+        shown = {k: v for k, v in found["arms"][name].items() if "each" not in k}
+        print(kind, name, shown, flush=True)
         keep(config, results)
 
 
-def ratio(values: np.ndarray, others: list[float]) -> list[float]:
+def ratio(values: np.ndarray, others: np.ndarray | list[float]) -> list[float]:
     """Ratio of means over the same problems, with its 95 % bootstrap interval."""
     draws = [
         resampled_means(xr.DataArray(np.asarray(v), dims="sample"), 5000, 0)
