@@ -249,8 +249,8 @@ def arms(config: Config, chosen: dict[str, dict[str, float]]) -> dict[str, Arm]:
         found[f"every {period} ticks"] = arm(one, Periodic(period))
     kinds = {"similarity filter": SimilarityFilter, "threshold": InnovationThreshold}
     for name, kind in kinds.items():
-        for rate, eta in chosen[name].items():
-            found[f"{name}, rate {rate}"] = arm(one, kind(eta, most_skips=NEVER))
+        for eta in chosen[name].values():
+            found[f"{name}, η = {eta:g}"] = arm(one, kind(eta, most_skips=NEVER))
     fire = SimilarityFilter(0.0, most_skips=NEVER)
     polish = f"polish {config.polish}"
     found[f"{polish}, every tick"] = arm(polished, Periodic(1))
@@ -351,8 +351,8 @@ def stored(config: Config) -> dict[str, Any]:
 
 
 FAMILIES = {
-    "similarity filter, rate": "similarity filter",
-    "threshold, rate": "threshold",
+    "similarity filter": "similarity filter",
+    "threshold": "threshold",
     "every ": "every so many ticks",
 }
 
@@ -378,6 +378,7 @@ def picture(config: Config, results: dict) -> None:
                 mean,
                 (mean - low, high - mean),
                 marker="o",
+                linestyle="none" if start == "every " else "-",
                 color=colour,
                 label=label,
                 capsize=2,
