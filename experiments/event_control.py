@@ -67,7 +67,7 @@ class Config:
     gust: float = 1.0
     noise: float = 0.05
     seen: int = 4
-    similarities: tuple[float, ...] = (0.0, 0.4, 0.6, 0.8, 0.9)
+    similarities: tuple[float, ...] = (-8.0, -3.0, -1.0, 0.0, 0.5, 0.8, 0.9)
     rates: tuple[float, ...] = (0.35, 0.5, 0.75)
     calls: int = 4
     strength: float = 30.0
@@ -224,7 +224,7 @@ def timed(config: Config, arm: Arm, problems: Problems) -> dict[str, Any]:
     }
 
 
-def arms(config: Config, chosen: dict[str, dict[float, float]]) -> dict[str, Arm]:
+def arms(config: Config, chosen: dict[str, dict[str, float]]) -> dict[str, Arm]:
     """Everything that is compared under one kind of push."""
     model = wdno.load(config.planner)
     one = wdno.Planner(model, OBJECTIVE, steps=1)
@@ -249,12 +249,12 @@ def arms(config: Config, chosen: dict[str, dict[float, float]]) -> dict[str, Arm
         found[f"every {period} ticks"] = arm(one, Periodic(period))
     kinds = {"similarity filter": SimilarityFilter, "threshold": InnovationThreshold}
     for name, kind in kinds.items():
-        for rate, eta in chosen.get(name, {}).items():
-            found[f"{name}, rate {rate:g}"] = arm(one, kind(eta, most_skips=NEVER))
-    fire = SimilarityFilter(chosen["similarity filter"][0.5], most_skips=NEVER)
+        for eta in chosen[name].values():
+            found[f"{name}, η = {eta:g}"] = arm(one, kind(eta, most_skips=NEVER))
+    fire = SimilarityFilter(0.0, most_skips=NEVER)
     polish = f"polish {config.polish}"
     found[f"{polish}, every tick"] = arm(polished, Periodic(1))
-    found[f"{polish}, similarity filter"] = arm(polished, fire)
+    found[f"{polish}, similarity filter, η = 0"] = arm(polished, fire)
     for steps in (1, config.polish):
         how = Replanning(None, unchanged, sensors)
         found[f"adjoint {steps}, every tick"] = Arm(partial(reoptimised, steps), how, 0)
@@ -263,14 +263,14 @@ def arms(config: Config, chosen: dict[str, dict[float, float]]) -> dict[str, Arm
         found[f"every tick, depth {gain:g} r"] = arm(one, Periodic(1), depth)
     calls = f"{config.calls} calls, guided"
     found[f"{calls}, every tick"] = arm(several, Periodic(1))
-    found[f"{calls}, similarity filter"] = arm(several, fire)
+    found[f"{calls}, similarity filter, η = 0"] = arm(several, fire)
     found[f"{calls}, every tick, depth 20 r"] = arm(
         several, Periodic(1), InnovationDepth(20.0, least=0.5)
     )
     return found
 
 
-def choose(config: Config, kind: str) -> dict[str, dict[float, float]]:
+def choose(config: Config, kind: str) -> dict[str, dict[str, float]]:
     """Similarities at which triggers have the wished rates, on other problems."""
     problems = draw(config, config.tuning_seed, kind)
     one = wdno.Planner(wdno.load(config.planner), OBJECTIVE, steps=1)
@@ -286,7 +286,8 @@ def choose(config: Config, kind: str) -> dict[str, dict[float, float]]:
             print(kind, name, eta, rates[-1], flush=True)
         etas = np.interp(config.rates, rates, config.similarities)
         chosen[name] = {
-            r: float(f"{e:.4f}") for r, e in zip(config.rates, etas, strict=True)
+            str(rate): float(f"{eta:.4f}")
+            for rate, eta in zip(config.rates, etas, strict=True)
         }
     return chosen
 
@@ -297,38 +298,36 @@ def main(config: Config) -> None:
     for kind in ("gusts", "steady"):
         found = results.setdefault(kind, {"arms": {}})
         if "similarities" not in found:
-            chosen = choose(config, kind)
-            found["similarities"] = {
-                name: {str(rate): eta for rate, eta in etas.items()}
-                for name, etas in chosen.items()
-            }
+            found["similarities"] = choose(config, kind)
             keep(config, results)
-        chosen = {
-            name: {float(rate): eta for rate, eta in etas.items()}
-            for name, etas in found["similarities"].items()
+    for slow in (False, True):
+        for kind in results if not slow else ("gusts",):
+            compare(config, kind, results, slow)
+            picture(config, results)
+
+
+def compare(config: Config, kind: str, results: dict, slow: bool) -> None:
+    """Measure what is missing under one kind of push."""
+    problems, found = draw(config, config.seed, kind), results[kind]
+    for name, arm in arms(config, found["similarities"]).items():
+        if name in found["arms"] or name.startswith(("polish", "adjoint")) != slow:
+            continue
+        scores, rate = steer(config, arm, problems)
+        full = found["arms"].get("every tick", {}).get("J of each problem", scores["J"])
+        found["arms"][name] = {
+            **{part: interval(values) for part, values in scores.items()},
+            "J over that of every tick": ratio(scores["J"], full),
+            "rate": round(rate, 3),
+            "calls_per_tick": round(rate * arm.calls, 3),
+            **timed(config, arm, problems),
+            "J of each problem": np.round(scores["J"], 6).tolist(),
         }
-        problems = draw(config, config.seed, kind)
-        full = found.get("J of every tick")
-        for name, arm in arms(config, chosen).items():
-            slow = name.startswith(("polish", "adjoint"))
-            if name in found["arms"] or (slow and kind == "steady"):
-                continue
-            scores, rate = steer(config, arm, problems)
-            if full is None:
-                full = found["J of every tick"] = scores["J"].tolist()
-            found["arms"][name] = {
-                **{part: interval(values) for part, values in scores.items()},
-                "J over that of every tick": ratio(scores["J"], full),
-                "rate": round(rate, 3),
-                "calls_per_tick": round(rate * arm.calls, 3),
-                **timed(config, arm, problems),
-            }
-            print(kind, name, found["arms"][name], flush=True)
-            keep(config, results)
-    picture(config, results)
+        shown = {k: v for k, v in found["arms"][name].items() if "each" not in k}
+        print(kind, name, shown, flush=True)
+        keep(config, results)
 
 
-def ratio(values: np.ndarray, others: list[float]) -> list[float]:
+def ratio(values: np.ndarray, others: np.ndarray | list[float]) -> list[float]:
     """Ratio of means over the same problems, with its 95 % bootstrap interval."""
     draws = [
         resampled_means(xr.DataArray(np.asarray(v), dims="sample"), 5000, 0)
@@ -352,8 +351,8 @@ def stored(config: Config) -> dict[str, Any]:
 
 
 FAMILIES = {
-    "similarity filter, rate": "similarity filter",
-    "threshold, rate": "threshold",
+    "similarity filter": "similarity filter",
+    "threshold": "threshold",
     "every ": "every so many ticks",
 }
 
@@ -361,13 +360,17 @@ FAMILIES = {
 def picture(config: Config, results: dict) -> None:
     """J against the share of ticks with a new plan."""
     figure = Figure(figsize=(9, 4), layout="constrained")
-    axes = figure.subplots(1, len(results), sharey=True)
+    results = {kind: found for kind, found in results.items() if found["arms"]}
+    axes = np.atleast_1d(figure.subplots(1, len(results), sharey=True))
     for axis, (kind, found) in zip(axes, results.items(), strict=True):
         rows = found["arms"]
         for (start, label), colour in zip(FAMILIES.items(), CURVES, strict=False):
             ends = {"every tick", "open loop"}
-            mine = [r for n, r in rows.items() if n.startswith(start) or n in ends]
-            mine = [r for r in mine if "depth" not in r]
+            mine = [
+                row
+                for name, row in rows.items()
+                if (name.startswith(start) or name in ends) and "depth" not in name
+            ]
             points = sorted((r["rate"], *r["J"]) for r in mine)
             rate, mean, low, high = map(np.asarray, zip(*points, strict=True))
             axis.errorbar(
@@ -375,6 +378,7 @@ def picture(config: Config, results: dict) -> None:
                 mean,
                 (mean - low, high - mean),
                 marker="o",
+                linestyle="none" if start == "every " else "-",
                 color=colour,
                 label=label,
                 capsize=2,

@@ -64,7 +64,10 @@ class LiveLoop:
         trigger = trigger or SimilarityFilter(0.7, most_skips=4, noise=noise)
         rest = {"f": np.zeros((1, every, system.points), np.float32)}
         names = Names({"u": "u0"}, ("f",))
-        self.steering = Steering(self.planning, trigger, names, rest, key=trigger_key)
+        # In a tick as long as this the flow goes far: plans for states that are rather
+        # different are still better than to hold a command.
+        how = {"tolerance": 1.5, "key": trigger_key}
+        self.steering = Steering(self.planning, trigger, names, rest, **how)
         self.choose_goal((0.8, -0.6), (0.3, 0.7))
 
     def choose_goal(

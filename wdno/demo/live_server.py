@@ -35,7 +35,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self) -> None:  # noqa: N802, the name that http.server asks for
+    def do_GET(self) -> None:
         if not self._is_local():
             return
         if self.path == "/":
@@ -46,7 +46,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._say(404, "There are /, /events, /goal and /push.")
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         actions = {"/goal": self._goal, "/push": self._push}
         if not self._is_local():
             return
