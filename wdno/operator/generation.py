@@ -93,7 +93,18 @@ def generate(
         key: one key, or one per row.
         guidance: denoiser -> denoiser, e.g. ``guide(objective, model.targets, 0.1)``.
     """
-    context = prepare(model, known)
+    return draw(model, prepare(model, known), sampler, sigmas, key, guidance)
+
+
+def draw(
+    model: WDNO,
+    context: Context,
+    sampler: Sampler,
+    sigmas: Float[Array, " levels"],
+    key: PRNGKeyArray | RowKeys,
+    guidance: Guidance | None = None,
+) -> Fields:
+    """`generate` from what is prepared, for several draws of one window."""
     shape = sample_shape(model, len(context.condition))
     levels = sigmas.astype(context.condition.dtype)
     if len(levels) == 1:
