@@ -89,7 +89,9 @@ def plans(source: Source) -> xr.Dataset:
 
 
 CASES: dict[str, Case] = {
-    "advection-simulation": Case(drawn("advection", 32), drawn("advection", 96), 8),
+    # Errors of a few steep waves outweigh all others: see docs/design.md.
+    "advection-simulation": Case(drawn("advection", 32), None, 8),
+    # Most of what is drawn is what its network adds to the mean.
     "burgers-simulation": Case(drawn("burgers", 32), None, 8, ddim(1.0, inflation=1.5)),
     "burgers-refinement": Case(drawn("burgers", 16)),
     "burgers-control": Case(drawn("burgers-bursts", 32)),
