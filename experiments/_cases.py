@@ -95,12 +95,8 @@ CASES: dict[str, Case] = {
     "burgers-simulation": Case(drawn("burgers", 32), None, 8, ddim(1.0, inflation=1.5)),
     "burgers-refinement": Case(drawn("burgers", 16)),
     "burgers-control": Case(drawn("burgers-bursts", 32)),
-    "navier-stokes-shock": Case(
-        drawn("navier-stokes-shock", 96), drawn("navier-stokes-shock", 160)
-    ),
-    "navier-stokes-correction": Case(
-        drawn("navier-stokes-shock", 96), drawn("navier-stokes-shock", 160), 8
-    ),
+    "navier-stokes-shock": Case(drawn("navier-stokes-shock", 32)),
+    "navier-stokes-correction": Case(drawn("navier-stokes-shock", 32), None, 8),
     "smoke-simulation": Case(drawn("smoke", 16), drawn("smoke", 16)),
     "smoke-control": Case(plans),
     "smoke-refinement": Case(finer_scenes(2), finer_scenes(2)),
