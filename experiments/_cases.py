@@ -99,7 +99,7 @@ CASES: dict[str, Case] = {
     "navier-stokes-correction": Case(drawn("navier-stokes-shock", 32), None, 8),
     "smoke-simulation": Case(drawn("smoke", 16), drawn("smoke", 16)),
     "smoke-control": Case(plans),
-    "smoke-refinement": Case(finer_scenes(2), finer_scenes(2)),
+    "smoke-refinement": Case(finer_scenes(2)),
     "era5-t2m": Case(weather("test", 6), weather("validation", 1), 8),
 }
 
