@@ -22,7 +22,7 @@ from _results import RESULTS, record
 import wdno
 from wdno import metrics
 from wdno.operator.card_file import notes_of
-from wdno.training.diagnosis import ensemble
+from wdno.training.ensembles import ensemble
 from wdno.training.held_out import held_windows, on_points_of
 
 SHIPPED = Path(wdno.__file__).parent / "pretrained"

@@ -48,8 +48,12 @@ def test_the_mean_is_multiplied_and_what_is_drawn_besides():
     fields, found = make_fields(), calibrated(model)
     plain, changed = (prepare(m, fields) for m in (model, found))
     first, second = plain.estimate, changed.estimate
-    np.testing.assert_allclose(second.mean, np.array(SLOPE) * first.mean, rtol=1e-6)
-    np.testing.assert_allclose(second.scale, np.array(FACTOR) * first.scale, rtol=1e-6)
+    np.testing.assert_allclose(
+        second.mean, np.array(SLOPE) * np.array(first.mean), rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        second.scale, np.array(FACTOR) * np.array(first.scale), rtol=1e-6
+    )
     np.testing.assert_array_equal(changed.condition, plain.condition)
     r = left_open(found, changed, fields)
     z = second.mean + second.scale * r

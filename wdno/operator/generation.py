@@ -105,7 +105,18 @@ def generate(
         start: fields to begin from, instead of noise alone. A row whose level lies
             below the first ones stands in their steps, so its calls are fewer.
     """
-    context = prepare(model, known)
+    return draw(model, prepare(model, known), sampler, sigmas, key, guidance)
+
+
+def draw(
+    model: WDNO,
+    context: Context,
+    sampler: Sampler,
+    sigmas: Float[Array, " levels"],
+    key: PRNGKeyArray | RowKeys,
+    guidance: Guidance | None = None,
+) -> Fields:
+    """`generate` from what is prepared, for several draws of one window."""
     shape = sample_shape(model, len(context.condition))
     levels = sigmas.astype(context.condition.dtype)
     origin: Coefficients | float = 0.0

@@ -87,8 +87,9 @@ def calibrate(
 
     Raises:
         ValueError: there are fewer than two members or one call, the data are not for
-            this model, or the members of a channel hardly differ, so that no factor
-            makes their spread their error.
+            this model, or no factor makes the spread of a channel its error: members
+            hardly differ, or what they have in common, which is scaled with the rest,
+            is most of what is drawn, as in an exact model of whole fields.
 
     Example:
         >>> model = wdno.calibrate(model, held_out, calls=8, key=jax.random.key(0))
@@ -116,8 +117,8 @@ def calibrate(
         raise ValueError(
             "Members are scaled until they scatter as far as their mean is off, but "
             f"with calls={calls} those of {names[:4]} lie further off than they "
-            "scatter at any scale. Take more calls or another sampler, or train the "
-            "model longer."
+            "scatter at any scale. Take more calls or another sampler, or a model "
+            "whose mean is known beforehand (`LearnedMean`)."
         )
     found = Calibrated(plain.residual, tuple(slope.tolist()), tuple(factor.tolist()))
     return replace(plain, residual=found)

@@ -1,21 +1,18 @@
 """What is wrong with a model, in numbers: its noise levels and its ensembles."""
 
-from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from wdno import metrics
 from wdno._arguments import check_sampler, is_whole
-from wdno._typing import Fields
-from wdno.diffusion.keys import RowKeys
 from wdno.diffusion.samplers import Sampler, dpmpp_2m
-from wdno.inference.batching import batch_keys, check_call, in_batches, with_members
-from wdno.operator.generation import generate
+from wdno.inference.batching import check_call
 from wdno.operator.model import WDNO
+from wdno.training.ensembles import COEFFICIENTS, ensemble
 from wdno.training.held_out import held_windows, on_points_of
 from wdno.training.noise_levels import (
     errors_of_levels,
@@ -23,9 +20,6 @@ from wdno.training.noise_levels import (
     transition_errors,
     transition_ratios,
 )
-
-COEFFICIENTS = ":coefficients"
-"""Key of the coefficients beside the fields that they are of; no field has a colon."""
 
 
 def diagnose(
@@ -118,44 +112,6 @@ def diagnose(
     )
 
 
-def ensemble(
-    model: WDNO,
-    fields: Fields,
-    sigmas: Float[Array, " level"],
-    members: int,
-    sampler: Sampler,
-    *,
-    batch_size: int,
-    key: PRNGKeyArray,
-) -> tuple[dict[str, xr.DataArray], dict[str, xr.DataArray]]:
-    """Members of each window and the truth, as fields and as their coefficients.
-
-    Args:
-        model: on the grid of the fields.
-        fields: windows as `held_windows` gives them.
-        sigmas: noise levels of the run, ending in 0.
-        members: size of the ensemble.
-        sampler: rule of one step in noise level.
-        batch_size: windows of members computed at once.
-        key: one key; a member's draws depend on the numbers of window and member.
-
-    Returns:
-        Fields on (sample, member, *axes) and (sample, *axes), a sample a window; under
-        `COEFFICIENTS` those of the layout, with the axis "channel".
-    """
-    given = {quantity.name: fields[quantity.name] for quantity in model.given.fields}
-    rows = len(next(iter(fields.values())))
-    batch = with_members({"sample": rows}, members)
-    run = partial(_drawn, model, sigmas, sampler=sampler)
-    drawn = in_batches(run, given, batch_size, batch_keys(key, batch))
-    true = {q.name: np.asarray(fields[q.name]) for q in model.targets.fields}
-    true[COEFFICIENTS] = np.asarray(model.targets.analysis(fields))
-    return (
-        _labelled(model, drawn, batch),
-        _labelled(model, true, {"sample": rows}),
-    )
-
-
 def ensemble_scores(
     drawn: dict[str, xr.DataArray], true: dict[str, xr.DataArray]
 ) -> xr.Dataset:
@@ -197,39 +153,6 @@ def as_notes(diagnosis: xr.Dataset) -> dict[str, Any]:
     for name, values in diagnosis.variables.items():
         notes[str(name)] = jax.tree.map(_rounded, values.values.tolist())
     return notes
-
-
-@partial(jax.jit, static_argnames="sampler")
-def _drawn(
-    model: WDNO,
-    sigmas: Float[Array, " level"],
-    known: Fields,
-    keys: RowKeys,
-    *,
-    sampler: Sampler,
-) -> Fields:
-    fields = generate(model, known, sampler, sigmas, keys)
-    return {**fields, COEFFICIENTS: model.targets.analysis(fields)}
-
-
-def _labelled(
-    model: WDNO, arrays: dict[str, np.ndarray], batch: dict[str, int]
-) -> dict[str, xr.DataArray]:
-    """Arrays by their axes; time counts from the beginning of the window."""
-    frames = np.arange(1, model.window + 1)
-    time = {"time": float(model.domain.spacing[0]) * frames}
-    dims = {quantity.name: quantity.dims for quantity in model.targets.fields}
-    dims[COEFFICIENTS] = (*model.targets.dims, "channel")
-    labelled = {}
-    for name, own in dims.items():
-        values = arrays[name]
-        values = values.reshape(*batch.values(), *values.shape[1:])
-        labelled[name] = xr.DataArray(values, dims=(*batch, *own))
-        if name != COEFFICIENTS and "time" in own:
-            labelled[name] = labelled[name].assign_coords(time)
-    channels = {"channel": list(model.targets.channels)}
-    labelled[COEFFICIENTS] = labelled[COEFFICIENTS].assign_coords(channels)
-    return labelled
 
 
 def _spread_skill_along(
