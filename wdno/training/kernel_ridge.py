@@ -54,15 +54,13 @@ def _fitted(mean: KernelMean, few: Arrays, window: int) -> KernelMaps:
     centres = np.asarray(x.astype(jnp.float16), np.float32)
     values = np.stack([few[name][:, before:] for name in mean.targets], axis=-1)
     offset = values.mean(axis=0)
-    spread = np.sqrt(
-        np.square(values - offset).mean(axis=tuple(range(values.ndim - 1)))
-    )
+    spread = np.square(values - offset).reshape(-1, values.shape[-1]).mean(axis=0)
+    spread = np.sqrt(spread)
     spread = np.where(spread > 0, spread, 1).astype(np.float32)
     y = ((values - offset) / spread).reshape(len(values), -1)
     patterns = leading(y.T, mean.rank)
-    kernel = np.asarray(
-        similarity(*map(jnp.asarray, (centres,) * 2), mean.width), float
-    )
+    same = jnp.asarray(centres)
+    kernel = np.asarray(similarity(same, same, mean.width), float)
     kernel[np.diag_indices_from(kernel)] += PENALTY
     weights = solve(kernel, (y @ patterns).astype(float), assume_a="pos")
     # Of even size, as half precision has its digits.
