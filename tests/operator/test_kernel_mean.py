@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from flax import nnx
 from oracles import add_up, make_layouts
+from tiny import make_tiny
 
+import wdno
 from wdno._json import from_json, to_json
 from wdno.operator import KernelMean, tasks
 from wdno.operator.kernel_mean import LINEAR, similarity, slowest
@@ -114,6 +116,20 @@ def test_it_goes_through_cards():
     shapes = jax.eval_shape(lambda: read.built(targets, given, nnx.Rngs(0)))
     fitted = fit_kernel_maps(mean, records_of(60))
     assert jax.tree.map(jnp.shape, fitted.maps) == jax.tree.map(jnp.shape, shapes.maps)
+
+
+def test_every_map_has_a_name_of_its_own(tmp_path):
+    """Names of weights in a file are paths without numbers of places."""
+    model = dataclasses.replace(
+        make_tiny(task=tasks.reaching),
+        residual=fit_kernel_maps(described(), records_of(60)),
+    )
+    wdno.save(model, tmp_path / "model")
+    read = wdno.load(tmp_path / "model")
+    for ours, theirs in zip(
+        *(jax.tree.leaves(m.residual) for m in (model, read)), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
 def test_what_is_refused():

@@ -135,7 +135,7 @@ class KernelMean:
                 f"{self.windows}, but got {frames} frames. Use one of them, or fit a "
                 "mean to such windows."
             )
-        maps = self.maps[self.windows.index(frames)]
+        maps = self.maps[str(frames)]
         maps = jax.tree.map(lambda weights: weights.astype(initial.dtype), maps)
         if initial.shape[1:] != maps.offset.shape[1:-1]:
             raise ValueError(
@@ -182,15 +182,15 @@ class KernelMean:
                 "waves were asked for. Ask for fewer."
             )
         features = 2 * self.waves ** len(space)
-        maps = tuple(
-            KernelMaps(
+        maps = {
+            str(frames): KernelMaps(
                 jnp.zeros((self.centres, features)),
                 jnp.zeros((2, self.centres, self.rank)),
                 jnp.zeros((self.rank, frames, *space, len(self.targets))),
                 jnp.zeros((frames, *space, len(self.targets))),
             )
             for frames in self.windows
-        )
+        }
         base = None if self.base is None else self.base.built(targets, given, rngs)
         return dataclasses.replace(self, base=base, maps=maps)
 

@@ -37,7 +37,7 @@ def fit_kernel_maps(mean: KernelMean, records: Records) -> KernelMean:
             f"fitted to as many records of that length, but there are {records.count} "
             f"of {frames} frames. Ask for less, or generate more."
         )
-    maps = tuple(_fitted(mean, few, window) for window in mean.windows)
+    maps = {str(window): _fitted(mean, few, window) for window in mean.windows}
     return replace(mean, maps=maps)
 
 
