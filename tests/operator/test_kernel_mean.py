@@ -13,8 +13,11 @@ from tiny import make_tiny
 
 import wdno
 from wdno._json import from_json, to_json
+from wdno.diffusion.denoiser import freeze
+from wdno.networks import LocalConfig, Shape, build
 from wdno.operator import KernelMean, tasks
 from wdno.operator.kernel_mean import LINEAR, similarity, slowest
+from wdno.operator.model import with_backbone
 from wdno.operator.residual import Residual
 from wdno.training.kernel_ridge import fit_kernel_maps
 from wdno.training.records import Records
@@ -120,8 +123,11 @@ def test_it_goes_through_cards():
 
 def test_every_map_has_a_name_of_its_own(tmp_path):
     """Names of weights in a file are paths without numbers of places."""
+    model = make_tiny(task=tasks.reaching)
+    shape = Shape(2, len(model.targets.channels), len(model.given.channels))
+    network = build(LocalConfig((1, 1), width=2, depth=1), shape, rngs=nnx.Rngs(0))
     model = dataclasses.replace(
-        make_tiny(task=tasks.reaching),
+        with_backbone(model, freeze(network)),
         residual=fit_kernel_maps(described(), records_of(60)),
     )
     wdno.save(model, tmp_path / "model")
