@@ -2,7 +2,7 @@
 
 import dataclasses
 import threading
-from functools import cache, partial
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -235,7 +235,7 @@ def test_frames_that_are_over_are_as_observed():
     requests, stream = requests_for(generator.model, 2), stream_of(generator)
     draw = np.random.default_rng(3)
     told = [
-        {name: jnp.asarray(draw.normal(size=(ROWS, 1, 8))) / 10 for name in ("u", "f")}
+        {name: jnp.asarray(draw.normal(size=(ROWS, 1, 8))) / 20 for name in ("u", "f")}
         for _ in range(3)
     ]
     stream.observe(told[0])  # nothing is in flight yet
@@ -292,7 +292,7 @@ def test_rolled_coefficients_are_shifted_and_end_in_fresh_noise():
     after = stream._places.flight.x[:3]
     np.testing.assert_array_equal(after[:, :-2], before[:, 2:])
     fresh = after[:, -2:]
-    assert 1.9 < fresh.std() < 2.1  # the level that it is at
+    assert 1.8 < fresh.std() < 2.2  # the level that it is at
     stream.roll(4, known)
     again = stream._places.flight.x[:3]
     np.testing.assert_array_equal(again[:, -4:-2], fresh)
@@ -376,8 +376,6 @@ def test_a_first_request_is_tried_out():
     broken = dataclasses.replace(generator, objective=lambda fields: fields["u"])
     with pytest.raises(ValueError, match="one floating-point number a row"):
         stream_of(broken).push(Request(known, KEY))
-    with pytest.raises(ValueError, match="`sampler`|A sampler is"):
-        Unguided(planning(), "ddim")
 
 
 @pytest.mark.parametrize(
@@ -392,7 +390,7 @@ def test_a_stream_is_used_by_one_thread_at_a_time():
     """The second is refused, and the first goes on."""
     inside, leave = threading.Event(), threading.Event()
 
-    @partial(jax.tree_util.register_dataclass, meta_fields=["sampler"])
+    @jax.tree_util.register_dataclass
     @dataclasses.dataclass(frozen=True, eq=False)
     class Slow(Unguided):
         def settled(self, known, window):

@@ -3,17 +3,18 @@
 `model` has `WDNO`, `generation` one window of it; `tasks` says what is found given
 what. Where much is known a model begins with an estimate (`residual`): interpolated
 coarse states (`interpolated_mean`, `held_flow`), a linear map of each instant
-(`linear_mean`) or of the beginning (`record_mean`), what a flow carries (`transport`,
-`assimilation`), what a solver gives (`solved_mean`), what a network has learned
-(`learned_mean`), with a scale at each place (`local_scale`), and with what makes its
-ensembles fit (`calibrated`). Some of what is given may be missing
-(`wavelets.optional`). `checkpoint` reads and writes models.
+(`linear_mean`) or of the beginning (`record_mean`), a smooth function of both ends
+(`kernel_mean`), what a flow carries (`transport`, `assimilation`), what a solver gives
+(`solved_mean`), what a network has learned (`learned_mean`), with a scale at each place
+(`local_scale`), and with what makes its ensembles fit (`calibrated`). Some of what is
+given may be missing (`wavelets.optional`). `checkpoint` reads and writes models.
 """
 
 from wdno.operator.assimilation import Assimilation
 from wdno.operator.calibrated import Calibrated
 from wdno.operator.held_flow import HeldFlow
 from wdno.operator.interpolated_mean import Interpolation
+from wdno.operator.kernel_mean import KernelMean
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.linear_mean import LinearMean
 from wdno.operator.local_scale import LocalScale
@@ -29,6 +30,7 @@ __all__ = [
     "Calibrated",
     "HeldFlow",
     "Interpolation",
+    "KernelMean",
     "LearnedMean",
     "LinearMean",
     "LocalScale",

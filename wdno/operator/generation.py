@@ -105,7 +105,7 @@ def generate(
         start: fields to begin from, instead of noise alone. A row whose level lies
             below the first ones stands in their steps, so its calls are fewer.
     """
-    return draw(model, prepare(model, known), sampler, sigmas, key, guidance)
+    return draw(model, prepare(model, known), sampler, sigmas, key, guidance, start)
 
 
 def draw(
@@ -115,6 +115,7 @@ def draw(
     sigmas: Float[Array, " levels"],
     key: PRNGKeyArray | RowKeys,
     guidance: Guidance | None = None,
+    start: Start | None = None,
 ) -> Fields:
     """`generate` from what is prepared, for several draws of one window."""
     shape = sample_shape(model, len(context.condition))

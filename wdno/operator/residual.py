@@ -8,7 +8,8 @@ on first, the network is given beside the condition.
 
 Kinds: the interpolated coarse states of a refiner (`wdno.operator.interpolated_mean`,
 `held_flow`), a linear map of what is given (`linear_mean`) or of how it begins
-(`record_mean`), what estimated velocities carry (`transport`, and between coarse states
+(`record_mean`), a smooth function of both ends (`kernel_mean`), what estimated
+velocities carry (`transport`, and between coarse states
 `assimilation`), what a solver gives (`solved_mean`), and a network that was trained to
 give the mean (`learned_mean`). All but the first may begin with another one. Around any
 of them may lie a scale at each place (`local_scale`), and around all two numbers for

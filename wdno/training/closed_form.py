@@ -8,6 +8,7 @@ import numpy as np
 
 from wdno._typing import Fields
 from wdno.operator.generation import left_open, prepare
+from wdno.operator.kernel_mean import KernelMean
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.linear_mean import LinearMean
 from wdno.operator.model import WDNO
@@ -16,6 +17,7 @@ from wdno.operator.residual import Coefficients, Residual
 from wdno.operator.solved_mean import SolvedMean
 from wdno.operator.transport import Transport
 from wdno.training.batches import WindowBatches
+from wdno.training.kernel_ridge import fit_kernel_maps
 from wdno.training.record_ridge import fit_record_maps
 from wdno.training.records import Records
 from wdno.training.ridge import fit_maps
@@ -24,7 +26,7 @@ from wdno.wavelets.layout import WaveletLayout
 LEAST_EXPLAINED = 0.02
 """Share of what is generated that a mean has to explain, or it has learned nothing."""
 
-FITTED = (LinearMean, RecordMean, Transport, SolvedMean)
+FITTED = (LinearMean, RecordMean, KernelMean, Transport, SolvedMean)
 """Kinds of means that are fitted at once; which part of one is, says `fitted`."""
 SCALED = (*FITTED, LearnedMean)
 """Kinds of means that have a scale for each channel."""
@@ -82,6 +84,12 @@ def _(residual: LinearMean, records: Records) -> LinearMean:
 def _(residual: RecordMean, records: Records) -> RecordMean:
     base = fitted(residual.base, records)
     return fit_record_maps(replace(residual, base=base), records)
+
+
+@fitted.register
+def _(residual: KernelMean, records: Records) -> KernelMean:
+    base = fitted(residual.base, records)
+    return fit_kernel_maps(replace(residual, base=base), records)
 
 
 @fitted.register(Transport)

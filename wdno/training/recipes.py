@@ -12,6 +12,7 @@ from wdno.operator import tasks
 from wdno.operator.assimilation import Assimilation
 from wdno.operator.held_flow import HeldFlow
 from wdno.operator.interpolated_mean import Interpolation
+from wdno.operator.kernel_mean import KernelMean
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.linear_mean import LinearMean
 from wdno.operator.local_scale import LocalScale
@@ -138,18 +139,25 @@ RECIPES: dict[str, Recipe] = {
         network=LocalConfig((1, 1), width=8, depth=1),
         noise=RESIDUAL_LEVELS,
     ),
-    # Nearly best plans are a function of the ends, so that a mean says almost all.
+    # Nearly best plans are a smooth function of the ends, which examples of them give.
     "burgers-control": Recipe(
         ("u",),
         ("f",),
         window=32,
         task=tasks.reaching,
-        more_grids=tuple(TrainingGrid(1, frames) for frames in (24, 16, 8)),
+        more_grids=tuple(TrainingGrid(1, frames) for frames in range(28, 0, -4)),
         wavelet="haar",
-        network=FourierConfig((8, 12), width=40, depth=3),
-        residual=LocalScale(LearnedMean(FourierConfig((12, 16), width=56, depth=4))),
-        mean_share=0.8,
-        uniform_weight=0.5,
+        network=LocalConfig((1, 1), width=8, depth=1),
+        residual=LocalScale(
+            KernelMean(
+                ("u", "f"),
+                ("u", "u0"),
+                ("u", "uT"),
+                windows=tuple(range(32, 0, -4)),
+                centres=1984,
+            )
+        ),
+        mean_share=1.0,
         noise=RESIDUAL_LEVELS,
     ),
     "navier-stokes-shock": Recipe(
