@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
+from flax import nnx
 from oracles import NAMES, add_up, make_layouts
 from tiny import Perceptron
 
@@ -74,7 +75,7 @@ def test_means_over_cells_stay_whatever_is_generated(truth, factor, steps):
 
 def test_a_local_scale_leaves_certain_what_the_means_decide(truth):
     model = make_model()
-    local = LocalScale(Interpolation()).built(model.targets, model.given, None)
+    local = LocalScale(Interpolation()).built(model.targets, model.given, nnx.Rngs(0))
     fine = refined(make_model(residual=local), truth, 4)
     np.testing.assert_allclose(merged(fine, 4).u, merged(truth, 4).u, atol=1e-12)
 
