@@ -9,8 +9,6 @@ BIN := $(VENV)/bin
 # workers and for the next run.
 KEPT := JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.jax_cache \
   JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
-# Compiling is most of the work of the fast tests: what they compile runs once or twice.
-HASTY := JAX_DISABLE_MOST_OPTIMIZATIONS=1
 PYTEST := $(KEPT) $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile
 
 .DEFAULT_GOAL := help
@@ -23,7 +21,7 @@ demo: $(VENV)/.installed ## simulate, refine and control forced Burgers flow wit
 	$(BIN)/wdno demo burgers --out demo
 
 test: $(VENV)/.installed-test ## the fast tests
-	$(HASTY) $(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: $(VENV)/.installed-test ## the tests that take more than ten seconds each
 	$(PYTEST) -m slow

@@ -35,15 +35,6 @@ def forgotten_programs():
         return_memory(0)
 
 
-@pytest.fixture(scope="module")
-def optimised():
-    """Programs of a module compiled with care, for those that compute for long."""
-    hasty = jax.config.jax_disable_most_optimizations
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    jax.config.update("jax_disable_most_optimizations", hasty)
-
-
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder of reference data beside the checkout; skips where it is absent."""

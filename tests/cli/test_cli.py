@@ -598,7 +598,15 @@ def test_amounts_have_three_digits():
 
 
 @pytest.fixture(scope="module")
-def imported(shared, tmp_path_factory):
+def hasty():
+    """Compile without optimisation, which takes a U-Net half a minute."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module")
+def imported(shared, hasty, tmp_path_factory):
     """A folder with an official checkpoint of width 8 and the model made of it."""
     folder = tmp_path_factory.mktemp("official")
     with np.load(shared / "golden" / "unet2d.npz") as golden:

@@ -9,8 +9,6 @@ import xarray as xr
 from wdno import demo, metrics, systems
 from wdno.operator import checkpoint
 
-pytestmark = pytest.mark.usefixtures("optimised")
-
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):

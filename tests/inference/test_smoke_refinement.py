@@ -9,7 +9,6 @@ import wdno
 from wdno.systems import Smoke
 from wdno.trajectory import coarsen
 
-pytestmark = pytest.mark.usefixtures("optimised")
 NAMES = ["density", "vx", "vy"]
 
 
