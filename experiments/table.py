@@ -498,8 +498,7 @@ def event_control() -> str:
         f"{config['seen']} is seen, through noise of {config['noise']:g}; states are "
         "estimated from that and from what was predicted. The solver judges, from the "
         "true states. J is miss and energy of an appointment, in brackets are 95 % "
-        "bootstrap intervals, those of the ratio by pairs. η is chosen on other flows "
-        "so that filter and threshold plan equally often. Milliseconds are the "
+        "bootstrap intervals, those of the ratio by pairs. Milliseconds are the "
         f"controller's, of one flow at a time ({result['machine']}).",
     ]
     steady, gust = config["steady"], config["gust"]

@@ -1,8 +1,7 @@
 """Super-resolution: one refiner, applied again and again, doubles a grid each time.
 
-Which axes it doubles, and how much of a record it refines at once, its layout says
-(`Layout.refinement`, `Layout.span`); whether values are at points or means over cells,
-its fields (`Field.cells`).
+Axes that are doubled and the span refined at once are its layout's (`refinement`,
+`span`); whether values are at points or means over cells, its fields (`cells`) say.
 """
 
 import jax

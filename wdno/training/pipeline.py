@@ -81,15 +81,11 @@ def train(
         exact = dataclasses.replace(recipe, coarse_noise=0.0, coarse_shift=0.0)
         unseen = WindowBatches(held_back, exact, config.seed + 1)
     if start is not None:
-        model = start
+        model = _of_mean(start)
     elif resume and (kept / "card.json").is_file():
         model = load(kept)
     else:
-        model = _of_mean(build_model(recipe, dataset, batches))
-        if has_closed_forms(model.residual):
-            model = with_closed_forms(model, batches, unseen)
-            save(model, kept)
-    model = _of_mean(model)
+        model = _fitted(build_model(recipe, dataset, batches), batches, unseen, kept)
     stage = partial(_trained, recipe, batches, held_back, resume=resume, clock=clock)
     if isinstance(model.residual, LearnedMean):
         mean_share = recipe.mean_share
@@ -118,6 +114,17 @@ def train(
         folder,
         steps=1,
     )
+
+
+def _fitted(
+    model: WDNO, batches: WindowBatches, unseen: WindowBatches, folder: Path
+) -> WDNO:
+    """The model without a local scale, parts of a closed form fitted and kept."""
+    model = _of_mean(model)
+    if has_closed_forms(model.residual):
+        model = with_closed_forms(model, batches, unseen)
+        save(model, folder)
+    return model
 
 
 def _trained(
