@@ -89,7 +89,7 @@ napoleon_attr_annotations = False
 
 # Notebooks run in the build, so that what a page shows is what the code does.
 nb_execution_mode = "cache"
-nb_execution_timeout = 300
+nb_execution_timeout = 600
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 myst_enable_extensions = [

@@ -44,7 +44,12 @@ def check(found, count):
         allowed = {"refused", "same", *(() if name in CHECKED else ("differs",))}
         wrong = {outcome for outcome in each if outcome not in allowed}
         assert not wrong, (name, wrong)
-        assert each.count("refused") >= count // 5
+        if name in CHECKED:
+            assert each.count("refused") > count // 2
+    # much damage hits padding, or values that no checksum covers
+    assert (
+        sum(each.count("refused") for each in found.values()) > len(found) * count / 5
+    )
 
 
 def test_damaged_files_of_every_layout(tmp_path):

@@ -410,7 +410,7 @@ def test_files_that_cannot_be_read(dataset, tmp_path):
     text.write_text("time,x\n")
     with pytest.raises(ValueError, match="begins with b'time'"):
         open_trajectories(text)
-    with pytest.raises(ValueError, match="NetCDF files or Zarr folders"):
+    with pytest.raises(ValueError, match="NetCDF files or Zarr, in folders or zips"):
         open_trajectories(tmp_path)
     path = tmp_path / "data.nc"
     save(dataset, path)

@@ -29,7 +29,9 @@ Rows = Float[Array, " batch"]
 Sample = Float[Array, "batch *grid channel"]
 
 
-def residual_guidance(reference: Sample, weight: float, share: float = 1.0) -> Guidance:
+def residual_guidance(
+    reference: Sample, weight: float, share: float | Strength = 1.0
+) -> Guidance:
     """Lead estimates away from a reference, without another call.
 
     Args:

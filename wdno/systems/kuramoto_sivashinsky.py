@@ -55,8 +55,7 @@ class KuramotoSivashinsky(LabelledSystem):
     References:
         [1] Cox and Matthews, J. Comput. Phys. 176 (2002), eq. 26-29.
         [2] Kassam and Trefethen, SIAM J. Sci. Comput. 26 (2005), sections 2 and 4.
-        [3] Edson, Bunder, Mattner and Roberts, ANZIAM J. 61 (2019), figure 3: the
-            largest Lyapunov exponent is near 0.09 for rings of this length.
+        [3] Edson et al., ANZIAM J. 61 (2019), figure 3 (Lyapunov exponents).
     """
 
     duration: float = 16.0

@@ -38,6 +38,8 @@ def coarsen(dataset: xr.Dataset, factor: int | Mapping[str, int]) -> xr.Dataset:
     """
     moving = {n: v for n, v in dataset.data_vars.items() if "time" in v.dims}
     space = {d for v in moving.values() for d in v.dims[v.dims.index("time") + 1 :]}
+    if isinstance(factor, Mapping):  # axes may be in any order
+        space &= factor.keys()
     extents = {d: dataset.sizes[d] for d in space} | {"time": dataset.sizes["time"] - 1}
     factors = factor if isinstance(factor, Mapping) else dict.fromkeys(extents, factor)
     if wrong := [n for n in factors.values() if n < 1 or n & (n - 1)]:
