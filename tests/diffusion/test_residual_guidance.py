@@ -119,4 +119,4 @@ def test_a_share_that_falls_with_the_level_is_full_guidance_of_gaussian_data():
         drawn(residual_guidance(found, 1.3, share)), full, atol=2e-2
     )
     # A constant share leads away until the end.
-    assert abs(drawn(residual_guidance(mean, 1.3)) - full).min() > 5e-2
+    assert abs(drawn(residual_guidance(mean, 1.3)) - full).mean() > 0.1
