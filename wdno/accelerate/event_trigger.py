@@ -56,9 +56,26 @@ def relative_innovation(
     return jnp.sqrt(jnp.stack(squares).mean(axis=0))
 
 
+@dataclass(frozen=True)
+class _BySimilarity:
+    """What triggers by the similarity of observed and predicted states share."""
+
+    similarity: Number = 0.8
+    most_skips: Number = 4
+    noise: Number = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that make no trigger."""
+        _check(self.similarity, self.most_skips, self.noise)
+
+    def foreseen(self, observed: Fields, predicted: Fields) -> Rows:
+        """S = 1 - r."""
+        return 1 - relative_innovation(observed, predicted, self.noise)
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class SimilarityFilter:
+class SimilarityFilter(_BySimilarity):
     """Goes on with a plan at random, the more likely the better it has foreseen.
 
     ``P(go on) = max(0, (S - eta) / (1 - eta))`` with the similarity ``S = 1 - r`` of
@@ -84,14 +101,6 @@ class SimilarityFilter:
         >>> share = record.replanned.isel(time=slice(0, -1, 4)).mean()
     """
 
-    similarity: Number = 0.8
-    most_skips: Number = 4
-    noise: Number = 0.0
-
-    def __post_init__(self) -> None:
-        """Refuse numbers that make no filter."""
-        _check(self.similarity, self.most_skips, self.noise)
-
     def __call__(
         self,
         observed: Fields,
@@ -100,7 +109,7 @@ class SimilarityFilter:
         keys: RowKeys,
     ) -> Bool[Array, " batch"]:
         """Whether to plan anew."""
-        s = 1 - relative_innovation(observed, predicted, self.noise)
+        s = self.foreseen(observed, predicted)
         go_on = jnp.maximum(0, (s - self.similarity) / (1 - self.similarity))
         drawn = jax.vmap(lambda key: jax.random.uniform(key, (), s.dtype))(keys)
         return (drawn >= go_on) | (skipped >= self.most_skips)
@@ -108,7 +117,7 @@ class SimilarityFilter:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class InnovationThreshold:
+class InnovationThreshold(_BySimilarity):
     """Plans anew where the innovation is large: the plain rival.
 
     ``S < eta``, with S, the cap and the noise as for `SimilarityFilter`.
@@ -122,14 +131,6 @@ class InnovationThreshold:
         ValueError: eta is not below 1, or a count or the noise is negative.
     """
 
-    similarity: Number = 0.8
-    most_skips: Number = 4
-    noise: Number = 0.0
-
-    def __post_init__(self) -> None:
-        """Refuse numbers that make no threshold."""
-        _check(self.similarity, self.most_skips, self.noise)
-
     def __call__(
         self,
         observed: Fields,
@@ -138,7 +139,7 @@ class InnovationThreshold:
         keys: RowKeys,
     ) -> Bool[Array, " batch"]:
         """Whether to plan anew."""
-        s = 1 - relative_innovation(observed, predicted, self.noise)
+        s = self.foreseen(observed, predicted)
         return (s < self.similarity) | (skipped >= self.most_skips)
 
 
