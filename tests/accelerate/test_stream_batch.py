@@ -139,7 +139,7 @@ def assert_same(found, expected):
 
 CASES = [("a line", sampler) for sampler in SAMPLERS]
 CASES += [(kind, "dpmpp_2m") for kind in KINDS if kind != "a line"]
-CASES += [("a guided planner", "ancestral")]
+CASES += [pytest.param("a guided planner", "ancestral", marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize(("kind", "sampler"), CASES)

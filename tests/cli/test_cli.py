@@ -104,6 +104,7 @@ def test_train_leaves_a_model_with_its_history(files):
     assert log[-1]["validation_error"] == pytest.approx(card["validation_error"])
 
 
+@pytest.mark.slow
 def test_train_takes_several_files(files, tmp_path, monkeypatch):
     """As one data set, of which the card names the parts."""
     more = replace(Burgers(duration=0.8, frames=8, points=16), viscosity=0.02)
@@ -175,6 +176,7 @@ def test_calibrate_writes_a_model_with_its_numbers_on_the_card(files, tmp_path, 
     assert "trajectory or more" in refused(capsys, f"{words} --samples 0")
 
 
+@pytest.mark.slow
 def test_a_ladder_and_a_diagnosis_stand_on_the_card(files, tmp_path):
     model = wdno.load(files / "run" / "model")
     held_out = xr.load_dataset(files / "data.nc")
@@ -232,6 +234,7 @@ def test_control_plans_by_a_name_or_by_a_file(files, tmp_path, capsys):
     )
 
 
+@pytest.mark.slow
 def test_controls_act_within_a_mask_of_the_file(files, tmp_path, capsys):
     trained(files, tmp_path, replace(TINY, task=tasks.control))
     data = xr.load_dataset(files / "data.nc")
@@ -248,6 +251,7 @@ def test_controls_act_within_a_mask_of_the_file(files, tmp_path, capsys):
     assert "'ring' is none of" in refused(capsys, f"{plan} --within ring")
 
 
+@pytest.mark.slow
 def test_control_steers_to_a_share(files, tmp_path, monkeypatch):
     """Given as a number; the objective is what is missing from all of the smoke."""
     data = xr.load_dataset(files / "data.nc")
@@ -529,6 +533,7 @@ def test_public_files_are_planned_then_fetched(tmp_path, capsys, monkeypatch):
     assert "known name, but got 'b.hdf5'" in refused(capsys, "download b.hdf5")
 
 
+@pytest.mark.slow
 def test_a_system_without_controls_is_learned_and_simulated(tmp_path, monkeypatch):
     """With a speed of each trajectory, for any number of frames."""
     system = Advection(points=16, frames=8, duration=0.08)
@@ -622,6 +627,7 @@ def imported(shared, hasty, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_imported_models_simulate_official_data(imported, tmp_path):
     smooth = np.sin(np.pi * np.arange(1, 121) / 121).astype(np.float32)

@@ -18,6 +18,7 @@ def results(tmp_path_factory):
     return folder, page
 
 
+@pytest.mark.slow
 def test_forecast_is_of_the_quality_that_the_card_states(results):
     folder, _ = results
     truth, forecast = (
@@ -31,6 +32,7 @@ def test_forecast_is_of_the_quality_that_the_card_states(results):
     assert float((truth.u**2).mean()) > 0.1
 
 
+@pytest.mark.slow
 def test_refined_states_are_of_the_quality_that_the_cards_state(results):
     folder, _ = results
     record = xr.open_dataset(folder / "refined.nc").isel(time=slice(1, None))
@@ -46,6 +48,7 @@ def test_refined_states_are_of_the_quality_that_the_cards_state(results):
     assert error < 5 * (simulated + doubled)
 
 
+@pytest.mark.slow
 def test_plans_bring_the_flow_to_its_goals(results):
     folder, _ = results
     record = xr.open_dataset(folder / "control.nc")
@@ -59,6 +62,7 @@ def test_plans_bring_the_flow_to_its_goals(results):
     assert not record.f[:, :64].any()
 
 
+@pytest.mark.slow
 def test_page_holds_every_picture_and_the_scores(results):
     folder, page = results
     text = page.read_text()
@@ -83,6 +87,7 @@ def test_page_holds_every_picture_and_the_scores(results):
     }
 
 
+@pytest.mark.slow
 def test_flows_are_new_to_the_model(results):
     """The card names the seeds of training; the demonstration draws another."""
     folder, _ = results

@@ -89,6 +89,7 @@ def test_everything_given_reaches_a_rival(rivals, kind, truth):
         assert float(jnp.abs(change).max()) > 1e-4
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_goes_on(rivals, truth, tmp_path):
     def train(steps):
         config = TrainingConfig(steps=steps, learning_rate=3e-3)

@@ -45,6 +45,7 @@ def error(record, truth):
     return np.mean(square)
 
 
+@pytest.mark.slow
 def test_the_error_falls_with_every_doubling(truth, doublings):
     errors = [error(record, truth) for record in doublings]
     assert errors[1] < 0.7 * errors[0] and errors[2] < 0.9 * errors[1]

@@ -101,6 +101,7 @@ def test_the_truth_is_refined_to_the_truth():
     assert fine.u.attrs == truth.u.attrs
 
 
+@pytest.mark.slow
 def test_each_member_keeps_its_own_coarse_states():
     factor, truth = 4, make_truth(4)
     coarse, initial, force = inputs(truth, factor)
@@ -140,6 +141,7 @@ def test_guidance_of_a_refiner_sees_whole_states():
     np.testing.assert_allclose(run(wishing)["u"], run()["u"] + wish, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_two_doublings_are_two_refinements():
     truth = make_truth(4)
     model, middle = make_refiner(spread=0.1), coarsen(truth, 2)

@@ -184,6 +184,7 @@ def test_ancestral_sampling_of_burgers_is_ddim_over_all_steps(
     np.testing.assert_allclose(found, golden["ddpm_T8_sim/u"][:, 1:], atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["simulation", "control"])
 def test_evaluation_of_burgers_on_its_own_grid(shared, parameters, monkeypatch, task):
     """81 instants, 120 points, 64 x 64 coefficients; nothing is from the record."""
@@ -236,7 +237,13 @@ def smoke_records(golden):
     return records | {"density0": state[:, 0, 0], "smoke": jnp.asarray(golden["smoke"])}
 
 
-@pytest.mark.parametrize("name", SMOKE_RUNS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if kind == "simulation" else [])
+        for name, (kind, *_) in SMOKE_RUNS.items()
+    ],
+)
 def test_sampling_of_smoke(shared, parameters, monkeypatch, name):
     task, eta, guided = SMOKE_RUNS[name]
     golden = load(shared, "sampling2d")
@@ -280,6 +287,7 @@ def test_sampling_of_smoke(shared, parameters, monkeypatch, name):
     np.testing.assert_allclose(found["smoke"], smoke, atol=10 * (stated + 2e-4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["simulation", "control"])
 @pytest.mark.parametrize(
     "system", ["burgers", pytest.param("smoke", marks=pytest.mark.slow)]

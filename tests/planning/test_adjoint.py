@@ -183,7 +183,9 @@ def test_a_linear_constraint_ends_in_its_minimum_and_costs_no_more_gradients():
         np.testing.assert_allclose(f, one @ exact, atol=1e-5)
     other = descent(constraint=lambda fields: SLOW(fields))
     np.testing.assert_allclose(other.controls["f"], found.controls["f"], atol=1e-4)
-    assert (found.gradients[-1] < other.gradients[-1] - 10).all()
+    # until round-off decides where a line search ends
+    more = other.gradients[:11] - found.gradients[:11]
+    np.testing.assert_array_equal(more, np.arange(11)[:, None] + [[0] * 3])
 
 
 def test_time_is_recorded_after_every_step():

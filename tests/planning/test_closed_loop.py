@@ -247,7 +247,7 @@ def gated_loop(initial, **how):
     return feedback(model, system, initial, target=GOAL, steps=1, **how)
 
 
-@pytest.mark.parametrize("every", [4, FRAMES])
+@pytest.mark.parametrize("every", [pytest.param(4, marks=pytest.mark.slow), FRAMES])
 def test_planners_see_what_never_changes_at_every_observation(every):
     record = gated_loop(behind_gate(), every=every)
     np.testing.assert_allclose(record.u[:, -1], GOAL, atol=1e-9)
@@ -346,6 +346,7 @@ def test_polished_and_constrained_plans_act():
 # --------------------------------------------------------------- triggers and starts
 
 
+@pytest.mark.slow
 def test_a_trigger_that_always_fires_changes_no_bit():
     how = {"every": 2, "disturbance": steady(GUST), "observation_noise": 0.3}
     spread = partial(feedback, make_planner(0.5), HEAT, U0, target=GOAL, members=2)

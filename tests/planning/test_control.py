@@ -447,6 +447,7 @@ def test_a_plan_may_begin_later(members):
     np.testing.assert_allclose(late.objective, at_once.objective, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_members_stay_when_there_are_more_of_them_or_of_samples():
     model, u0 = make_planner(), make_states(0)
     how = {"strength": 0.0, "steps": 3}
@@ -558,6 +559,7 @@ def unfilled(fields):
 GATED = {"target": shares(), "strength": 0.0, "steps": 2}
 
 
+@pytest.mark.slow
 def test_plans_reach_the_share_that_is_wished_for():
     u0 = make_gated_states().drop_vars("time")
     plan = plan_with(make_gated_planner(), u0, unfilled, **GATED)
@@ -730,6 +732,7 @@ def test_polished_plans_are_optimal_for_the_solver():
     np.testing.assert_allclose(plan.objective, expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_polished_plans_satisfy_constraints_on_any_horizon():
     plan = plan_with(
         make_planner(),
@@ -757,6 +760,7 @@ class Channel(Heat):
         return {"u": states["u"]} if self.silent else states
 
 
+@pytest.mark.slow
 def test_polished_plans_have_what_comes_beside_from_the_solver():
     """Which knows better than a model of random states and shares."""
     u0 = make_gated_states().drop_vars("time")
@@ -787,6 +791,7 @@ def test_polished_plans_have_what_comes_beside_from_the_solver():
     )
 
 
+@pytest.mark.slow
 def test_polished_plans_leave_out_what_the_solver_does_not_know():
     how = GATED | {"polish": Polish(Channel(silent=True), 1)}
 

@@ -470,7 +470,24 @@ SYSTEMS = {
 }
 
 
-@pytest.mark.parametrize("name", [n for n in RECIPES if n.split("-")[0] in SYSTEMS])
+# whose data take the solver long, or whose windows have several grids
+LONG = (
+    "burgers-control",
+    "burgers-refinement",
+    "navier-stokes-refinement",
+    "smoke-refinement",
+    "smoke-simulation",
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in LONG else [])
+        for name in RECIPES
+        if name.split("-")[0] in SYSTEMS
+    ],
+)
 def test_released_recipes_fit_the_grid_of_their_system(name):
     recipe = RECIPES[name]
     system = SYSTEMS[name.split("-")[0]]

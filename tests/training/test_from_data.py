@@ -103,7 +103,11 @@ def test_files_that_are_no_recipe(entry, value, message, tmp_path):
 
 @pytest.mark.parametrize(
     ("dims", "control"),
-    [(("ring",), ("force",)), (("y", "x"), ()), (("z", "y", "x"), ())],
+    [
+        (("ring",), ("force",)),
+        pytest.param(("y", "x"), (), marks=pytest.mark.slow),
+        pytest.param(("z", "y", "x"), (), marks=pytest.mark.slow),
+    ],
 )
 def test_from_trajectories_to_a_forecast(dims, control, tmp_path):
     data = waves(dims, names=("temperature", *control))
