@@ -44,6 +44,7 @@ def errors(found, truth):
     return square.mean(["sample", "time", "y", "x"])
 
 
+@pytest.mark.slow
 def test_labelled_scenes_are_refined_better_than_by_interpolation(model, truth):
     found = refined(model, truth)
     assert found.density.dims == ("sample", "time", "y", "x")

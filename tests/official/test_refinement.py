@@ -334,6 +334,7 @@ def test_the_official_path_from_base_to_refined_arrays(recorded_pair, flow):
     assert_close(u["u_first"][0], states(wanted)[0])
 
 
+@pytest.mark.slow
 def test_the_ordinary_verbs_simulate_and_refine_whole_records(
     flow, monkeypatch, tmp_path
 ):
@@ -366,6 +367,7 @@ def test_the_ordinary_verbs_simulate_and_refine_whole_records(
     assert np.std(wanted) > 0.1
 
 
+@pytest.mark.slow
 def test_smoke_is_refined_in_space_with_what_is_generated_beside(monkeypatch):
     """Instants stay; states without an initial one begin with their first frame."""
     rng = np.random.default_rng(2)

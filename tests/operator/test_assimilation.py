@@ -118,6 +118,7 @@ def test_features_and_scale_are_in_units_of_the_error():
     assert one.features.shape[-1] == built.channels(targets, given)
 
 
+@pytest.mark.slow
 def test_gradients_reach_coarse_values_and_the_initial_state():
     fields = followed(vx=0.5)
     mean = Assimilation(TRANSPORT)
