@@ -197,6 +197,7 @@ def test_simulating_a_file_equals_simulating_its_samples(files):
     xr.testing.assert_identical(one, two)
 
 
+@pytest.mark.slow
 def test_refine_doubles_a_file(files, tmp_path):
     fine = Burgers(duration=0.8, frames=8, points=16)
     save(fine.trajectories(jax.random.key(0), 3), tmp_path / "fine.nc")
@@ -210,6 +211,7 @@ def test_refine_doubles_a_file(files, tmp_path):
     assert np.isfinite(refined.u).all()
 
 
+@pytest.mark.slow
 def test_control_plans_by_a_name_or_by_a_file(files, tmp_path, capsys):
     trained(files, tmp_path, replace(TINY, task=tasks.reaching))
     model, data = tmp_path / "run/model", files / "data.nc"
@@ -234,7 +236,6 @@ def test_control_plans_by_a_name_or_by_a_file(files, tmp_path, capsys):
     )
 
 
-@pytest.mark.slow
 def test_controls_act_within_a_mask_of_the_file(files, tmp_path, capsys):
     trained(files, tmp_path, replace(TINY, task=tasks.control))
     data = xr.load_dataset(files / "data.nc")

@@ -46,6 +46,7 @@ def fresh(rivals, kind, truth):
     return rivals.Regression(make(rivals, kind), RECIPE, batches), batches
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["fno", "unet"])
 def test_an_untrained_rival_persists(rivals, kind, truth):
     """Its head is zero: what it adds to the initial state is nothing."""

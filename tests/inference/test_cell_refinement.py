@@ -72,6 +72,7 @@ def test_means_over_cells_stay_whatever_is_generated(truth, factor, steps):
     assert float(details) > 1e-3
 
 
+@pytest.mark.slow
 def test_a_local_scale_leaves_certain_what_the_means_decide(truth):
     model = make_model()
     local = LocalScale(Interpolation()).built(model.targets, model.given, nnx.Rngs(0))

@@ -59,6 +59,7 @@ def test_labelled_scenes_are_refined_better_than_by_interpolation(model, truth):
     assert all(float(ours[name]) < float(rival[name]) for name in ("vx", "vy"))
 
 
+@pytest.mark.slow
 def test_its_output_is_its_next_input(model, truth):
     """Twice in a row, and no worse than the first doubling with exact states after."""
     twice = refined(model, truth, factor=4)

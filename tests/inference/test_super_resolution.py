@@ -198,6 +198,7 @@ def test_a_model_on_another_grid_shares_its_parameters_and_its_domain():
         model.on((4, 16, 16))
 
 
+@pytest.mark.slow
 def test_without_controls_static_fields_serve_every_grid():
     """u_t = rate slope(x): slopes are thinned as states are, rates are not."""
     factor, frames, draw = 4, 5, np.random.default_rng(0)

@@ -126,7 +126,13 @@ BURGERS_RUNS = {
 }
 
 
-@pytest.mark.parametrize("name", BURGERS_RUNS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if kind == "simulation" else [])
+        for name, (kind, *_) in BURGERS_RUNS.items()
+    ],
+)
 def test_sampling_of_burgers(shared, parameters, monkeypatch, name):
     task, steps, eta, guided = BURGERS_RUNS[name]
     golden = load(shared, "sampling1d")

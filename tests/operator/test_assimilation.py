@@ -60,6 +60,7 @@ def density(mean, fields):
     return layouts()[0].synthesis(estimated(mean, fields).mean)["density"]
 
 
+@pytest.mark.slow
 def test_what_the_known_flow_carries_is_exact_where_interpolation_is_not():
     fields = followed()
     right = fields["density"]

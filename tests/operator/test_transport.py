@@ -136,6 +136,7 @@ def test_without_smoke_there_is_no_share():
     assert not estimated(transport(), fields)["share"].any()
 
 
+@pytest.mark.slow
 def test_gradients_reach_initial_values_and_what_velocities_come_from():
     fields = known(vx=0.4, vy=0.3)
 
@@ -188,6 +189,7 @@ def model_of(mean):
     )
 
 
+@pytest.mark.slow
 def test_a_chain_of_means_is_saved_with_its_maps(tmp_path):
     linear = LinearMean(("vx", "vy"), ("cx", "cy"), 2, Tiles((4, 4), (0, 3)))
     model = model_of(transport(linear, scale=(0.5,) * 26, refinement=2))

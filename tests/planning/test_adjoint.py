@@ -119,6 +119,7 @@ def test_the_step_is_along_the_gradient_of_the_burgers_solver():
     np.testing.assert_allclose(slope / (2 * h), expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("constraint", [None, bounds("f", -9.0, 9.0)])
 def test_single_precision_stays_single_where_double_is_possible(constraint):
     """The line search has step sizes of double precision, the solver takes one kind."""

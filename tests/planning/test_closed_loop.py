@@ -377,6 +377,7 @@ def test_a_cap_renews_plans_that_nothing_surprised():
     np.testing.assert_array_equal(record.replanned, expected)
 
 
+@pytest.mark.slow
 def test_a_start_at_a_small_level_is_the_rest_of_the_running_plan():
     """At a large one it is a plan from noise alone, which ends at the goal."""
     loops = partial(feedback, make_planner(0.5), HEAT, U0, target=GOAL, steps=1)

@@ -150,6 +150,7 @@ def drawn(model, known, steps, sampler):
     return generate(model, known, sampler, model.schedule(steps), keys)
 
 
+@pytest.mark.slow
 def test_without_strength_a_plan_is_a_sample():
     model, u0 = make_planner(), make_states(0)
     plan = plan_with(model, u0, effort, strength=0.0, steps=3)
@@ -236,6 +237,7 @@ def test_a_plan_does_not_depend_on_the_others():
     xr.testing.assert_allclose(parts, whole, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_one_initial_state_serves_an_ensemble_of_goals():
     goals = make_states(1, batch=4).astype(np.float32).rename(sample="member")
     plan = plan_with(
@@ -298,6 +300,7 @@ def test_threads_may_share_a_planner():
             xr.testing.assert_identical(found.result(), expected)
 
 
+@pytest.mark.slow
 def test_other_surroundings_make_another_function():
     """What a function closes over is part of what it does."""
     plans = [
@@ -401,6 +404,7 @@ def test_a_plan_that_overflows_is_refused():
 # ------------------------------------------------- horizons, members, constraints
 
 
+@pytest.mark.slow
 def test_plans_have_the_horizon_asked_for():
     u0, goal = make_states(0), make_states(1)
     bayes = make_planner(posterior, 0.0, to_goal)
@@ -590,6 +594,7 @@ def test_initial_states_of_a_record_keep_their_time():
     np.testing.assert_array_equal(plan.gate, u0.gate)
 
 
+@pytest.mark.slow
 def test_one_share_serves_all_samples_and_members():
     u0 = make_gated_states().drop_vars("time")
     how = GATED | {"target": xr.DataArray(0.5)}

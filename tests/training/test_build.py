@@ -351,6 +351,7 @@ def test_scales_give_every_channel_unit_variance(dataset):
         np.testing.assert_allclose(rms, 1, rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "final", "given"),
     [
@@ -476,6 +477,7 @@ LONG = (
     "burgers-refinement",
     "navier-stokes-refinement",
     "smoke-refinement",
+    "smoke-control",
     "smoke-simulation",
 )
 
@@ -532,6 +534,7 @@ def test_dropped_conditions_are_optional_in_the_model(dataset):
     np.testing.assert_array_equal(prepare(model, withheld_from_all).condition, without)
 
 
+@pytest.mark.slow
 def test_a_loss_with_dropout_is_that_of_fields_withheld(dataset):
     """And without it the same as ever, to the last bit."""
     batches = WindowBatches(dataset, replace(REACHING, batch_size=64))

@@ -196,6 +196,7 @@ def test_plans_and_what_they_bring_about_are_fitted_to_examples(tmp_path):
     np.testing.assert_allclose(found["u"], truth.u[:, 1:], atol=1e-2)
 
 
+@pytest.mark.slow
 def test_what_is_fitted_is_not_fitted_again(tmp_path, monkeypatch):
     """A run that was stopped after its fit, which takes minutes on large grids."""
     recipe = replace(recipe_of(BANDED), mean_share=0.5)

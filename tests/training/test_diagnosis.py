@@ -82,6 +82,7 @@ def test_errors_by_level_stand_beside_the_ensemble(truth):
     assert np.isnan(found.transition_ratio[-1])
 
 
+@pytest.mark.slow
 def test_fields_beside_the_states_are_diagnosed_with_what_never_changes():
     fields = make_gated_fields(frames=8)
     beside = {quantity.name: quantity.dims for quantity in BESIDE.targets}
@@ -98,6 +99,7 @@ def test_fields_beside_the_states_are_diagnosed_with_what_never_changes():
     np.testing.assert_allclose(found.energy_ratio, 1, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_refiner_is_diagnosed_on_the_grid_of_the_data():
     exact = diagnose(make_operator(task=tasks.refinement), labelled(make_fields()))
     np.testing.assert_allclose(exact.mean_error, 0, atol=1e-12)
@@ -123,6 +125,7 @@ def test_a_ladder_of_one_rung_is_diagnosed_on_that():
     assert wdno.stable_schedule(one, truth, key=key) == one.schedule
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["burgers-simulation"])
 def test_shipped_models_of_residuals_gain_by_every_call(name):
     """Less noise is more information, and one sample is never far above the mean."""

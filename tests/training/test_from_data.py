@@ -101,12 +101,13 @@ def test_files_that_are_no_recipe(entry, value, message, tmp_path):
         load_recipe(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dims", "control"),
     [
         (("ring",), ("force",)),
-        pytest.param(("y", "x"), (), marks=pytest.mark.slow),
-        pytest.param(("z", "y", "x"), (), marks=pytest.mark.slow),
+        (("y", "x"), ()),
+        (("z", "y", "x"), ()),
     ],
 )
 def test_from_trajectories_to_a_forecast(dims, control, tmp_path):

@@ -102,6 +102,7 @@ def test_start_continues_from_a_given_model(released, dataset, tmp_path):
         np.testing.assert_allclose(a, b, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_card_tells_the_recipe_followed_and_the_clock(dataset, tmp_path):
     other = replace(TINY, wavelet="lazy")
     ticks = iter(range(100))
