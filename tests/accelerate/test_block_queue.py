@@ -14,7 +14,8 @@ from wdno import generate, rollout, simulate
 from wdno.accelerate import block_arrays as arrays
 from wdno.accelerate.block_arrays import Overlap
 from wdno.accelerate.block_noise import Independent, Overlapping, Pooled
-from wdno.accelerate.block_queue import BlockQueue, Tick, levels_of, ticks
+from wdno.accelerate.block_queue import BlockQueue, levels_of
+from wdno.accelerate.queue_schedule import Tick, ticks
 from wdno.diffusion.keys import row_keys, row_normal, step_keys
 from wdno.diffusion.samplers import ddim, dpmpp_2m, heun
 from wdno.operator import tasks
@@ -41,14 +42,14 @@ def test_blocks_of_equal_noise_that_share_nothing_are_windows_of_their_own(sampl
     alone = generate(model, {"f": f}, sampler, jnp.asarray(sigmas), draws)["u"]
     blocks = arrays.opened(model, sampler, {"f": f[:rows]}, draws[:rows], places, 0)
     first = step_keys(draws, jnp.zeros(len(draws), int))
-    x = sigmas[0] * row_normal(blocks.x.shape, blocks.x.dtype, first)
+    noise = row_normal(blocks.x.shape, blocks.x.dtype, first)
     for place in range(places):
         few = slice(place * rows, (place + 1) * rows)
-        new = {"f": f[few]}, x[few], draws[few]
+        new = {"f": f[few]}, noise[few], jnp.asarray(sigmas[0]), draws[few]
         blocks = arrays.begun(blocks, jnp.asarray(place), *new, sampler=sampler)
     for done in range(3):
         tick = Tick(None, (done,) * places, 0, False, False)
-        at = levels_of(tick, sigmas, places, rows, x.dtype)
+        at = levels_of(tick, sigmas, places, rows, noise.dtype)
         how = {"sampler": sampler, "rows": rows, "overlap": Overlap(0, 0.0)}
         blocks = arrays.advanced(model, blocks, at, **how)
         blocks = arrays.handed_on(model, blocks, rows=rows, stride=4)

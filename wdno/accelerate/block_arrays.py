@@ -98,12 +98,14 @@ def begun(
     blocks: Blocks,
     place: Int[Array, ""],
     given: Fields,
-    x: Coefficients,
+    noise: Coefficients,
+    sigma: Float[Array, ""],
     keys: RowKeys,
     *,
     sampler: Sampler,
 ) -> Blocks:
     """With a new block in a place: its noise, and what is given of it alone."""
+    x = noise * sigma.astype(noise.dtype)
 
     def put(rows: Array, few: Array) -> Array:
         return jax.lax.dynamic_update_slice_in_dim(rows, few, place * len(x), axis=0)
@@ -181,6 +183,17 @@ def stepped(
     return blocks._replace(x=x, state=state, estimate=fields)
 
 
+def leaving(
+    model: WDNO, blocks: Blocks, place: int, rows: int, frames: int | None
+) -> Fields:
+    """What has become of the block in a place: some frames of it, or all."""
+    cut = dict.fromkeys(over_time(model), slice(frames))
+    return {
+        name: u[place * rows : (place + 1) * rows, cut.get(name, ...)]
+        for name, u in blocks.estimate.items()
+    }
+
+
 @partial(jax.jit, static_argnames=("rows", "stride"))
 def handed_on(model: WDNO, blocks: Blocks, *, rows: int, stride: int) -> Blocks:
     """Every block but the first expects what the one before it has come to expect."""
@@ -188,7 +201,7 @@ def handed_on(model: WDNO, blocks: Blocks, *, rows: int, stride: int) -> Blocks:
     def behind(expected: Array, kept: Array) -> Array:
         return jnp.concatenate([kept[:rows], expected[:-rows]])
 
-    states, before = _expected(model, blocks.estimate, stride)
+    states, before = expected(model, blocks.estimate, stride)
     states = {name: behind(u, blocks.known[name]) for name, u in states.items()}
     before = jax.tree.map(behind, before, blocks.before)
     return blocks._replace(known={**blocks.known, **states}, before=before)
@@ -197,12 +210,12 @@ def handed_on(model: WDNO, blocks: Blocks, *, rows: int, stride: int) -> Blocks:
 @partial(jax.jit, static_argnames=("rows", "stride"))
 def moved_up(model: WDNO, blocks: Blocks, *, rows: int, stride: int) -> Blocks:
     """Without the first block: all move up a place, told by the ones before them."""
-    states, before = _expected(model, blocks.estimate, stride)
+    states, before = expected(model, blocks.estimate, stride)
     moved = jax.tree.map(lambda array: jnp.roll(array, -rows, axis=0), blocks)
     return moved._replace(known={**moved.known, **states}, before=before)
 
 
-def _expected(model: WDNO, estimate: Fields, stride: int) -> tuple[Fields, Fields]:
+def expected(model: WDNO, estimate: Fields, stride: int) -> tuple[Fields, Fields]:
     """What blocks that begin so many frames later are told by these."""
     states = {k: estimate[name][:, stride - 1] for name, k in model.initial.items()}
     return states, {name: estimate[name][:, stride:] for name in over_time(model)}

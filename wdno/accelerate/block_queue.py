@@ -10,7 +10,6 @@ one enters at the tail, pure noise. What is kept is the queue, whatever the leng
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +22,7 @@ from wdno.accelerate import block_arrays as arrays
 from wdno.accelerate.block_arrays import Levels, Overlap
 from wdno.accelerate.block_noise import BlockNoise, Independent, Noise
 from wdno.accelerate.checks import check_levels
+from wdno.accelerate.queue_schedule import Tick, ticks
 from wdno.diffusion.keys import RowKeys, row_normal, step_keys
 from wdno.diffusion.samplers import Sampler
 from wdno.operator.model import WDNO
@@ -142,101 +142,48 @@ class BlockQueue:
         """
         levels, stride = check_levels(sigmas), self.stride(model)
         check_one_evaluation(sampler)
-        steps, rows, shared = len(levels) - 1, len(keys), self._rows_shared(model)
+        steps, rows = len(levels) - 1, len(keys)
         overlap, places = Overlap(self.context, self.later), self.depth(steps)
         blocks, noise = None, None
         for tick in ticks(given, steps, self.lag):
             if tick.begins is not None:
-                number = tick.head + len(tick.done) - 1
-                draws = step_keys(keys, jnp.full(rows, number))
+                place = len(tick.done) - 1
+                draws = step_keys(keys, jnp.full(rows, tick.head + place))
                 if blocks is None:
                     known = {**initial, **tick.begins}
                     blocks = arrays.opened(
                         model, sampler, known, draws, places, self.context
                     )
-                noise = self._noise(blocks.x[:rows], noise, shared, draws)
-                x = noise * jnp.asarray(levels[0], noise.dtype)
-                place = jnp.asarray(len(tick.done) - 1)
-                blocks = arrays.begun(
-                    blocks, place, tick.begins, x, draws, sampler=sampler
-                )
+                noise = self.next_noise(model, blocks.x[:rows], noise, draws)
+                new = tick.begins, noise, jnp.asarray(levels[0]), draws
+                blocks = arrays.begun(blocks, jnp.asarray(place), *new, sampler=sampler)
             at = levels_of(tick, levels, places, rows, blocks.x.dtype)
             how = {"sampler": sampler, "rows": rows, "overlap": overlap}
             blocks = arrays.advanced(model, blocks, at, **how)
             if not tick.leaves:
                 blocks = arrays.handed_on(model, blocks, rows=rows, stride=stride)
                 continue
-            frames = None if tick.last else stride
-            cut = {name: slice(frames) for name in arrays.over_time(model)}
-            yield {
-                name: u[:rows][:, cut[name]] if name in cut else u[:rows]
-                for name, u in blocks.estimate.items()
-            }
+            yield arrays.leaving(model, blocks, 0, rows, None if tick.last else stride)
             blocks = arrays.moved_up(model, blocks, rows=rows, stride=stride)
 
-    def _rows_shared(self, model: WDNO) -> int:
-        """Rows of coefficients that blocks share."""
+    def next_noise(
+        self, model: WDNO, like: Coefficients, previous: Noise | None, draws: RowKeys
+    ) -> Noise:
+        """Noise of a new block; the first has no earlier one.
+
+        Raises:
+            ValueError: the context is no whole number of rows of coefficients.
+        """
         frames = 2**model.targets.levels
         if self.context % frames:
             raise ValueError(
                 f"Blocks share whole rows of coefficients, of {frames} frames each "
                 f"here, but got a context of {self.context}. Take a multiple."
             )
-        return self.context // frames
-
-    def _noise(
-        self, like: Coefficients, previous: Noise | None, shared: int, draws: RowKeys
-    ) -> Noise:
-        """Noise of a new block; the first has no earlier one."""
         first = step_keys(draws, jnp.zeros(len(draws), int))
         if previous is None:
             return row_normal(like.shape, like.dtype, first)
-        return self.noise(previous, shared, first)
-
-
-class Tick(NamedTuple):
-    """One step of all blocks in a queue, the head first."""
-
-    begins: Fields | None
-    """What is given of the block that enters, the last of those in the queue."""
-    done: tuple[int, ...]
-    """Steps that each block has done before."""
-    head: int
-    """Number of the first block, from 0."""
-    leaves: bool
-    """Whether this is the last step of the head."""
-    last: bool
-    """Whether no block comes after the head."""
-
-
-def ticks(given: Iterable[Fields], steps: int, lag: int) -> Iterator[Tick]:
-    """Who is in a queue, from the first block until the last has left it.
-
-    Args:
-        given: one entry a block; read one ahead.
-        steps: of a block.
-        lag: steps that a block is behind the one before.
-
-    Raises:
-        ValueError: a block is over before the next one begins.
-    """
-    if lag > steps:
-        raise ValueError(
-            f"A block of {steps} steps is over before the next one begins {lag} steps "
-            f"later. Take a lag of {steps} or less, or more steps."
-        )
-    coming = iter(given)
-    block, done, head = next(coming, None), [], 0
-    while done or block is not None:
-        begins = None
-        if block is not None and (not done or done[-1] >= lag):
-            begins, block = block, next(coming, None)
-            done.append(0)
-        leaves = done[0] == steps - 1
-        alone = len(done) == 1 and block is None
-        yield Tick(begins, tuple(done), head, leaves, leaves and alone)
-        done = [n + 1 for n in done[leaves:]]
-        head += leaves
+        return self.noise(previous, self.context // frames, first)
 
 
 def levels_of(
