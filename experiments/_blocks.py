@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from _control import interval
 from jaxtyping import Array, Float
+from matplotlib.figure import Figure
 
 States = Float[Array, "sample time x"]
 
@@ -56,7 +57,7 @@ def alive() -> int:
     return sum(array.nbytes for array in jax.live_arrays())
 
 
-def figure(results: dict[str, Any], drawn: tuple[str, ...]) -> plt.Figure:
+def figure(results: dict[str, Any], drawn: tuple[str, ...]) -> Figure:
     """Errors against length, a panel a system."""
     panels, axes = plt.subplots(
         1, len(results), figsize=(4 * len(results), 3.4), layout="constrained"

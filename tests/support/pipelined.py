@@ -17,7 +17,7 @@ from wdno import networks, rollout
 from wdno.accelerate.block_noise import Pooled
 from wdno.accelerate.block_queue import BlockQueue
 from wdno.accelerate.pipeline import PipelinedQueue
-from wdno.accelerate.pipeline_arrays import staged
+from wdno.accelerate.pipeline_stages import staged
 from wdno.diffusion.denoiser import freeze
 from wdno.diffusion.samplers import dpmpp_2m
 from wdno.operator.model import with_backbone

@@ -10,6 +10,7 @@ one enters at the tail, pure noise. What is kept is the queue, whatever the leng
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import jax
 import jax.numpy as jnp
@@ -144,16 +145,15 @@ class BlockQueue:
         check_one_evaluation(sampler)
         steps, rows = len(levels) - 1, len(keys)
         overlap, places = Overlap(self.context, self.later), self.depth(steps)
-        blocks, noise = None, None
-        for tick in ticks(given, steps, self.lag):
+        coming, noise = iter(given), None
+        if (first := next(coming, None)) is None:
+            return
+        known = {**initial, **first}
+        blocks = arrays.opened(model, sampler, known, keys, places, self.context)
+        for tick in ticks(chain([first], coming), steps, self.lag):
             if tick.begins is not None:
                 place = len(tick.done) - 1
                 draws = step_keys(keys, jnp.full(rows, tick.head + place))
-                if blocks is None:
-                    known = {**initial, **tick.begins}
-                    blocks = arrays.opened(
-                        model, sampler, known, draws, places, self.context
-                    )
                 noise = self.next_noise(model, blocks.x[:rows], noise, draws)
                 new = tick.begins, noise, jnp.asarray(levels[0]), draws
                 blocks = arrays.begun(blocks, jnp.asarray(place), *new, sampler=sampler)
@@ -195,11 +195,18 @@ def levels_of(
     there = np.append(sigmas[[n + 1 for n in tick.done]], np.zeros(idle))
     index = np.array([*(n + 1 for n in tick.done), *[0] * idle])
     follows = tick.head + np.arange(places) > 0
-    behind = [*(n > 0 for n in tick.done[1:]), *[False] * (idle + 1)]
-    by_row = [np.repeat(values, rows) for values in (here, there, index, follows)]
-    sigma, sigma_next = (jnp.asarray(values, dtype) for values in by_row[:2])
-    followed = jnp.asarray(np.repeat(behind, rows))
-    return Levels(sigma, sigma_next, *map(jnp.asarray, by_row[2:]), followed)
+    followed = np.array([*(n > 0 for n in tick.done[1:]), *[False] * (idle + 1)])
+
+    def row(values: np.ndarray, dtype: DTypeLike) -> Array:
+        return jnp.asarray(np.repeat(values, rows), dtype)
+
+    return Levels(
+        sigma=row(here, dtype),
+        sigma_next=row(there, dtype),
+        index=row(index, int),
+        follows=row(follows, bool),
+        followed=row(followed, bool),
+    )
 
 
 def check_one_evaluation(sampler: Sampler) -> None:

@@ -8,6 +8,7 @@ patches, over a ring: what comes out of the last stage is back where it entered.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +19,9 @@ from wdno._typing import Fields
 from wdno.accelerate import block_arrays as arrays
 from wdno.accelerate.block_queue import BlockQueue, check_one_evaluation
 from wdno.accelerate.checks import check_levels
-from wdno.accelerate.pipeline_arrays import move, opened, staged, with_block, worked
+from wdno.accelerate.pipeline_arrays import move, opened, with_block, worked
 from wdno.accelerate.pipeline_schedule import works
+from wdno.accelerate.pipeline_stages import staged
 from wdno.accelerate.queue_schedule import ticks
 from wdno.diffusion.keys import RowKeys, step_keys
 from wdno.diffusion.samplers import Sampler
@@ -51,7 +53,7 @@ class PipelinedQueue:
     """
 
     queue: BlockQueue
-    devices: Sequence[jax.Device]
+    devices: Sequence[jax.Device]  # pyright: ignore[reportInvalidTypeForm]
 
     def __post_init__(self) -> None:
         """Refuse what makes no pipeline."""
@@ -94,15 +96,17 @@ class PipelinedQueue:
                 f"queue of {stages} devices. Take more steps, or fewer devices."
             )
         places, rows = queue.depth(steps) + 1, len(keys)
-        pipeline, flight, noise = staged(model, self.devices), None, None
+        coming, noise = iter(given), None
+        if (first := next(coming, None)) is None:
+            return
+        pipeline, known = staged(model, self.devices), {**initial, **first}
         how = {"sampler": sampler, "rows": rows, "context": queue.context}
-        for work in works(ticks(given, steps, queue.lag), stages):
+        flight = opened(pipeline, known, keys, places, **how)
+        plan = ticks(chain([first], coming), steps, queue.lag)
+        for work in works(plan, stages):
             new = work.enters
             if new is not None and new.begins is not None:
                 draws = step_keys(keys, jnp.full(rows, new.block))
-                if flight is None:
-                    known = {**initial, **new.begins}
-                    flight = opened(pipeline, known, draws, places, **how)
                 like = flight.blocks.x[:rows]
                 noise = queue.next_noise(model, like, noise, draws)
                 flight = with_block(
@@ -114,8 +118,8 @@ class PipelinedQueue:
                     draws,
                     sampler=sampler,
                 )
-            moves = [move(part, levels, places) for part in work]
-            flight = worked(pipeline, flight, *moves, **how)
+            out, into = (move(part, levels, places) for part in work)
+            flight = worked(pipeline, flight, out, into, **how)
             if work.arrives is not None and work.arrives.leaves:
                 place = work.arrives.block % places
                 frames = None if work.arrives.last else self.stride(model)
