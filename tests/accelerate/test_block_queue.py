@@ -189,6 +189,15 @@ def test_a_queue_refuses_samplers_and_levels(how, message):
         next(BlockQueue().run(model, UNDRIVEN[0], given, **how))
 
 
-def test_refiners_and_records_that_were_begun_have_no_queue():
-    with pytest.raises(ValueError, match="begun=2"):
-        rollout(make_tiny(), *UNDRIVEN, begun=2, blocks=BlockQueue(), key=KEY)
+@pytest.mark.parametrize(
+    ("task", "how", "message"),
+    [
+        (tasks.simulation, {"begun": 2}, "begun=2"),
+        (tasks.refinement, {}, r"refines \['u'\]"),
+    ],
+)
+def test_refiners_and_records_that_were_begun_have_no_queue(task, how, message):
+    control = {**UNDRIVEN[1], "u_coarse": jnp.zeros((1, 4, 4))}
+    inputs = make_tiny(task=task), UNDRIVEN[0], control
+    with pytest.raises(ValueError, match=message):
+        rollout(*inputs, **how, blocks=BlockQueue(), key=KEY)
