@@ -36,6 +36,11 @@ class Config:
     """How many problems, and how long records are."""
 
     systems: tuple[str, ...] = ("advection", "burgers", "kuramoto-sivashinsky")
+    only: tuple[str, ...] = ()
+    """Ways to measure again, by name, and PRICES; others stay as they are stored. Empty
+    for all."""
+    name: str = "blocks"
+    """Of the file of results."""
     samples: int = 16
     windows: int = 32
     seed: int = 50_000
@@ -61,6 +66,11 @@ WAYS = {
     "queue, shared, later heard": Way(4, BlockQueue(context=4, later=0.3)),
     "queue of 8 steps": Way(8, BlockQueue()),
 }
+
+
+LONGER = ("one window of 2", "one window of 4")
+ORDER = ("persistence", "linear map", *LONGER, *WAYS)
+PRICES = "prices"
 
 
 def made(way: Way, problem: Problem, windows: int) -> States:
@@ -110,13 +120,18 @@ def timed(problem: Problem, windows: int) -> dict[str, float]:
 
 
 def scored(problem: Problem, config: Config) -> dict[str, Any]:
-    """Every way, and what needs none."""
+    """Every way that is asked for, and what needs none."""
     window, results = problem.model.window, {}
     still = jnp.broadcast_to(problem.initial["u0"][:, None], problem.truth.shape)
     for name, u in {"persistence": still, **problem.rivals}.items():
         results[name] = over_length(u, problem.truth, window)
-        print(name, results[name], flush=True)
+    for count, name in enumerate(LONGER, start=1):
+        if asked(name, config) and (u := longer(problem, 2**count)) is not None:
+            truth = problem.truth[:, : u.shape[1]]
+            results[name] = over_length(u, truth, window)
     for name, way in WAYS.items():
+        if not asked(name, config):
+            continue
         u = made(way, problem, config.windows)
         stride, shared = window, 0
         if way.blocks is not None:
@@ -127,13 +142,14 @@ def scored(problem: Problem, config: Config) -> dict[str, Any]:
         }
         results[name] = over_length(u, problem.truth, window) | met
         results[name] |= price(way, problem.model, config.windows)
-        print(name, results[name], flush=True)
-    for count in (2, 4):
-        name = f"one window of {count}"
-        if (u := longer(problem, count)) is not None:
-            results[name] = over_length(u, problem.truth[:, : count * window], window)
-            print(name, results[name], flush=True)
+    for name, row in results.items():
+        print(name, row, flush=True)
     return results
+
+
+def asked(name: str, config: Config) -> bool:
+    """Whether this is to be measured."""
+    return not config.only or name in config.only
 
 
 def longer(problem: Problem, count: int) -> States | None:
@@ -188,32 +204,33 @@ DRAWN = (
 )
 
 
-def kept(again: tuple[str, ...]) -> dict[str, Any]:
-    """Stored results of the systems that are not measured again."""
-    path = RESULTS / "blocks.json"
-    stored = json.loads(path.read_text())["systems"] if path.exists() else {}
-    return {name: rows for name, rows in stored.items() if name not in again}
+def stored(name: str) -> dict[str, Any]:
+    """What was measured before."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else {"systems": {}}
 
 
 def main(config: Config) -> None:
     """Simulate, judge, time, print, store and draw."""
-    results = kept(config.systems)
+    results = stored(config.name)
+    systems, prices = results["systems"], results.get("prices", {})
     for system in config.systems:
         print(system, flush=True)
         problem = PROBLEMS[system](config.samples, config.seed, config.windows * 16)
-        results[system] = scored(problem, config)
-    one = problem._replace(
-        initial=jax.tree.map(lambda u: u[:1], problem.initial),
-        control=jax.tree.map(lambda u: u[:1], problem.control),
-    )
-    how = {
-        "seconds_of_one_record": timed(one, config.windows),
-        "bytes": memory(one, (4, 16, 64, 256)),
-        "pipelines": pipelines(),
-    }
-    print(how)
-    plotting.save(figure(results, DRAWN), Path("docs/pictures/blocks.png"))
-    print(record("blocks", asdict(config), systems=results, **how))
+        found = systems.get(system, {}) | scored(problem, config)
+        systems[system] = {name: found[name] for name in ORDER if name in found}
+    if not config.only or PRICES in config.only:
+        one = problem._replace(
+            initial=jax.tree.map(lambda u: u[:1], problem.initial),
+            control=jax.tree.map(lambda u: u[:1], problem.control),
+        )
+        prices = {
+            "seconds_of_one_record": timed(one, config.windows),
+            "bytes": memory(one, (4, 16, 64, 256)),
+            "pipelines": pipelines(),
+        }
+    plotting.save(figure(systems, DRAWN), Path(f"docs/pictures/{config.name}.png"))
+    print(record(config.name, asdict(config), systems=systems, prices=prices))
 
 
 if __name__ == "__main__":

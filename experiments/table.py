@@ -444,8 +444,9 @@ def blocks() -> str:
         f"{config['samples']} unseen records of {config['windows']} windows a system, "
         "each with noise of its own, DDIM. Error is that of the last window of a "
         "record of so many, relative to the truth's size, mean over records with 95 % "
-        "bootstrap intervals; short waves are their energy in the last of all windows "
-        "over the truth's; kinks are second differences in time where blocks meet, "
+        "bootstrap intervals; the spectrum is the factor by which the energy of a wave "
+        "with a ten-thousandth of all or more is off in the last of all windows, on "
+        "average; kinks are second differences in time where blocks meet, "
         "over those elsewhere and over what the truth has there. Waits are calls that "
         "wait for each other, calls all that a row needs, means those of the network "
         "that gives the mean, each for a frame.",
@@ -457,7 +458,7 @@ def blocks() -> str:
             f"**{system}**",
             "",
             "| way | waits | calls | means | "
-            f"{' | '.join(f'{n} windows' for n in few)} | short waves | kinks |",
+            f"{' | '.join(f'{n} windows' for n in few)} | spectrum | kinks |",
             f"|---{'|---' * (len(few) + 5)}|",
         ]
         for name, row in ways.items():
@@ -469,13 +470,33 @@ def blocks() -> str:
             bend = ""
             if "kinks" in row:
                 bend = f"{row['kinks'][0] / row['kinks_of_truth'][0]:.2f}"
-            last = list(row["short_waves"].values())[-1]
+            last = list(row["spectrum"].values())[-1]
             columns = [name, *paid, *cells, f"{last:.2g}", bend]
             lines.append(f"| {' | '.join(columns)} |")
-    return "\n".join([*lines, *_held(result)])
+    return "\n".join([*lines, *_held(result["prices"], result["machine"])])
 
 
-def _held(result: dict[str, Any]) -> list[str]:
+def blocks_ensembles() -> str:
+    """Table of ensembles by queues of blocks."""
+    result = json.loads((RESULTS / "blocks_ensembles.json").read_text())
+    config = result["config"]
+    counts = range(1, config["windows"] + 1)
+    lines = [
+        f"{config['members']} members of {config['samples']} unseen records of "
+        f"`{config['system']}`, DPM-Solver++(2M): fair CRPS in the last window of "
+        "records of so many with 95 % bootstrap intervals, and mean spread over error:",
+        "",
+        f"| way | {' | '.join(f'{n} windows' for n in counts)} | spread over error |",
+        f"|---{'|---' * (len(counts) + 1)}|",
+    ]
+    for name, row in result["ways"].items():
+        cells = [interval(row["fair_crps"][str(n)]) for n in counts]
+        spread = ", ".join(f"{value:.2f}" for value in row["spread_skill"].values())
+        lines.append(f"| {' | '.join([name, *cells, spread])} |")
+    return "\n".join(lines)
+
+
+def _held(result: dict[str, Any], machine: str) -> list[str]:
     """Seconds, bytes and devices of records by blocks."""
     seconds = ", ".join(
         f"{name} {value:.2g}" for name, value in result["seconds_of_one_record"].items()
@@ -483,7 +504,7 @@ def _held(result: dict[str, Any]) -> list[str]:
     counts = list(result["bytes"]["queue"])
     lines = [
         "",
-        f"Processor seconds of one record ({result['machine']}): {seconds}.",
+        f"Processor seconds of one record ({machine}): {seconds}.",
         "",
         f"| kB of all arrays | {' | '.join(f'{n} windows' for n in counts)} |",
         f"|---{'|---' * len(counts)}|",
@@ -651,6 +672,7 @@ BLOCKS = (
     ("docs/rivals.md", "diagnoses", diagnoses),
     ("docs/accelerators.md", "stream", stream),
     ("docs/accelerators.md", "blocks", blocks),
+    ("docs/accelerators.md", "blocks-ensembles", blocks_ensembles),
     ("docs/era5.md", "era5", era5),
     ("docs/era5.md", "era5-weeks", era5_weeks),
 )
