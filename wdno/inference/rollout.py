@@ -7,19 +7,16 @@ from typing import Any, overload
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import dtypes
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from wdno._arguments import check_sampler, is_whole
-from wdno._arrays import working_type
 from wdno._typing import Fields
 from wdno.diffusion.keys import RowKeys, row_keys, step_keys
 from wdno.diffusion.samplers import Sampler, ddim
 from wdno.inference.queued import WindowQueue, queued, windows_of
+from wdno.inference.rollout_inputs import check_chain, held, real, strides_of
 from wdno.operator.generation import generate
 from wdno.operator.model import WDNO, check_model
-
-_ARRAYS = jax.Array | np.ndarray
 
 
 @overload
@@ -98,8 +95,8 @@ def rollout(
     check_model(model)
     sampler = ddim() if sampler is None else sampler
     check_sampler(sampler)
-    initial, control = _real(initial), _real(control or {})
-    strides = _strides(model, initial, control)
+    initial, control = real(initial), real(control or {})
+    strides = strides_of(model, initial, control)
     lengths = [every * control[name].shape[1] for name, every in strides.items()]
     frames = lengths[0] if lengths else model.window
     stride = model.window if blocks is None else blocks.stride(model)
@@ -121,7 +118,7 @@ def rollout(
     if blocks is not None:
 
         def read(begin: int, end: int) -> Fields:
-            return {name: _held(control[name], begin, end) for name in model.control}
+            return {name: held(control[name], begin, end) for name in model.control}
 
         return queued(model, blocks, initial, read, frames, **how)
     count = -(-frames // model.window)
@@ -133,70 +130,6 @@ def rollout(
     }
     record = _chained(model, initial, over_time, begun + jnp.arange(count), **how)
     return {name: values[:, :frames] for name, values in record.items()}
-
-
-def _strides(model: WDNO, initial: Fields, control: Fields) -> dict[str, int]:
-    """Frames from one row to the next of what is given over time, by name.
-
-    Raises:
-        ValueError: something is missing.
-    """
-    strides = dict.fromkeys(model.control, 1)
-    strides |= dict.fromkeys(model.coarse.values(), model.targets.refinement[0])
-    for wanted, came, when in (
-        (model.initial.values(), initial, "at the beginning"),
-        (strides, control, "over time"),
-    ):
-        if missing := [name for name in wanted if name not in came]:
-            raise ValueError(
-                f"A rollout needs the fields {list(wanted)} {when}, but {missing} are "
-                f"missing from {sorted(came)}. Add them."
-            )
-    return strides
-
-
-def _held(
-    f: Float[Array, "batch frames *space"], begin: int, end: int
-) -> Float[Array, "batch few *space"]:
-    """Some frames; beyond the end of the record its last row is repeated."""
-    return f[:, np.minimum(np.arange(begin, end), f.shape[1] - 1)]
-
-
-def check_chain(model: WDNO, count: int) -> None:
-    """Refuse to chain so many windows of a model that needs more than a last state.
-
-    Raises:
-        ValueError: there is more than one, and the model is given the past.
-    """
-    if count > 1 and model.past:
-        raise ValueError(
-            f"Windows are chained by their last state, but this model is given "
-            f"{list(model.past)} as well. Ask for {model.window} frames, and begin "
-            "anew from what has been observed since."
-        )
-
-
-def _real(fields: Fields) -> Fields:
-    """Arrays in single or double precision.
-
-    Raises:
-        ValueError: one is no array of real numbers.
-    """
-    if not isinstance(fields, Mapping):
-        raise ValueError(
-            "A rollout takes arrays by their names, such as {'u0': u0}, but got a "
-            f"{type(fields).__name__}. Put it into a dictionary."
-        )
-    found = {}
-    for name, field in fields.items():
-        if not isinstance(field, _ARRAYS):
-            raise ValueError(
-                f"A rollout takes arrays, but {name!r} is a {type(field).__name__}. "
-                "Pass `.values`, or labelled data to wdno.simulate."
-            )
-        wide = working_type(name, field.dtype)
-        found[name] = jnp.asarray(field, dtypes.canonicalize_dtype(wide))
-    return found
 
 
 def window_step(

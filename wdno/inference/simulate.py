@@ -18,7 +18,7 @@ from wdno.inference.batching import (
 )
 from wdno.inference.chain import Chain, RecordInputs, Rows
 from wdno.inference.queued import WindowQueue
-from wdno.inference.rollout import check_chain
+from wdno.inference.rollout_inputs import check_chain
 from wdno.inference.stored import stored
 from wdno.operator.model import WDNO
 from wdno.trajectory import begun_with, check_store
