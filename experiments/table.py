@@ -436,6 +436,95 @@ def stream() -> str:
     return "\n".join(lines)
 
 
+def blocks() -> str:
+    """Tables of records by queues of blocks, a system each."""
+    result = json.loads((RESULTS / "blocks.json").read_text())
+    config = result["config"]
+    lines = [
+        f"{config['samples']} unseen records of {config['windows']} windows a system, "
+        "each with noise of its own, DDIM. Error is that of the last window of a "
+        "record of so many, relative to the truth's size, mean over records with 95 % "
+        "bootstrap intervals; the spectrum is the factor by which the energy of a wave "
+        "with a ten-thousandth of all or more is off in the last of all windows, on "
+        "average; kinks are second differences in time where blocks meet, "
+        "over those elsewhere and over what the truth has there. Waits are calls that "
+        "wait for each other, calls all that a row needs, means those of the network "
+        "that gives the mean, each for a frame.",
+    ]
+    for system, ways in result["systems"].items():
+        few = [n for n in (1, 4, 16, 32) if n <= config["windows"]]
+        lines += [
+            "",
+            f"**{system}**",
+            "",
+            "| way | waits | calls | means | "
+            f"{' | '.join(f'{n} windows' for n in few)} | spectrum | kinks |",
+            f"|---{'|---' * (len(few) + 5)}|",
+        ]
+        for name, row in ways.items():
+            errors = row["error"]
+            cells = [interval(errors[str(n)]) if str(n) in errors else "" for n in few]
+            paid = [
+                f"{row[n]:.2g}" if n in row else "" for n in ("waits", "calls", "means")
+            ]
+            bend = ""
+            if "kinks" in row:
+                bend = f"{row['kinks'][0] / row['kinks_of_truth'][0]:.2f}"
+            last = list(row["spectrum"].values())[-1]
+            columns = [name, *paid, *cells, f"{last:.2g}", bend]
+            lines.append(f"| {' | '.join(columns)} |")
+    return "\n".join([*lines, *_held(result["prices"], result["machine"])])
+
+
+def blocks_ensembles() -> str:
+    """Table of ensembles by queues of blocks."""
+    result = json.loads((RESULTS / "blocks_ensembles.json").read_text())
+    config = result["config"]
+    counts = range(1, config["windows"] + 1)
+    lines = [
+        f"{config['members']} members of {config['samples']} unseen records of "
+        f"`{config['system']}`, DPM-Solver++(2M): fair CRPS in the last window of "
+        "records of so many with 95 % bootstrap intervals, and mean spread over error:",
+        "",
+        f"| way | {' | '.join(f'{n} windows' for n in counts)} | spread over error |",
+        f"|---{'|---' * (len(counts) + 1)}|",
+    ]
+    for name, row in result["ways"].items():
+        cells = [interval(row["fair_crps"][str(n)]) for n in counts]
+        spread = ", ".join(f"{value:.2f}" for value in row["spread_skill"].values())
+        lines.append(f"| {' | '.join([name, *cells, spread])} |")
+    return "\n".join(lines)
+
+
+def _held(result: dict[str, Any], machine: str) -> list[str]:
+    """Seconds, bytes and devices of records by blocks."""
+    seconds = ", ".join(
+        f"{name} {value:.2g}" for name, value in result["seconds_of_one_record"].items()
+    )
+    counts = list(result["bytes"]["queue"])
+    lines = [
+        "",
+        f"Processor seconds of one record ({machine}): {seconds}.",
+        "",
+        f"| kB of all arrays | {' | '.join(f'{n} windows' for n in counts)} |",
+        f"|---{'|---' * len(counts)}|",
+    ]
+    for name, row in result["bytes"].items():
+        lines.append(
+            f"| {name} | {' | '.join(f'{held / 1e3:.0f}' for held in row.values())} |"
+        )
+    lines += [
+        "",
+        "| devices | at work | formula of the paper |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| {row['stages']} | {row['share']:.3f} | {row['paper']:.3f} |"
+        for row in result["pipelines"]
+    ]
+    return lines
+
+
 def smoke_refinement() -> str:
     """Table of errors of refined smoke, by what made the coarse states finer."""
     result = json.loads((RESULTS / "smoke_refinement.json").read_text())
@@ -582,6 +671,8 @@ BLOCKS = (
     ("docs/rivals.md", "rivals", rivals),
     ("docs/rivals.md", "diagnoses", diagnoses),
     ("docs/accelerators.md", "stream", stream),
+    ("docs/accelerators.md", "blocks", blocks),
+    ("docs/accelerators.md", "blocks-ensembles", blocks_ensembles),
     ("docs/era5.md", "era5", era5),
     ("docs/era5.md", "era5-weeks", era5_weeks),
 )

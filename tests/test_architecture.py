@@ -78,6 +78,8 @@ def public(node: ast.Module | ast.ClassDef, prefix: str = "") -> Iterator:
             child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
         ) or child.name.startswith("_"):
             continue
+        if any(ast.unparse(mark) == "overload" for mark in child.decorator_list):
+            continue  # a signature of what follows, which is documented
         yield prefix + child.name, child
         if isinstance(child, ast.ClassDef):
             yield from public(child, f"{prefix}{child.name}.")
