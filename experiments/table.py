@@ -498,8 +498,9 @@ def event_control() -> str:
         f"{config['seen']} is seen, through noise of {config['noise']:g}; states are "
         "estimated from that and from what was predicted. The solver judges, from the "
         "true states. J is miss and energy of an appointment, in brackets are 95 % "
-        "bootstrap intervals, those of the ratio by pairs. Milliseconds are the "
-        f"controller's, of one flow at a time ({result['machine']}).",
+        "bootstrap intervals, those of the ratio by pairs. Numbers after triggers are "
+        "the shares that they were to have, by other problems. Milliseconds are the "
+        f"controller's on one processor, of one flow at a time ({result['machine']}).",
     ]
     steady, gust = config["steady"], config["gust"]
     pushes = {
@@ -523,6 +524,83 @@ def event_control() -> str:
                 f"| {row['ticks_per_second']:.0f} "
                 f"| {row['processor_seconds_per_simulated']:.2g} |"
             )
+    return "\n".join(lines)
+
+
+def last_plan() -> str:
+    """Table of ways to begin a plan, by kind of push."""
+    result = json.loads((RESULTS / "last_plan.json").read_text())
+    config = result["config"]
+    lines = [
+        f"{config['problems']} flows with 2 appointments each, 32 frames apart, a plan "
+        f"every {config['every']} frames. One point in {config['seen']} is seen, "
+        f"through noise of {config['noise']:g}, and points between lie on straight "
+        "lines; filtered states are corrected predictions. Networks were trained for "
+        f"{config['begin']:g} and then {config['budget']:g} s of one core. The solver "
+        "judges, from the true states; 95 % bootstrap intervals, those of the ratio by "
+        f"pairs; milliseconds of one processor ({result['machine']}).",
+    ]
+    pushes = {"gusts": "Gusts of 1:", "steady": "A push of 0.3 that never ends:"}
+    for kind, title in pushes.items():
+        lines += ["", title, ""]
+        lines += [
+            "| plans | calls a tick | miss | J | J over one call from noise | ms |"
+        ]
+        lines += ["|---" * 6 + "|"]
+        for name, row in result["pushes"][kind].items():
+            cells = [interval(row["miss"]), interval(row["J"])]
+            cells += [interval(row["J over one call from noise"])]
+            calls, ms = f"{row['calls_per_tick']:g}", f"{row['mean_ms']:.1f}"
+            lines.append(f"| {name} | {calls} | {' | '.join(cells)} | {ms} |")
+    return "\n".join(lines)
+
+
+def guidance() -> str:
+    """Table of guidances by calls: distance from two denoisers, and what plans do."""
+    result = json.loads((RESULTS / "guidance.json").read_text())
+    config = result["config"]
+    lines = [
+        f"{config['problems']} plans over 32 frames by a planner trained for "
+        f"{config['budget']:g} s of one core, a tenth of its rows without goal. "
+        "Distance is the relative L2 of coefficients from those of two denoisers at as "
+        "many steps, from the same noise; J miss and energy by the solver. 95 % "
+        "bootstrap intervals.",
+        "",
+        "| guidance | steps | calls | distance | J |",
+        "|---|---|---|---|---|",
+    ]
+    for name, rows in result["ways"].items():
+        for row in rows:
+            far = interval(row["distance"]) if "distance" in row else "0"
+            far = "" if name == "conditional" else far
+            cells = f"{row['steps']} | {row['calls']} | {far} | {interval(row['J'])}"
+            lines.append(f"| {name} | {cells} |")
+    return "\n".join(lines)
+
+
+def smoke_loop() -> str:
+    """Table of ways to steer smoke in a wind."""
+    result = json.loads((RESULTS / "smoke_loop.json").read_text())
+    config = result["config"]
+    lines = [
+        f"{config['scenes']} scenes in a wind of {config['wind']:g}, from another side "
+        f"in each, a tick every {config['every']} frames. One point in "
+        f"{config['seen']}² is seen, through noise of {config['noise']:g}. A new plan "
+        f"is {config['steps']} step of descent through `{config['simulation']}` unless "
+        "more are named. The solver judges; 95 % bootstrap intervals over scenes; "
+        f"milliseconds of one processor ({result['machine']}).",
+        "",
+        "| steering | share of ticks with a new plan | leaks | energy | ms a tick, "
+        "median | 99 % | ticks a second | processor seconds a simulated one |",
+        "|---" * 8 + "|",
+    ]
+    for name, row in result["arms"].items():
+        lines.append(
+            f"| {name} | {row['rate']:.2f} | {interval(row['J'])} "
+            f"| {interval(row['energy'])} | {row['median_ms']:.0f} "
+            f"| {row['p99_ms']:.0f} | {row['ticks_per_second']:.1f} "
+            f"| {row['processor_seconds_per_simulated']:.2g} |"
+        )
     return "\n".join(lines)
 
 
@@ -567,6 +645,9 @@ def navier_stokes_refinement() -> str:
 
 BLOCKS = (
     ("docs/accelerators.md", "event_control", event_control),
+    ("docs/accelerators.md", "last_plan", last_plan),
+    ("docs/accelerators.md", "guidance", guidance),
+    ("docs/accelerators.md", "smoke_loop", smoke_loop),
     ("docs/results.md", "results", burgers_simulation),
     ("docs/results.md", "refinement", super_resolution),
     ("docs/results.md", "control", control),
