@@ -53,6 +53,8 @@ from wdno.systems.forces import gaussian
 
 NAMES = Names({"u": "u0"}, ("f",))
 NEVER = 99
+SLOW = ("polish", "adjoint", "4 calls")
+"""What is measured last, and under gusts alone."""
 KINDS = {"similarity filter": SimilarityFilter, "threshold": InnovationThreshold}
 
 
@@ -320,7 +322,7 @@ def compare(config: Config, kind: str, results: dict, slow: bool) -> None:
     """Measure what is missing under one kind of push."""
     problems, found = draw(config, config.seed, kind), results[kind]
     for name, arm in arms(config, found["similarities"]).items():
-        if name in found["arms"] or name.startswith(("polish", "adjoint")) != slow:
+        if name in found["arms"] or name.startswith(SLOW) != slow:
             continue
         scores, rate = steer(config, arm, problems)
         full = found["arms"].get("every tick", {}).get("J of each problem", scores["J"])

@@ -48,7 +48,7 @@ class Config:
     budget: float = 300.0
     learning_rate: float = 2e-3
     problems: int = 50
-    steps: tuple[int, ...] = (1, 2, 4, 8, 16)
+    steps: tuple[int, ...] = (1, 2, 4, 8)
     weights: tuple[float, ...] = (1.2, 2.0)
     data_seed: int = 70_000
     seed: int = 60_000
@@ -58,7 +58,8 @@ class Config:
 class Way(NamedTuple):
     """A guidance, and the calls beyond one a step."""
 
-    lead: Callable[[wdno.WDNO, Fields, jax.Array, jax.Array], Guidance | None]
+    lead: Callable[..., Guidance | None]
+    """Of weight, model, known fields, levels and key; traced."""
     calls: Callable[[int], int]
 
 
@@ -71,14 +72,14 @@ def without_goal(model: wdno.WDNO, known: Fields) -> Any:
     return denoiser(model, prepare(model, {"u0": known["u0"]}))
 
 
-def full(weight: float, model: wdno.WDNO, known: Fields, *_: Any) -> Guidance:
+def full(weight: Any, model: wdno.WDNO, known: Fields, *_: Any) -> Guidance:
     """Two denoisers at each level."""
     return classifier_free(without_goal(model, known), weight)
 
 
 def once(
-    weight: float,
     share: Any,
+    weight: Any,
     model: wdno.WDNO,
     known: Fields,
     sigmas: jax.Array,
@@ -92,7 +93,7 @@ def once(
 
 
 def still(
-    weight: float, share: Any, model: wdno.WDNO, known: Fields, *_: Any
+    share: Any, weight: Any, model: wdno.WDNO, known: Fields, *_: Any
 ) -> Guidance:
     """One denoiser, and what is known to happen without force (self-negative)."""
     rows = len(known["u0"])
@@ -102,32 +103,28 @@ def still(
     return residual_guidance(reference, weight, share)
 
 
-def ways(weight: float) -> dict[str, Way]:
+def ways() -> dict[str, Way]:
     """All that lead away from plans without a goal, by name."""
     shares = {"δ = 1": 1.0, "δ falls": gaussian_share(1.0)}
-    found = {"two denoisers": Way(partial(full, weight), lambda n: 2 * n)}
+    found = {"two denoisers": Way(full, lambda n: 2 * n)}
     for name, share in shares.items():
-        found[f"one-time-negative, {name}"] = Way(
-            partial(once, weight, share), lambda n: n + 1
-        )
-        found[f"self-negative, {name}"] = Way(
-            partial(still, weight, share), lambda n: n
-        )
+        found[f"one-time-negative, {name}"] = Way(partial(once, share), lambda n: n + 1)
+        found[f"self-negative, {name}"] = Way(partial(still, share), lambda n: n)
     return found
 
 
 def planned(
-    model: wdno.WDNO, known: Fields, way: Way, steps: int
+    model: wdno.WDNO, known: Fields, way: Way, weight: float, steps: int
 ) -> tuple[jax.Array, Fields]:
     """Coefficients and fields of plans; the same noise whatever the way."""
     key, sigmas = jax.random.key(1), model.levels(steps)
 
     @jax.jit
-    def make(model: wdno.WDNO, known: Fields) -> Fields:
-        lead = way.lead(model, known, sigmas, key)
+    def make(model: wdno.WDNO, known: Fields, weight: jax.Array) -> Fields:
+        lead = way.lead(weight, model, known, sigmas, key)
         return generate(model, known, ddim(), sigmas, key, lead)
 
-    plan = make(model, known)
+    plan = make(model, known, jnp.float32(weight))
     return model.targets.analysis(plan), plan
 
 
@@ -152,8 +149,10 @@ def main(config: Config) -> None:
     }
     results: dict[str, Any] = {}
 
-    def judged(name: str, way: Way, steps: int, others: Any = None) -> Any:
-        z, plan = planned(model, known, way, steps)
+    def judged(
+        name: str, way: Way, steps: int, weight: float = 1.0, others: Any = None
+    ) -> Any:
+        z, plan = planned(model, known, way, weight, steps)
         u = SYSTEM.over(HORIZON).solve({"u0": known["u0"], "f": plan["f"]})["u"]
         miss = terminal(u, known["uT"])
         effort = ENERGY_WEIGHT * energy(plan["f"])
@@ -175,10 +174,10 @@ def main(config: Config) -> None:
     for weight in config.weights:
         for steps in config.steps:
             both = None
-            for name, way in ways(weight).items():
-                z = judged(f"γ = {weight:g}, {name}", way, steps, both)
+            for name, way in ways().items():
+                z = judged(f"γ = {weight:g}, {name}", way, steps, weight, both)
                 both = z if both is None else both
-            judged(f"γ = {weight:g}, conditional", plain, steps, both)
+            judged(f"γ = {weight:g}, conditional", plain, steps, weight, both)
     print(record("guidance", asdict(config), ways=results))
     picture(config, results)
 

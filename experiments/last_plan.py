@@ -48,8 +48,10 @@ class Config:
     out: Path
     records: int = 2048
     width: int = 32
-    begin: float = 150.0
-    budget: float = 150.0
+    begin: float = 115.0
+    budget: float = 115.0
+    compiling: float = 35.0
+    """Seconds that roll-outs take to compile, beyond what the others do."""
     learning_rate: float = 2e-3
     problems: int = 50
     every: int = 8
@@ -118,7 +120,7 @@ def trained(config: Config) -> dict[str, wdno.WDNO]:
         "own plans": run(
             "own plans",
             base,
-            config.budget,
+            config.budget + config.compiling,
             usual,
             whole,
             roll_out(model, own, observe),

@@ -53,7 +53,7 @@ class Config:
     scenes: int = 50
     tuning: int = 10
     every: int = 4
-    wind: float = 0.3
+    wind: float = 0.4
     noise: float = 0.05
     seen: int = 4
     steps: int = 1

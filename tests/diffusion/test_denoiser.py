@@ -268,5 +268,5 @@ def test_from_a_source_the_loss_meets_what_the_sampler_meets():
     np.testing.assert_allclose(below, 0.2, rtol=1e-5)
     ratio = per_row(below / at, x0)
     np.testing.assert_allclose(second, x0 + ratio * (first - x0), atol=1e-5)
-    noise = jax.random.normal(jax.random.split(key)[1], x0.shape)
+    noise = jax.random.normal(jax.random.split(key)[1], x0.shape, x0.dtype)
     np.testing.assert_allclose(first, p + start * noise, atol=1e-5)
