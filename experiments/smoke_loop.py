@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import tyro
 from _control import interval
 from _results import RESULTS, record
@@ -34,7 +33,7 @@ from wdno.accelerate.event_trigger import (
     SimilarityFilter,
 )
 from wdno.operator.generation import Start
-from wdno.planning.adjoint import descend
+from wdno.planning.adjoint import steepest_step
 from wdno.planning.feedback import MakePlan, Names, Replanning, replan
 from wdno.planning.objectives import leakage
 from wdno.plotting.style import CURVES, RULE
@@ -51,15 +50,15 @@ class Config:
     planner: str = "smoke-control"
     simulation: str = "smoke-simulation"
     scenes: int = 50
-    tuning: int = 10
+    tuning: int = 8
     every: int = 4
     wind: float = 0.4
     noise: float = 0.05
     seen: int = 4
     steps: int = 1
     more_steps: int = 3
-    rate: float = 0.05
-    similarities: tuple[float, ...] = (-1.0, 0.0, 0.3, 0.5, 0.7, 0.85)
+    sizes: tuple[float, ...] = (0.05, 0.1, 0.2)
+    similarities: tuple[float, ...] = (-1.0, 0.3, 0.7, 0.85)
     rates: tuple[float, ...] = (0.3, 0.5)
     seed: int = 44_000
     figure: Path = field(default=Path("docs/pictures/smoke_loop.png"))
@@ -121,7 +120,14 @@ def model(name: str) -> wdno.Surrogate:
     return coarse(wdno.load(name))
 
 
-def maker(config: Config, steps: int, left: int, first: Fields) -> MakePlan:
+class Steps(NamedTuple):
+    """What a new plan is."""
+
+    count: int
+    size: float
+
+
+def maker(config: Config, how: Steps, left: int, first: Fields) -> MakePlan:
     """The first plan, or a few steps from the rest of the running one."""
     surrogate = model(config.simulation).over(left)
     closed = jnp.asarray(SYSTEM.static["obstacle"])[None]
@@ -129,18 +135,18 @@ def maker(config: Config, steps: int, left: int, first: Fields) -> MakePlan:
     def make(known: Fields, key: jax.Array, start: Start | None) -> Fields:
         known = {**known, "obstacle": closed}
         rest = first if start is None else {n: start.fields[n] for n in NAMES.planned}
-        if start is None or steps == 0:
-            return {**surrogate.solve({**known, **rest}), **rest}
-        found = descend(
-            surrogate.solve,
-            known,
-            rest,
-            leakage,
-            steps=steps,
-            optimizer=optax.adam(config.rate),
-            constraint=ALLOWED,
-        )
-        return {**found.states, **found.controls}
+        found = {**surrogate.solve({**known, **rest}), **rest} if start is None else {}
+        for _ in range(0 if start is None else how.count):
+            found = steepest_step(
+                surrogate.solve,
+                known,
+                rest,
+                leakage,
+                size=how.size,
+                constraint=ALLOWED,
+            )
+            rest = {name: found[name] for name in NAMES.planned}
+        return found
 
     return make
 
@@ -151,7 +157,7 @@ def as_it_is(observed: Fields, predicted: Fields) -> jax.Array:
 
 
 def steer(
-    config: Config, trigger: Any, steps: int, problems: Problems
+    config: Config, trigger: Any, steps: Steps, problems: Problems
 ) -> dict[str, Any]:
     """Every scene by itself: leakage, energy, new plans, and milliseconds of ticks."""
     sensors, ring = watched(config), jnp.asarray(SYSTEM.ring, jnp.float32)
@@ -208,15 +214,22 @@ def steer(
 KINDS = {"similarity filter": SimilarityFilter, "threshold": InnovationThreshold}
 
 
-def choose(config: Config) -> dict[str, dict[str, float]]:
-    """Similarities at which triggers have the wished rates, on other scenes."""
+def choose(config: Config) -> dict[str, Any]:
+    """On other scenes: the size of a step, and similarities for the wished rates."""
     problems = Problems.draw(config, config.seed + 500, config.tuning)
-    chosen: dict[str, dict[str, float]] = {}
+    leaks = {}
+    for size in config.sizes:
+        row = steer(config, Periodic(1), Steps(config.steps, size), problems)
+        leaks[size] = row["J"][0]
+        print("size", size, row, flush=True)
+    best = min(leaks, key=lambda size: leaks[size])
+    chosen: dict[str, Any] = {"size": best, "leaks by size": leaks}
     for name, kind in KINDS.items():
         rates = []
         for eta in config.similarities:
             trigger = kind(eta, most_skips=NEVER)
-            rates.append(steer(config, trigger, config.steps, problems)["rate"])
+            how = Steps(config.steps, best)
+            rates.append(steer(config, trigger, how, problems)["rate"])
             print(name, eta, rates[-1], flush=True)
         etas = np.interp(config.rates, rates, config.similarities)
         chosen[name] = {
@@ -226,34 +239,34 @@ def choose(config: Config) -> dict[str, dict[str, float]]:
     return chosen
 
 
-def arms(config: Config, chosen: dict[str, dict[str, float]]) -> dict[str, Any]:
-    """Triggers, and the steps of a new plan."""
-    found: dict[str, Any] = {"open loop": (Periodic(NEVER), 0)}
-    found["every tick"] = (Periodic(1), config.steps)
-    found["every 2 ticks"] = (Periodic(2), config.steps)
-    found["every 3 ticks"] = (Periodic(3), config.steps)
+def arms(config: Config, chosen: dict[str, Any]) -> dict[str, tuple[Any, Steps]]:
+    """Triggers, and what a new plan is."""
+    one, many = (Steps(n, chosen["size"]) for n in (config.steps, config.more_steps))
+    found: dict[str, tuple[Any, Steps]] = {
+        "open loop": (Periodic(NEVER), one),
+        "every tick": (Periodic(1), one),
+        "every 2 ticks": (Periodic(2), one),
+        "every 3 ticks": (Periodic(3), one),
+    }
     for name, kind in KINDS.items():
-        for rate, eta in chosen[name].items():
-            found[f"{name}, {rate}"] = (kind(eta, most_skips=NEVER), config.steps)
+        for rate in config.rates:
+            eta = chosen[name][str(rate)]
+            found[f"{name}, {rate}"] = (kind(eta, most_skips=NEVER), one)
     for rate in config.rates:
-        found[f"at random, {rate}"] = (AtRandom(rate), config.steps)
-    more = f"{config.more_steps} steps, every"
-    found[f"{more} tick"] = (Periodic(1), config.more_steps)
-    found[f"{more} {config.more_steps} ticks"] = (
-        Periodic(config.more_steps),
-        config.more_steps,
-    )
+        found[f"at random, {rate}"] = (AtRandom(rate), one)
+    found[f"{many.count} steps, every tick"] = (Periodic(1), many)
+    found[f"{many.count} steps, every 3 ticks"] = (Periodic(3), many)
     return found
 
 
 def main(config: Config) -> None:
     """Steer, judge, print, store and draw."""
     results = stored(config)
-    if "similarities" not in results:
-        results = {"similarities": choose(config), "arms": {}}
+    if "chosen" not in results:
+        results = {"chosen": choose(config), "arms": {}}
         record("smoke_loop", asdict(config), **results)
     problems = Problems.draw(config, config.seed, config.scenes)
-    for name, (trigger, steps) in arms(config, results["similarities"]).items():
+    for name, (trigger, steps) in arms(config, results["chosen"]).items():
         if name not in results["arms"]:
             row = results["arms"][name] = steer(config, trigger, steps, problems)
             blind = results["arms"]["open loop"]["J of each scene"]
@@ -270,7 +283,7 @@ def stored(config: Config) -> dict[str, Any]:
     path = RESULTS / "smoke_loop.json"
     entry = json.loads(path.read_text()) if path.exists() else {}
     same = entry.get("config") == json.loads(json.dumps(asdict(config), default=str))
-    return {n: entry[n] for n in ("similarities", "arms")} if same else {}
+    return {n: entry[n] for n in ("chosen", "arms")} if same else {}
 
 
 def picture(config: Config, rows: dict[str, Any]) -> None:

@@ -586,7 +586,7 @@ def smoke_loop() -> str:
         f"{config['scenes']} scenes in a wind of {config['wind']:g}, from another side "
         f"in each, a tick every {config['every']} frames. One point in "
         f"{config['seen']}² is seen, through noise of {config['noise']:g}. A new plan "
-        f"is {config['steps']} step of descent through `{config['simulation']}` unless "
+        f"is a step of {result['chosen']['size']:g} through the model unless "
         "more are named. The solver judges; 95 % bootstrap intervals over scenes; "
         f"milliseconds of one processor ({result['machine']}).",
         "",

@@ -9,26 +9,25 @@ goes on as it is. The solver moves the smoke, wind included, which may change an
 import base64
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import PRNGKeyArray
 
+from wdno._typing import Fields
 from wdno.accelerate.event_trigger import InnovationThreshold
 from wdno.accelerate.foresight import Simulated
 from wdno.accelerate.latest import HostFields, Planning, Request
 from wdno.accelerate.steering import Command, Steering
 from wdno.demo.watched import News, Wish
-from wdno.diffusion.keys import row_keys
-from wdno.planning.adjoint import descend
+from wdno.diffusion.keys import RowKeys, row_keys
+from wdno.planning.adjoint import System, steepest_step
 from wdno.planning.constraints import Linear, all_of, region
 from wdno.planning.feedback import Names
 from wdno.planning.objectives import leakage
-from wdno.planning.planner import Planner
-from wdno.planning.surrogate import Surrogate
 from wdno.systems import Smoke
 from wdno.systems.smoke.flow import advance, begin
 
@@ -42,25 +41,27 @@ class SmokePlans:
 
     Args:
         planner: of whole records.
-        surrogate: a simulation model over such a record.
-        system: for its ring and obstacles.
+        surrogate: a simulation model in the place of the solver.
+        system: for its ring and obstacles, and the length of a record.
         every: frames of a tick.
-        rate: of the descent (Adam).
+        size: of the step.
     """
 
     def __init__(
         self,
-        planner: Planner,
-        surrogate: Surrogate,
+        planner: Callable[[Fields, RowKeys], Fields],
+        surrogate: System,
         system: Smoke,
         *,
         every: int,
-        rate: float = 0.05,
+        size: float = 0.05,
     ) -> None:
         self.planner, self.surrogate, self.every = planner, surrogate, every
-        self.beside = {"obstacle": jnp.asarray(system.static["obstacle"])[None]}
+        self.frames, self._points = system.frames, system.points
+        closed = jnp.asarray(system.static["obstacle"], jnp.float32)
+        self.beside = {"obstacle": closed[None]}
         self._inside = Linear(all_of(*(region(n, system.ring) for n in NAMES.planned)))
-        self._optimizer = optax.adam(rate)
+        self.size = size
         self._last: tuple[int, HostFields] = (0, {})
 
     def __call__(self, request: Request) -> HostFields:
@@ -73,31 +74,31 @@ class SmokePlans:
                 {**known, "smokeT": goal}, row_keys(jax.random.key(0), 1)
             )
             controls = {name: plan[name] for name in NAMES.planned}
-            found = {**self.surrogate.solve({**known, **controls}), **controls}
+            found = {**self._over(0).solve({**known, **controls}), **controls}
         else:
             tick, controls = self._last
             gone = (request.tick - tick) * self.every
             rest = {name: jnp.asarray(c)[:, gone:] for name, c in controls.items()}
-            frames = self.surrogate.frames - request.tick * self.every
-            descent = descend(
-                self.surrogate.over(frames).solve,
+            found = steepest_step(
+                self._over(request.tick).solve,
                 known,
                 rest,
                 leakage,
-                steps=1,
-                optimizer=self._optimizer,
+                size=self.size,
                 constraint=self._inside,
             )
-            found = {**descent.states, **descent.controls}
         self._last = request.tick, {name: found[name] for name in NAMES.planned}
         return {name: found[name] for name in ("density", *NAMES.planned)}
 
+    def _over(self, tick: int) -> System:
+        """The surrogate over what is left of a record."""
+        return self.surrogate.over(self.frames - tick * self.every)
+
     def compile(self) -> None:
         """Make a plan of every horizon, before the clock runs."""
-        points = self.surrogate.model.targets.grid[1:]
-        state = {"density0": np.zeros((1, *points), np.float32)}
-        state["density0"][:, 12:20, 28:36] = 1.0
-        for tick in range(self.surrogate.frames // self.every):
+        state = {"density0": np.zeros((1, self._points, self._points), np.float32)}
+        state["density0"][:, self._points // 4, self._points // 2] = 1.0
+        for tick in range(self.frames // self.every):
             self(Request(tick, state, {}))
 
 
@@ -134,7 +135,7 @@ class SmokeLoop:
         self._number, self._now = self._number + 1, 0
         self.planning = Planning(self.plans)
         key = jax.random.fold_in(self._key, self._number)
-        density = self.system.sample_inputs(key, 1)["density0"]
+        density = self.system.sample_inputs(key, 1)["density0"].astype(jnp.float32)
         self._scene = begin(self.system.flow, density)
         every, points = self.plans.every, self.system.points
         rest = dict.fromkeys(
@@ -177,7 +178,9 @@ class SmokeLoop:
             wind = self._wind
         key = jax.random.fold_in(self._key, 10_000 + self._tick)
         density = self.system.flow.stored(self._scene.density)
-        seen = density + self.noise * jax.random.normal(key, density.shape)
+        seen = density + self.noise * jax.random.normal(
+            key, density.shape, density.dtype
+        )
         started = time.perf_counter()
         command = self.steering.tick(self._now, {"density0": np.asarray(seen)}, {})
         seconds = time.perf_counter() - started
