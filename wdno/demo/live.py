@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from wdno.accelerate.event_trigger import SimilarityFilter
+from wdno.accelerate.event_trigger import InnovationThreshold
 from wdno.accelerate.foresight import Foresee
 from wdno.accelerate.latest import HostFields, Planning, Request
 from wdno.accelerate.steering import Command, Steering
@@ -64,7 +64,7 @@ class LiveLoop:
         self._tick = self._new = 0
         self._runs: int | None = None
         self.planning = Planning(make)
-        trigger = trigger or SimilarityFilter(0.7, most_skips=4, noise=noise)
+        trigger = trigger or InnovationThreshold(0.5, most_skips=4, noise=noise)
         rest = {"f": np.zeros((1, every, system.points), np.float32)}
         names = Names({"u": "u0"}, ("f",))
         # In a tick as long as this the flow goes far: plans for states that are rather

@@ -19,15 +19,13 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from wdno._typing import Batch, Loss
+from wdno._typing import Batch, Loss, Prepare
 from wdno.training.averaging import WIDEST_AVERAGE, PowerLawAverage
 from wdno.training.prefetch import prefetch
 from wdno.training.run_log import Record, on_sigterm
 
 Model = TypeVar("Model", bound=nnx.Module)
 Validate = Callable[[Model], dict[str, float]]
-Prepare = Callable[[Model, Batch, PRNGKeyArray], Batch]
-"""``prepare(module, batch, key)``: what a model itself makes of a batch."""
 
 
 @dataclass(frozen=True)

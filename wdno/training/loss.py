@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from wdno._typing import Fields, Loss
+from wdno._typing import Fields, Loss, Prepare
 from wdno.diffusion.denoiser import Backbone, Source, denoising_loss
 from wdno.diffusion.noise import NoiseDistribution
 from wdno.operator.calibrated import mean_of
@@ -15,7 +15,6 @@ from wdno.operator.generation import Start, left_open, prepare
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.model import WDNO, with_backbone
 from wdno.operator.residual import energy_share
-from wdno.training.loop import Prepare
 from wdno.training.own_plans import roll_out
 from wdno.training.recipe import NO_DROPOUT, ConditionDropout, Recipe
 

@@ -15,13 +15,12 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from wdno._json import register
-from wdno._typing import Fields
+from wdno._typing import Fields, Prepare
 from wdno.diffusion.denoiser import Backbone
 from wdno.diffusion.noise import per_row
 from wdno.diffusion.samplers import ddim
 from wdno.operator.generation import Start, generate
 from wdno.operator.model import WDNO, with_backbone
-from wdno.training.loop import Prepare
 
 Observe = Callable[[Fields, PRNGKeyArray], Fields]
 """What a planner is told of fields, such as initial states that few sensors see."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import xarray as xr
 from flax import nnx
 
-from wdno._typing import Loss
+from wdno._typing import Loss, Prepare
 from wdno.diffusion.denoiser import Network, freeze
 from wdno.operator.calibrated import mean_of
 from wdno.operator.checkpoint import load, save
@@ -25,7 +25,7 @@ from wdno.training.closed_form import (
     with_closed_forms,
     with_scales,
 )
-from wdno.training.loop import Prepare, TrainingConfig, fit
+from wdno.training.loop import TrainingConfig, fit
 from wdno.training.loss import denoising_of, learned, mean_loss
 from wdno.training.recipes import RECIPES, Recipe
 from wdno.training.validation import VALIDATIONS
