@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from wdno._json import from_json
 from wdno.diffusion.noise import point
 from wdno.diffusion.samplers import ddim
 from wdno.networks import FourierConfig
@@ -15,7 +16,7 @@ from wdno.operator.generation import Start, generate
 from wdno.systems import Burgers
 from wdno.training.batches import WindowBatches
 from wdno.training.build import build_model
-from wdno.training.loss import loss_of_begun, training_loss
+from wdno.training.loss import denoising_of, loss_of_begun, training_loss
 from wdno.training.own_plans import OwnPlans, roll_out
 from wdno.training.recipes import Recipe
 
@@ -119,6 +120,17 @@ def test_a_start_at_infinite_noise_is_none(planner):
 
     np.testing.assert_allclose(loss(jnp.inf), usual, rtol=1e-6)
     assert abs(loss(1.0) - usual) > 1e-3 * usual
+
+
+def test_a_recipe_says_whether_a_planner_learns_from_its_own_plans(planner, rolled):
+    model, fields = planner
+    assert denoising_of(RECIPE, model)[1] is None
+    recipe = replace(RECIPE, own_plans=OWN)
+    assert from_json(recipe.notes()["own_plans"], OwnPlans) == OWN
+    loss, prepare = denoising_of(recipe, model)
+    windows = jax.jit(prepare)(model.denoiser.backbone, fields, KEY)
+    jax.tree.map(np.testing.assert_array_equal, windows, rolled)
+    assert 0 < jax.jit(loss)(model.denoiser.backbone, windows[2:], KEY) < np.inf
 
 
 @pytest.mark.parametrize(
