@@ -550,7 +550,8 @@ def last_plan() -> str:
         for name, row in result["pushes"][kind].items():
             cells = [interval(row["miss"]), interval(row["J"])]
             cells += [interval(row["J over one call from noise"])]
-            calls, ms = f"{row['calls_per_tick']:g}", f"{row['mean_ms']:.1f}"
+            calls = f"{row['calls_per_tick']:g}"
+            ms = f"{row['mean_ms']:.1f}" if "mean_ms" in row else ""
             lines.append(f"| {name} | {calls} | {' | '.join(cells)} | {ms} |")
     return "\n".join(lines)
 
