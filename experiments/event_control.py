@@ -11,7 +11,7 @@ the true states. An interrupted run goes on where it was. Run it on one thread
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ from _results import RESULTS, record
 from _sensors import Sensors
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 import wdno
 from wdno import plotting
@@ -38,7 +39,7 @@ from wdno.accelerate.event_trigger import (
 from wdno.diffusion.keys import RowKeys, row_keys
 from wdno.metrics.bootstrap import resampled_means
 from wdno.operator.generation import Start
-from wdno.planning.adjoint import descend
+from wdno.planning.adjoint import descend, steepest_step
 from wdno.planning.feedback import (
     ControlInterval,
     MakePlan,
@@ -53,7 +54,7 @@ from wdno.systems.forces import gaussian
 
 NAMES = Names({"u": "u0"}, ("f",))
 NEVER = 99
-SLOW = ("polish", "adjoint", "4 calls")
+SLOW = ("one gradient", "adjoint", "4 calls", "polish")
 """What is measured last, and under gusts alone."""
 KINDS = {"similarity filter": SimilarityFilter, "threshold": InnovationThreshold}
 
@@ -76,6 +77,7 @@ class Config:
     calls: int = 4
     strength: float = 30.0
     polish: int = 2
+    sizes: tuple[float, ...] = (0.1, 0.3)
     timed: int = 4
     seed: int = 60_000
     tuning_seed: int = 61_000
@@ -175,6 +177,19 @@ def reoptimised(steps: int, frames: int) -> MakePlan:
     return make
 
 
+def stepped(planner: wdno.Planner, size: float, frames: int) -> MakePlan:
+    """A first plan by a planner, then one gradient step through the solver a tick."""
+    first = sampled(planner, frames)
+
+    def make(known: Fields, key: jax.Array, start: Start | None) -> Fields:
+        if start is None:
+            return first(known, key, start)
+        rest, solve = {"f": start.fields["f"]}, SYSTEM.over(frames).solve
+        return steepest_step(solve, known, rest, OBJECTIVE, size=size)
+
+    return make
+
+
 def unchanged(observed: Fields, predicted: Fields) -> jax.Array:
     """No noise on the rest of the running plan."""
     return jnp.zeros(len(observed["u0"]))
@@ -223,7 +238,8 @@ def timed(config: Config, arm: Arm, problems: Problems) -> dict[str, Any]:
             }
             begin = time.process_time()
             known = {"uT": goal}
-            running, _ = replan(make, arm.how, running, known, observed, *keys)
+            how = arm.how if row >= 0 else replace(arm.how, trigger=None)
+            running, _ = replan(make, how, running, known, observed, *keys)
             f = jax.block_until_ready(running.plan["f"][:, : config.every])
             if row >= 0:
                 took.append(time.process_time() - begin)
@@ -270,16 +286,20 @@ def arms(config: Config, chosen: dict[str, dict[str, float]]) -> dict[str, Arm]:
         found[f"at random, {rate}"] = arm(
             one, AtRandom((ticks * rate - 1) / (ticks - 1))
         )
-    half = InnovationThreshold(chosen["threshold"]["0.5"], most_skips=NEVER)
-    polish = f"polish {config.polish}"
-    found[f"{polish}, every tick"] = arm(polished, Periodic(1))
-    found[f"{polish}, threshold, 0.5"] = arm(polished, half)
+    for size in config.sizes:
+        how = Replanning(None, unchanged, sensors)
+        make = partial(stepped, one, size)
+        found[f"one gradient, {size:g}, every tick"] = Arm(make, how, 0)
     for steps in (1, config.polish):
         how = Replanning(None, unchanged, sensors)
         found[f"adjoint {steps}, every tick"] = Arm(partial(reoptimised, steps), how, 0)
+    half = InnovationThreshold(chosen["threshold"]["0.5"], most_skips=NEVER)
     calls = f"{config.calls} calls, guided"
     found[f"{calls}, every tick"] = arm(several, Periodic(1))
     found[f"{calls}, threshold, 0.5"] = arm(several, half)
+    polish = f"polish {config.polish}"
+    found[f"{polish}, every tick"] = arm(polished, Periodic(1))
+    found[f"{polish}, threshold, 0.5"] = arm(polished, half)
     return found
 
 
@@ -376,15 +396,20 @@ def picture(config: Config, results: dict) -> None:
         for family, colour in zip(FAMILIES, CURVES, strict=False):
             mine = {n for n in rows if n.startswith(family)}
             points = sorted((rows[n]["rate"], *rows[n]["J"]) for n in mine | ends)
-            errorbars(pair[0], np.array(points), family.strip(), colour)
-        others = ("calls", "polish", "adjoint")
-        for family, colour in zip((*FAMILIES, *others), [*CURVES, "k"], strict=True):
+            line = "none" if family == "every " else "-"
+            errorbars(pair[0], np.array(points), family, colour, linestyle=line)
+        for family, colour in zip((*FAMILIES, *SLOW), [*CURVES, "k", "c"], strict=True):
             mine = [row for n, row in rows.items() if family in n]
             if mine:
                 points = np.array([(row["mean_ms"], *row["J"]) for row in mine])
-                errorbars(pair[1], points, family.strip(), colour, linestyle="none")
+                errorbars(pair[1], points, family, colour, linestyle="none")
         pair[0].set(xlabel="share of ticks with a new plan", ylabel=f"J, {kind}")
         pair[1].set(xlabel="processor ms a tick", xscale="log", yscale="log")
+        pair[1].xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)))
+        for axis in (pair[1].xaxis, pair[1].yaxis):
+            axis.set(major_formatter=FormatStrFormatter("%g"))
+            axis.set(minor_formatter=NullFormatter())
+        pair[1].yaxis.set(major_locator=LogLocator(subs=(1, 2, 3, 4, 6)))
         for axis in pair:
             axis.grid(True, color=RULE)
             axis.legend(frameon=False, fontsize="small")
@@ -396,6 +421,7 @@ def errorbars(
 ) -> None:
     """Means with intervals over something else."""
     x, mean, low, high = points.T
+    label = "every so many ticks" if label == "every " else label
     style = {"marker": "o", "capsize": 2, "color": colour, "label": label} | style
     axis.errorbar(x, mean, (mean - low, high - mean), **style)
 

@@ -20,6 +20,7 @@ from _control import ENERGY_WEIGHT, SYSTEM, interval
 from _planners import HORIZON, nearly_best, small_recipe
 from _results import record
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter
 
 import wdno
 from wdno import plotting
@@ -48,7 +49,7 @@ class Config:
     budget: float = 300.0
     learning_rate: float = 2e-3
     problems: int = 50
-    steps: tuple[int, ...] = (1, 2, 4, 8)
+    steps: tuple[int, ...] = (1, 2, 4)
     weights: tuple[float, ...] = (1.2, 2.0)
     data_seed: int = 70_000
     seed: int = 60_000
@@ -199,8 +200,9 @@ def picture(config: Config, results: dict[str, Any]) -> None:
             style = {"color": colour, "marker": "o", "capsize": 2, "label": label}
             axis.errorbar(calls, mean, bars, **style)
     for axis in axes:
-        axis.set(xscale="log", yscale="log", xlabel="denoiser calls")
+        axis.set(yscale="log", xlabel="denoiser calls")
         axis.grid(True, color=RULE)
+    axes[0].yaxis.set(minor_formatter=FormatStrFormatter("%g"))
     axes[0].set_ylabel("J = miss + energy, by the solver")
     axes[1].set_ylabel("distance from two denoisers, relative")
     axes[0].legend(frameon=False, fontsize="small")
