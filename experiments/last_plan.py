@@ -48,8 +48,8 @@ class Config:
     out: Path
     records: int = 2048
     width: int = 32
-    begin: float = 60.0
-    budget: float = 45.0
+    begin: float = 115.0
+    budget: float = 115.0
     compiling: float = 35.0
     """Seconds that roll-outs take to compile, beyond what the others do."""
     learning_rate: float = 2e-3

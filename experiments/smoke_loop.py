@@ -35,6 +35,7 @@ from wdno.accelerate.event_trigger import (
 from wdno.operator.generation import Start
 from wdno.planning.adjoint import steepest_step
 from wdno.planning.feedback import MakePlan, Names, Replanning, replan
+from wdno.planning.inputs import on_horizon
 from wdno.planning.objectives import leakage
 from wdno.plotting.style import CURVES, RULE
 from wdno.systems.smoke.flow import advance, begin
@@ -49,17 +50,17 @@ class Config:
 
     planner: str = "smoke-control"
     simulation: str = "smoke-simulation"
-    scenes: int = 24
-    tuning: int = 6
-    every: int = 4
+    scenes: int = 10
+    tuning: int = 4
+    every: int = 8
     wind: float = 0.4
     noise: float = 0.05
     seen: int = 4
     steps: int = 1
     more_steps: int = 3
-    sizes: tuple[float, ...] = (0.05, 0.1, 0.2)
-    similarities: tuple[float, ...] = (-1.0, 0.5, 0.85)
-    rates: tuple[float, ...] = (0.4,)
+    sizes: tuple[float, ...] = (0.05, 0.2)
+    similarities: tuple[float, ...] = (0.5, 0.8)
+    lot: float = 0.4
     seed: int = 44_000
     figure: Path = field(default=Path("docs/pictures/smoke_loop.png"))
 
@@ -115,9 +116,10 @@ class Problems(NamedTuple):
 
 
 @lru_cache
-def model(name: str) -> wdno.Surrogate:
-    """What is descended through."""
-    return coarse(wdno.load(name))
+def model(name: str, frames: int) -> wdno.Surrogate:
+    """What is descended through, on a window that is no longer than the record."""
+    whole = coarse(wdno.load(name))
+    return wdno.Surrogate(on_horizon(whole.model, frames), frames)
 
 
 class Steps(NamedTuple):
@@ -129,7 +131,7 @@ class Steps(NamedTuple):
 
 def maker(config: Config, how: Steps, left: int, first: Fields) -> MakePlan:
     """The first plan, or a few steps from the rest of the running one."""
-    surrogate = model(config.simulation).over(left)
+    surrogate = model(config.simulation, left)
     closed = jnp.asarray(SYSTEM.static["obstacle"])[None]
 
     def make(known: Fields, key: jax.Array, start: Start | None) -> Fields:
@@ -215,28 +217,14 @@ KINDS = {"similarity filter": SimilarityFilter, "threshold": InnovationThreshold
 
 
 def choose(config: Config) -> dict[str, Any]:
-    """On other scenes: the size of a step, and similarities for the wished rates."""
+    """The size of a step, on other scenes with a new plan at every tick."""
     problems = Problems.draw(config, config.seed + 500, config.tuning)
     leaks = {}
     for size in config.sizes:
         row = steer(config, Periodic(1), Steps(config.steps, size), problems)
         leaks[size] = row["J"][0]
         print("size", size, row, flush=True)
-    best = min(leaks, key=lambda size: leaks[size])
-    chosen: dict[str, Any] = {"size": best, "leaks by size": leaks}
-    for name, kind in KINDS.items():
-        rates = []
-        for eta in config.similarities:
-            trigger = kind(eta, most_skips=NEVER)
-            how = Steps(config.steps, best)
-            rates.append(steer(config, trigger, how, problems)["rate"])
-            print(name, eta, rates[-1], flush=True)
-        etas = np.interp(config.rates, rates, config.similarities)
-        chosen[name] = {
-            str(rate): float(f"{eta:.4f}")
-            for rate, eta in zip(config.rates, etas, strict=True)
-        }
-    return chosen
+    return {"size": min(leaks, key=lambda size: leaks[size]), "leaks by size": leaks}
 
 
 def arms(config: Config, chosen: dict[str, Any]) -> dict[str, tuple[Any, Steps]]:
@@ -246,15 +234,12 @@ def arms(config: Config, chosen: dict[str, Any]) -> dict[str, tuple[Any, Steps]]
         "open loop": (Periodic(NEVER), one),
         "every tick": (Periodic(1), one),
         "every 2 ticks": (Periodic(2), one),
-        "every 3 ticks": (Periodic(3), one),
     }
     for name, kind in KINDS.items():
-        for rate in config.rates:
-            eta = chosen[name][str(rate)]
-            found[f"{name}, {rate}"] = (kind(eta, most_skips=NEVER), one)
-    for rate in config.rates:
-        found[f"at random, {rate}"] = (AtRandom(rate), one)
-    found[f"{many.count} steps, every 3 ticks"] = (Periodic(3), many)
+        for eta in config.similarities:
+            found[f"{name}, η = {eta:g}"] = (kind(eta, most_skips=NEVER), one)
+    found[f"at random, {config.lot:g}"] = (AtRandom(config.lot), one)
+    found[f"{many.count} steps, every 2 ticks"] = (Periodic(2), many)
     return found
 
 

@@ -527,35 +527,6 @@ def event_control() -> str:
     return "\n".join(lines)
 
 
-def last_plan() -> str:
-    """Table of ways to begin a plan, by kind of push."""
-    result = json.loads((RESULTS / "last_plan.json").read_text())
-    config = result["config"]
-    lines = [
-        f"{config['problems']} flows with 2 appointments each, 32 frames apart, a plan "
-        f"every {config['every']} frames. One point in {config['seen']} is seen, "
-        f"through noise of {config['noise']:g}, and points between lie on straight "
-        "lines; filtered states are corrected predictions. Networks were trained for "
-        f"{config['begin']:g} and then {config['budget']:g} s of one core. The solver "
-        "judges, from the true states; 95 % bootstrap intervals, those of the ratio by "
-        f"pairs; milliseconds of one processor ({result['machine']}).",
-    ]
-    pushes = {"gusts": "Gusts of 1:", "steady": "A push of 0.3 that never ends:"}
-    for kind, title in pushes.items():
-        lines += ["", title, ""]
-        lines += [
-            "| plans | calls a tick | miss | J | J over one call from noise | ms |"
-        ]
-        lines += ["|---" * 6 + "|"]
-        for name, row in result["pushes"][kind].items():
-            cells = [interval(row["miss"]), interval(row["J"])]
-            cells += [interval(row["J over one call from noise"])]
-            calls = f"{row['calls_per_tick']:g}"
-            ms = f"{row['mean_ms']:.1f}" if "mean_ms" in row else ""
-            lines.append(f"| {name} | {calls} | {' | '.join(cells)} | {ms} |")
-    return "\n".join(lines)
-
-
 def guidance() -> str:
     """Table of guidances by calls: distance from two denoisers, and what plans do."""
     result = json.loads((RESULTS / "guidance.json").read_text())
@@ -646,7 +617,6 @@ def navier_stokes_refinement() -> str:
 
 BLOCKS = (
     ("docs/accelerators.md", "event_control", event_control),
-    ("docs/accelerators.md", "last_plan", last_plan),
     ("docs/accelerators.md", "guidance", guidance),
     ("docs/accelerators.md", "smoke_loop", smoke_loop),
     ("docs/results.md", "results", burgers_simulation),
