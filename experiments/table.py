@@ -587,8 +587,9 @@ def event_control() -> str:
         f"{config['seen']} is seen, through noise of {config['noise']:g}; states are "
         "estimated from that and from what was predicted. The solver judges, from the "
         "true states. J is miss and energy of an appointment, in brackets are 95 % "
-        "bootstrap intervals, those of the ratio by pairs. Milliseconds are the "
-        f"controller's, of one flow at a time ({result['machine']}).",
+        "bootstrap intervals, those of the ratio by pairs. Numbers after triggers are "
+        "the shares that they were to have, by other problems. Milliseconds are the "
+        f"controller's on one processor, of one flow at a time ({result['machine']}).",
     ]
     steady, gust = config["steady"], config["gust"]
     pushes = {
@@ -612,6 +613,55 @@ def event_control() -> str:
                 f"| {row['ticks_per_second']:.0f} "
                 f"| {row['processor_seconds_per_simulated']:.2g} |"
             )
+    return "\n".join(lines)
+
+
+def guidance() -> str:
+    """Table of guidances by calls: distance from two denoisers, and what plans do."""
+    result = json.loads((RESULTS / "guidance.json").read_text())
+    config = result["config"]
+    lines = [
+        f"{config['problems']} plans over 32 frames by a planner trained for "
+        f"{config['budget']:g} s of one core, a tenth of its rows without goal. "
+        "Distance is the relative L2 of coefficients from those of two denoisers at as "
+        "many steps, from the same noise; J miss and energy by the solver. 95 % "
+        "bootstrap intervals.",
+        "",
+        "| guidance | steps | calls | distance | J |",
+        "|---|---|---|---|---|",
+    ]
+    for name, rows in result["ways"].items():
+        for row in rows:
+            far = interval(row["distance"]) if "distance" in row else "0"
+            far = "" if name == "conditional" else far
+            cells = f"{row['steps']} | {row['calls']} | {far} | {interval(row['J'])}"
+            lines.append(f"| {name} | {cells} |")
+    return "\n".join(lines)
+
+
+def smoke_loop() -> str:
+    """Table of ways to steer smoke in a wind."""
+    result = json.loads((RESULTS / "smoke_loop.json").read_text())
+    config = result["config"]
+    lines = [
+        f"{config['scenes']} scenes in a wind of {config['wind']:g}, from another side "
+        f"in each, a tick every {config['every']} frames. One point in "
+        f"{config['seen']}² is seen, through noise of {config['noise']:g}. A new plan "
+        f"is a step of {result['chosen']['size']:g} through the model unless "
+        "more are named. The solver judges; 95 % bootstrap intervals over scenes; "
+        f"milliseconds of one processor ({result['machine']}).",
+        "",
+        "| steering | share of ticks with a new plan | leaks | energy | ms a tick, "
+        "median | 99 % | ticks a second | processor seconds a simulated one |",
+        "|---" * 8 + "|",
+    ]
+    for name, row in result["arms"].items():
+        lines.append(
+            f"| {name} | {row['rate']:.2f} | {interval(row['J'])} "
+            f"| {interval(row['energy'])} | {row['median_ms']:.0f} "
+            f"| {row['p99_ms']:.0f} | {row['ticks_per_second']:.1f} "
+            f"| {row['processor_seconds_per_simulated']:.2g} |"
+        )
     return "\n".join(lines)
 
 
@@ -656,6 +706,8 @@ def navier_stokes_refinement() -> str:
 
 BLOCKS = (
     ("docs/accelerators.md", "event_control", event_control),
+    ("docs/accelerators.md", "guidance", guidance),
+    ("docs/accelerators.md", "smoke_loop", smoke_loop),
     ("docs/results.md", "results", burgers_simulation),
     ("docs/results.md", "refinement", super_resolution),
     ("docs/results.md", "control", control),

@@ -34,3 +34,6 @@ Trainable = TypeVar("Trainable")
 
 Loss = Callable[[Trainable, Batch, PRNGKeyArray], Float[Array, ""]]
 """``loss(module, batch, key)``, a scalar."""
+
+Prepare = Callable[[Trainable, Batch, PRNGKeyArray], Batch]
+"""``prepare(module, batch, key)``: what a model itself makes of a batch."""

@@ -58,6 +58,31 @@ def test_plans_are_made_for_the_state_that_is_expected_when_they_act():
     assert command.planned_for == 3 and command.innovation < 1e-6
 
 
+def test_what_foresees_the_flow_says_for_which_state_a_plan_is():
+    """A surprise that does not stay: half of it is gone when the plan begins."""
+
+    def foresee(state, controls):
+        u = state["u0"] + controls["f"].sum(axis=1)
+        return {"u0": u - 0.25 * WAVE}
+
+    planning, steering = steer(KEY, foresee=foresee, lead=2)
+    u, asked = REST, {}
+    for now in range(4):
+        command = steering.tick(now, u, GOAL)
+        if (request := planning.requests.poll()) is not None:
+            asked[now] = request, u, command
+            planning.plans.put(planning.answer(request))
+        u = acted(u, command, push=0.5 * WAVE if now == 2 else 0.0)
+    first = asked[0][0].state["u0"]  # no plan runs, and nothing acts
+    np.testing.assert_allclose(first, 0.5 * WAVE, atol=1e-6)
+    request, seen, command = asked[3]
+    assert request.tick == 3 + 2
+    step = command.controls["f"][:, 0]
+    np.testing.assert_allclose(
+        request.state["u0"], seen["u0"] + 2 * step - 0.5 * WAVE, atol=1e-6
+    )
+
+
 def test_every_order_of_the_steps_of_both_actors():
     """Whatever the order, commands come from plans that are for this time and state."""
     ticks, answers = 5, 3

@@ -178,7 +178,9 @@ def test_single_precision_agrees_to_a_hundred_thousandth():
 def test_places_say_which_are_filled():
     generator = Unguided(make_tiny(), ddim())
     stream, request = stream_of(generator), requests_for(make_tiny(), 1)[0]
-    assert stream.flush() == [] and stream.advance() is None
+    with pytest.raises(ValueError, match="flushed once windows were begun"):
+        stream.flush()
+    assert stream.advance() is None
     assert stream.in_flight == (None, None, None)
     stream.push(request)
     assert stream.in_flight == (1, None, None)
@@ -187,6 +189,7 @@ def test_places_say_which_are_filled():
     assert stream.push(request) is not None
     assert stream.in_flight == (None, 2, 1)
     assert len(stream.flush()) == 2 and stream.in_flight == (None,) * 3
+    assert stream.flush() == []
 
 
 def test_everything_is_compiled_once(compilations):

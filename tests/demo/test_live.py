@@ -19,8 +19,9 @@ import pytest
 
 from wdno import cli
 from wdno.accelerate.latest import Appointments
-from wdno.demo.live import LiveLoop, running
+from wdno.demo.live import LiveLoop
 from wdno.demo.live_server import serving
+from wdno.demo.watched import running
 from wdno.systems import Burgers
 
 SMALL = Burgers(points=16, frames=8, duration=0.8, refinement=1)

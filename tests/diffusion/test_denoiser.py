@@ -10,6 +10,7 @@ from wdno.diffusion.denoiser import (
     LARGEST_WEIGHT,
     Backbone,
     Denoiser,
+    Source,
     denoising_loss,
     freeze,
 )
@@ -244,3 +245,28 @@ def test_the_key_decides_all_randomness():
     assert loss(denoiser, x0, noise) == loss(denoiser, x0, noise)
     assert loss(denoiser, x0, noise) != loss(denoiser, x0, noise, seed=1)
     assert loss(denoiser, x0, noise).dtype == x0.dtype
+
+
+def test_from_a_source_the_loss_meets_what_the_sampler_meets():
+    """x on the straight line from p + σ_0 n to x0, of which DDIM walks."""
+    x0, _, cond = case(condition=2)
+    p, start = random(*x0.shape, seed=2), 0.5
+    seen = []
+
+    def backbone(x, c_noise, cond):
+        sigma = jnp.exp(4 * c_noise)
+        seen.append((x * jnp.sqrt(1 + per_row(sigma, x) ** 2), sigma))
+        return x
+
+    denoiser = Denoiser(backbone, EDMPreconditioning())
+    source = Source(p, jnp.full(len(x0), start, jnp.float32))
+    weight, key = jnp.ones(x0.shape[-1]), jax.random.key(0)
+    for sigma in (2.0, 0.2):
+        denoising_loss(denoiser, x0, cond, point(sigma), weight, key, source)
+    (first, at), (second, below) = seen
+    np.testing.assert_allclose(at, 0.5, rtol=1e-5)  # 2 lies above the start
+    np.testing.assert_allclose(below, 0.2, rtol=1e-5)
+    ratio = per_row(below / at, x0)
+    np.testing.assert_allclose(second, x0 + ratio * (first - x0), atol=1e-5)
+    noise = jax.random.normal(jax.random.split(key)[1], x0.shape, x0.dtype)
+    np.testing.assert_allclose(first, p + start * noise, atol=1e-5)

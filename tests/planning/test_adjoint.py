@@ -10,7 +10,7 @@ import pytest
 from linear_control import Heat, cost
 from scipy.optimize import lsq_linear
 
-from wdno.planning.adjoint import System, check_solver, descend
+from wdno.planning.adjoint import System, check_solver, descend, steepest_step
 from wdno.planning.constraints import bounds, region, smooth
 from wdno.planning.objectives import energy, terminal
 from wdno.systems import Burgers
@@ -54,6 +54,24 @@ def test_nothing_changes_at_the_minimum():
     found = descend(HEAT.solve, known, exact, J, steps=3)
     np.testing.assert_allclose(found.controls["f"], exact["f"], atol=1e-12)
     assert np.isfinite(found.values).all()
+
+
+def test_a_steepest_step_goes_as_far_as_it_may_down_the_gradient():
+    """And no further where a projection says so; states belong to what it finds."""
+    known, start = problem()
+    half = region("f", np.arange(8) < 4)
+    for constraint, moves in ((None, 8), (half, 4)):
+        f = start["f"] if constraint is None else constraint(start)["f"]
+        found = steepest_step(
+            HEAT.solve, known, {"f": f}, J, size=0.01, constraint=constraint
+        )
+        step = np.asarray(found["f"] - f)
+        np.testing.assert_allclose(np.abs(step[..., :moves]), 0.01, rtol=1e-9)
+        assert (step[..., moves:] == 0).all()
+        assert (values_of(known, found["f"]) < values_of(known, f)).all()
+        np.testing.assert_array_equal(
+            found["u"], HEAT.solve({**known, "f": found["f"]})["u"]
+        )
 
 
 def test_nothing_changes_where_the_gradient_is_zero():

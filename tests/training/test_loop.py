@@ -174,6 +174,23 @@ def test_the_average_is_of_the_parameters_seen_and_not_of_the_first(wrt):
     assert not np.allclose(average["head", "kernel"], history[-1]["head", "kernel"])
 
 
+def test_batches_are_prepared_by_the_averaged_model(tmp_path):
+    """Of updates far apart, the average is not the last; no gradient is asked for."""
+
+    def told(model, batch, key):
+        return {**batch, "y": 0.1 * model(batch["x"])}
+
+    run = Run(Network(), TrainingConfig(steps=3, average_width=0.2))
+    update = nnx.jit(train_step, static_argnames=("loss", "prepare"))
+    for step in range(3):
+        average = run.average.apply_to(run.model)
+        target = 0.1 * average(draw(step)["x"])
+        expected = exact(run.model, {**draw(step), "y": target}, KEY)
+        assert step < 2 or not np.allclose(target, 0.1 * run.model(draw(step)["x"]))
+        found = update(run, exact, draw(step), jnp.float32(0.05), KEY, told)
+        np.testing.assert_allclose(found["loss"], expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("width", [0.05, 0.1, 0.25])
 def test_an_average_is_as_wide_as_asked_whatever_the_length_of_the_run(width):
     for steps in (1000, 10_000):

@@ -24,6 +24,21 @@ def check_levels(sigmas: Float[Array | np.ndarray, " levels"]) -> np.ndarray:
     return levels
 
 
+def check_begun(tried: dict[str, str]) -> None:
+    """Refuse to finish what has never begun.
+
+    Args:
+        tried: signature of the requests that were pushed.
+
+    Raises:
+        ValueError: there were none.
+    """
+    if not tried:
+        raise ValueError(
+            "A stream is flushed once windows were begun, but none was. Push one."
+        )
+
+
 def check_alike(known: Fields, flight: Flight, places: int) -> None:
     """Refuse fields that are unlike those of the windows in flight.
 

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from wdno._arrays import not_finite
+from wdno.planning.feedback import Names
 from wdno.planning.planner import Planner
 
 T = TypeVar("T")
@@ -79,6 +80,25 @@ class Plan(NamedTuple):
     request: Request
     fields: HostFields
     failure: str = ""
+
+    def expected(self, tick: int, frames: int, names: Names) -> HostFields | None:
+        """States at the begin of a tick of so many frames; None if it says nothing."""
+        row = (tick - self.request.tick) * frames - 1
+        if tick == self.request.tick:
+            return self.request.state
+        states = {key: self.fields[name] for name, key in names.initial.items()}
+        if row < 0 or any(row >= u.shape[1] for u in states.values()):
+            return None
+        return {key: u[:, row] for key, u in states.items()}
+
+    def during(self, tick: int, frames: int, names: Names) -> HostFields | None:
+        """Controls and states during such a tick; None if it says nothing of it."""
+        begin = (tick - self.request.tick) * frames
+        now = slice(begin, end := begin + frames)
+        fields = {n: self.fields[n] for n in (*names.planned, *names.initial)}
+        if begin < 0 or any(f.shape[1] < end for f in fields.values()):
+            return None
+        return {name: f[:, now] for name, f in fields.items()}
 
 
 class Planning:

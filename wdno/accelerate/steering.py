@@ -23,6 +23,7 @@ from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
 
 from wdno._arrays import not_finite
 from wdno.accelerate.event_trigger import relative_innovation
+from wdno.accelerate.foresight import Foresee
 from wdno.accelerate.latest import HostFields, Plan, Planning, Request
 from wdno.planning.feedback import Names, Trigger
 
@@ -56,10 +57,11 @@ class Steering:
             as those of `wdno.accelerate.event_trigger` are.
         names: states by the names of their initial values, and controls.
         rest: controls of one tick that are safe before there is any plan.
-        lead: ticks until a plan that is asked for begins to act; at least the time that
-            planning takes.
+        lead: ticks from asking for a plan to its begin, no less than planning takes.
         tolerance: `relative_innovation` up to which a plan is for this state. One that
             is not acts only if the running plan is even further off, and it is said.
+        foresee: what a tick does to states, to know which one a plan begins with;
+            without it, what the running plan has not foreseen is taken to stay.
         key: of the trigger.
     """
 
@@ -72,11 +74,12 @@ class Steering:
         *,
         lead: int = 1,
         tolerance: float = 0.5,
+        foresee: Foresee | None = None,
         key: PRNGKeyArray,
     ) -> None:
         self.planning, self.names, self.lead = planning, names, lead
         self.tolerance, self._key = tolerance, key
-        self._trigger = trigger
+        self._trigger, self._foresee = trigger, foresee
         self._held = {name: np.asarray(rest[name]) for name in names.planned}
         self._frames = next(iter(self._held.values())).shape[1]
         self._running: Plan | None = None
@@ -184,46 +187,43 @@ class Steering:
     def _ask(
         self, now: int, observed: HostFields, predicted: HostFields | None
     ) -> bool:
-        """Ask for a plan, if it is time to; whether it was."""
-        running = self._running
-        later = self._expected(running, now + self.lead)
-        lasts = self._during(running, now + self.lead) is not None
-        heeded = running is not None and _same(running.request.goal, self._goal)
+        """Ask for a plan if it is time to, and say so."""
+        plan = self._running
+        lasts = self._during(plan, now + self.lead) is not None
+        heeded = plan is not None and _same(plan.request.goal, self._goal)
         if predicted is not None and lasts and heeded:
             key = jax.random.fold_in(self._key, now)[None]
             skipped = jnp.full(1, self._skipped)
             if not _due(self._trigger, observed, predicted, skipped, key).any():
                 self._skipped += 1
                 return False
-        state = observed
-        if predicted is not None and later is not None:
-            # What was not foreseen stays as it is; without a plan, the state itself.
-            state = {n: later[n] + (u - predicted[n]) for n, u in observed.items()}
+        state = self._awaited(now, observed, predicted)
         self.planning.requests.put(Request(now + self.lead, state, self._goal))
         return True
 
+    def _awaited(
+        self, now: int, observed: HostFields, predicted: HostFields | None
+    ) -> HostFields:
+        """States when a plan begins to act that is asked for now; surprises stay."""
+        if self._foresee is not None:
+            state = observed
+            for tick in range(now, now + self.lead):
+                acting = self._during(self._running, tick) or self._held
+                acting = {name: acting[name] for name in self.names.planned}
+                state = self._foresee(state, acting)
+            return state
+        later = self._expected(self._running, now + self.lead)
+        if predicted is None or later is None:
+            return observed
+        return {n: later[n] + (u - predicted[n]) for n, u in observed.items()}
+
     def _expected(self, plan: Plan | None, tick: int) -> HostFields | None:
         """States at the begin of a tick by a plan; None if it says nothing of it."""
-        if plan is None or tick < plan.request.tick:
-            return None
-        row = (tick - plan.request.tick) * self._frames - 1
-        if row < 0:
-            return plan.request.state
-        states = {key: plan.fields[name] for name, key in self.names.initial.items()}
-        if any(row >= u.shape[1] for u in states.values()):
-            return None
-        return {key: u[:, row] for key, u in states.items()}
+        return plan and plan.expected(tick, self._frames, self.names)
 
     def _during(self, plan: Plan | None, tick: int) -> HostFields | None:
         """Controls and states during a tick by a plan; None if it says nothing."""
-        if plan is None or tick < plan.request.tick:
-            return None
-        begin = (tick - plan.request.tick) * self._frames
-        now = slice(begin, end := begin + self._frames)
-        fields = {n: plan.fields[n] for n in (*self.names.planned, *self.names.initial)}
-        if any(f.shape[1] < end for f in fields.values()):
-            return None
-        return {name: f[:, now] for name, f in fields.items()}
+        return plan and plan.during(tick, self._frames, self.names)
 
 
 _innovation = jax.jit(relative_innovation)

@@ -18,8 +18,8 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from wdno._typing import Fields
+from wdno.accelerate import checks
 from wdno.accelerate import flight as flights
-from wdno.accelerate.checks import check_alike, check_levels, frames_of, signature
 from wdno.accelerate.generator import Generator
 from wdno.accelerate.places import Places
 from wdno.diffusion.keys import RowKeys, row_keys
@@ -78,7 +78,7 @@ class StreamBatch:
             ValueError: the levels do not decrease, are negative or not finite, or there
                 are fewer than two.
         """
-        self.generator, self.sigmas = generator, check_levels(sigmas)
+        self.generator, self.sigmas = generator, checks.check_levels(sigmas)
         self._places = Places(None, (None,) * self.depth, (0,) * self.depth, 0)
         self._tried: dict[str, str] = {}
         self._turn = threading.Lock()
@@ -109,11 +109,11 @@ class StreamBatch:
             keys = row_keys(request.key, len(next(iter(request.known.values()))))
             flight = self._places.flight
             if flight is not None:
-                check_alike(request.known, flight, self.depth)
+                checks.check_alike(request.known, flight, self.depth)
             window = flights.begun(
                 self.generator, request.known, keys, jnp.asarray(self.sigmas[0])
             )
-            if self._tried != (kind := signature(request.known)):
+            if self._tried != (kind := checks.signature(request.known)):
                 self.generator.try_out(request.known)
                 self._tried = kind
             place = self._places.done.index(None)  # each tick frees one
@@ -133,7 +133,12 @@ class StreamBatch:
             return None if self._places.flight is None else self._tick(self._places)
 
     def flush(self) -> list[Fields]:
-        """Finish all in flight, the oldest first; nothing if there are none."""
+        """Finish all in flight, the oldest first; nothing if all are finished.
+
+        Raises:
+            ValueError: no window was ever begun.
+        """
+        checks.check_begun(self._tried)
         found = []
         while self._places.flight is not None:
             found.append(self.advance())
@@ -158,7 +163,7 @@ class StreamBatch:
             if places.flight is None:
                 return
             model = self.generator.model
-            frames = frames_of(model, happened, places.flight, self.depth)
+            frames = checks.frames_of(model, happened, places.flight, self.depth)
             if (end := places.latest + frames) > model.window:
                 raise ValueError(
                     f"A window has {model.window} frames, but {end} of one would be "
@@ -190,7 +195,7 @@ class StreamBatch:
             rows = rows_of(self.generator.model.targets, frames)
             if places.flight is None:
                 return
-            check_alike(known, places.flight, self.depth)
+            checks.check_alike(known, places.flight, self.depth)
             done = [n or 0 for n in places.done]
             later = flights.rolled(
                 self.generator,

@@ -1,6 +1,7 @@
 """Commands that make something: demonstrations, data, models."""
 
 import dataclasses
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Literal
@@ -10,9 +11,11 @@ from tyro.conf import Positional
 from wdno import demo, io, official, systems
 from wdno._files import check_output_folder
 from wdno.cli.systems import SYSTEMS, SystemName
+from wdno.cli.watching import live, live_smoke
 from wdno.operator.checkpoint import save as save_model
 
 DEMOS = {"burgers": demo.burgers, "smoke": demo.smoke}
+LIVE = {"burgers": partial(live, "burgers"), "smoke": live_smoke}
 
 
 def varied(
@@ -42,6 +45,7 @@ def run_demo(
     system: Positional[Literal["burgers", "smoke"]],
     out: Path = Path("demo"),
     seed: int = 0,
+    live: bool = False,
 ) -> None:
     """Simulate, refine and control unseen flows beside the reference solver.
 
@@ -49,7 +53,11 @@ def run_demo(
         system: physical system.
         out: folder for data, pictures and the HTML page.
         seed: which problems to draw.
+        live: steer smoke in the browser instead, in a wind of your own; Burgers flow
+            is steered so by `wdno live burgers`.
     """
+    if live:
+        return LIVE[system](seed=seed)
     DEMOS[system](check_output_folder(out), seed=seed)
 
 

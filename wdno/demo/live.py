@@ -8,8 +8,7 @@ asks for them (`wdno.accelerate.steering`). Goal and push may change at any time
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,9 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from wdno.accelerate.event_trigger import SimilarityFilter
-from wdno.accelerate.latest import HostFields, Planning, Request, in_background
+from wdno.accelerate.event_trigger import InnovationThreshold
+from wdno.accelerate.foresight import Foresee
+from wdno.accelerate.latest import HostFields, Planning, Request
 from wdno.accelerate.steering import Command, Steering
+from wdno.demo.watched import News, Wish
 from wdno.planning.feedback import Names, Trigger
 from wdno.systems import Burgers
 
@@ -36,8 +37,11 @@ class LiveLoop:
         every: frames of a tick.
         noise: standard deviation of the observations.
         trigger: decides about new plans.
+        foresee: what a plan does to the flow until the next one may act.
         key: of initial state, noise and trigger.
     """
+
+    page = "live.html"
 
     def __init__(
         self,
@@ -47,6 +51,7 @@ class LiveLoop:
         every: int = 8,
         noise: float = 0.02,
         trigger: Trigger | None = None,
+        foresee: Foresee | None = None,
         key: PRNGKeyArray,
     ) -> None:
         self.system, self.every, self.noise = system, every, noise
@@ -54,19 +59,17 @@ class LiveLoop:
         *keys, self._noise_key, trigger_key = jax.random.split(key, 4)
         inputs = system.sample_inputs(keys[0], 1)
         self._state = np.asarray(inputs["u0"])
-        self._changed = threading.Condition()
+        self._changed, self.news = threading.Lock(), News()
         self._goal = self._push = np.zeros_like(self._state)
-        self._last: dict[str, Any] | None = None
         self._tick = self._new = 0
         self._runs: int | None = None
-        self._ended = False
         self.planning = Planning(make)
-        trigger = trigger or SimilarityFilter(0.7, most_skips=4, noise=noise)
+        trigger = trigger or InnovationThreshold(0.5, most_skips=4, noise=noise)
         rest = {"f": np.zeros((1, every, system.points), np.float32)}
         names = Names({"u": "u0"}, ("f",))
         # In a tick as long as this the flow goes far: plans for states that are rather
         # different are still better than to hold a command.
-        how = {"tolerance": 1.5, "key": trigger_key}
+        how = {"tolerance": 1.5, "foresee": foresee, "key": trigger_key}
         self.steering = Steering(self.planning, trigger, names, rest, **how)
         self.choose_goal((0.8, -0.6), (0.3, 0.7))
 
@@ -101,6 +104,13 @@ class LiveLoop:
         with self._changed:
             return {"u0": self._state}, {"uT": self._goal}
 
+    over = False
+    """It goes on without end."""
+
+    def open(self) -> None:
+        """Wait for the first plan."""
+        self.steering.begin(0, *self.known)
+
     def advance(self) -> dict[str, Any]:
         """One tick: observe, steer, and let the flow go on; what there is to see."""
         with self._changed:
@@ -121,34 +131,23 @@ class LiveLoop:
             )
         shown = self._shown(now, u, goal, push, command, seconds)
         with self._changed:
-            self._state, self._tick, self._last = u[:, -1], now + 1, shown
-            self._changed.notify_all()
+            self._state, self._tick = u[:, -1], now + 1
+        self.news.tell(shown)
         return shown
 
-    def after(self, tick: int, timeout: float) -> dict[str, Any] | None:
-        """What there is to see of the newest tick after this one, once there is one."""
-        with self._changed:
-            self._changed.wait_for(lambda: self.ended or self._newer(tick), timeout)
-            return self._last if self._newer(tick) else None
-
     @property
-    def ended(self) -> bool:
-        """Whether there will be no more ticks."""
-        return self._ended
+    def wishes(self) -> dict[str, Wish]:
+        """Goal and push, as JSON has them."""
+        return {"goal": self._wish_goal, "push": self._wish_push}
 
-    def wait(self) -> None:
-        """Return when there will be no more ticks."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._ended)
+    def _wish_goal(self, wish: dict[str, Any]) -> None:
+        heights, places = (tuple(map(float, wish[n])) for n in ("heights", "places"))
+        if len(heights) != 2 or len(places) != 2:
+            raise ValueError("A goal has two heights and two places.")
+        self.choose_goal(heights, places)
 
-    def end(self) -> None:
-        """Say so to those who wait."""
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
-
-    def _newer(self, tick: int) -> bool:
-        return self._last is not None and self._last["tick"] > tick
+    def _wish_push(self, wish: dict[str, Any]) -> None:
+        self.push(float(wish["strength"]), float(wish["place"]))
 
     def _hump(self, place: float) -> Float[np.ndarray, "1 x"]:
         """A Gaussian that is 0 at both walls, as the flow is."""
@@ -190,39 +189,6 @@ class LiveLoop:
             "planning": 1e3 * self.planning.seconds,
             "faults": list(command.faults),
         }
-
-
-@contextmanager
-def running(loop: LiveLoop, pace: float) -> Iterator[None]:
-    """The loop in a thread, a tick every so many seconds, until the block ends.
-
-    What goes wrong in it is raised at the end of the block.
-    """
-    stop, failures = threading.Event(), []
-
-    def work() -> None:
-        try:
-            loop.steering.begin(0, *loop.known)
-            with in_background(loop.planning):
-                due = time.monotonic()
-                while not stop.is_set():
-                    loop.advance()
-                    due = max(due + pace, time.monotonic())
-                    stop.wait(due - time.monotonic())
-        except BaseException as error:  # raised again where it is seen
-            failures.append(error)
-        finally:
-            loop.end()
-
-    thread = threading.Thread(target=work, name="loop", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-        if failures:
-            raise failures[0]
 
 
 def _check(what: str, values: tuple[float, ...], low: float, high: float) -> None:

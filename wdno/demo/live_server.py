@@ -1,8 +1,8 @@
-"""A page in the browser that watches a `LiveLoop` and changes its goal and push.
+"""A page in the browser that watches a loop, and changes what may be changed.
 
 Served on the loopback address alone, by the standard library: ``GET /`` is the page,
-``GET /events`` a stream of ticks (server-sent events), ``POST /goal`` and
-``POST /push`` take JSON. Nothing is fetched from elsewhere.
+``GET /events`` a stream of ticks (server-sent events), and ``POST /<wish>`` takes JSON,
+such as ``/goal``. Nothing is fetched from elsewhere.
 """
 
 import json
@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from typing import Any
 
-from wdno.demo.live import LiveLoop
+from wdno.demo.watched import Watched
 
 ADDRESS = "127.0.0.1"
 LARGEST = 10_000
@@ -25,7 +25,7 @@ WAIT = 1.0
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, port: int, loop: LiveLoop) -> None:
+    def __init__(self, port: int, loop: Watched) -> None:
         self.loop = loop
         self.ending = threading.Event()
         super().__init__((ADDRESS, port), _Handler)
@@ -39,36 +39,31 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._is_local():
             return
         if self.path == "/":
-            page = files("wdno.demo").joinpath("live.html").read_bytes()
+            page = files("wdno.demo").joinpath(self.server.loop.page).read_bytes()
             self._answer(200, page, "text/html; charset=utf-8")
         elif self.path == "/events":
             self._stream()
         else:
-            self._say(404, "There are /, /events, /goal and /push.")
+            self._say(404, f"There are /, /events{self._wishes}.")
 
     def do_POST(self) -> None:
-        actions = {"/goal": self._goal, "/push": self._push}
         if not self._is_local():
             return
-        if self.path not in actions:
-            return self._say(404, "There are /goal and /push.")
+        wish = self.server.loop.wishes.get(self.path.removeprefix("/"))
+        if wish is None:
+            return self._say(404, f"There are{self._wishes}.".replace(",", "", 1))
         try:
-            actions[self.path](self._json())
+            wish(self._json())
         except (KeyError, TypeError, ValueError) as error:
             return self._say(400, f"{type(error).__name__}: {error}")
         self._say(200, "")
 
+    @property
+    def _wishes(self) -> str:
+        return "".join(f", /{name}" for name in self.server.loop.wishes)
+
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing of every request."""
-
-    def _goal(self, wish: dict[str, Any]) -> None:
-        heights, places = (tuple(map(float, wish[n])) for n in ("heights", "places"))
-        if len(heights) != 2 or len(places) != 2:
-            raise ValueError("A goal has two heights and two places.")
-        self.server.loop.choose_goal(heights, places)
-
-    def _push(self, wish: dict[str, Any]) -> None:
-        self.server.loop.push(float(wish["strength"]), float(wish["place"]))
 
     def _is_local(self) -> bool:
         """Whether the page is asked for by its own name, not by that of another site.
@@ -98,8 +93,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         tick = -1
         try:
-            while not (self.server.ending.is_set() or self.server.loop.ended):
-                shown = self.server.loop.after(tick, WAIT)
+            while not (self.server.ending.is_set() or self.server.loop.news.ended):
+                shown = self.server.loop.news.after(tick, WAIT)
                 if shown is None:
                     self.wfile.write(b": still here\n\n")
                 else:
@@ -126,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(loop: LiveLoop, port: int = 0) -> Iterator[str]:
+def serving(loop: Watched, port: int = 0) -> Iterator[str]:
     """The page of a loop, until the block ends; its address.
 
     Args:

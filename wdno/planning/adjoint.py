@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 from tqdm import tqdm
 
 from wdno._arrays import not_finite
@@ -134,6 +134,54 @@ def descend(
     states = solve({**known, **at.best})
     columns = np.stack(values), np.stack(gradients), np.asarray(seconds)
     return Descent(at.best, states, *columns)
+
+
+def steepest_step(
+    solve: Solve,
+    known: Fields,
+    controls: Fields,
+    objective: Objective,
+    *,
+    size: float,
+    constraint: Constraint | None = None,
+) -> Fields:
+    """States and controls after one step of a given size: a new plan in real time.
+
+    ``f <- P(f - size sign(grad_f J))``: among changes of at most `size` everywhere,
+    that along which J falls fastest (steepest descent in the maximum norm: Boyd and
+    Vandenberghe 2004, Convex Optimization, section 9.4). It takes one solution with
+    gradient and one without, and nothing is searched or compared: a step that is too
+    long makes the plan worse.
+
+    Args:
+        solve: states from everything known and the controls, see `descend`.
+        known: initial states, and what else the objective reads.
+        controls: where the step begins, such as the rest of a running plan.
+        objective: one number a row, small is good.
+        size: of the step, in units of the controls.
+        constraint: a projection of the controls.
+    """
+    parts = tuple(map(by_value, (solve, objective, constraint)))
+    like = next(iter(controls.values()))
+    return _stepped(parts, known, controls, jnp.asarray(size, like.dtype))
+
+
+@partial(jax.jit, static_argnums=0)
+def _stepped(
+    parts: tuple[ByValue, ...],
+    known: Fields,
+    controls: Fields,
+    size: Float[Array, ""],
+) -> Fields:
+    solve, objective, constraint = (part.value for part in parts)
+
+    def cost(f: Fields) -> Array:
+        return objective({**known, **solve({**known, **f}), **f}).sum()
+
+    slope = jax.grad(cost)(controls)
+    moved = {name: f - size * jnp.sign(slope[name]) for name, f in controls.items()}
+    moved = moved if constraint is None else constraint(moved)
+    return {**solve({**known, **moved}), **moved}
 
 
 def check_solver(solve: Solve, known: Fields, controls: Fields) -> None:

@@ -19,7 +19,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from wdno._typing import Batch, Loss
+from wdno._typing import Batch, Loss, Prepare
 from wdno.training.averaging import WIDEST_AVERAGE, PowerLawAverage
 from wdno.training.prefetch import prefetch
 from wdno.training.run_log import Record, on_sigterm
@@ -144,8 +144,12 @@ def train_step(
     batch: Batch,
     rate: Float[Array, ""],
     key: PRNGKeyArray,
+    prepare: Prepare | None = None,
 ) -> dict[str, Float[Array, ""]]:
     """One update in place; returns loss and norm of the gradient before clipping."""
+    if prepare is not None:
+        key, own = jax.random.split(key)
+        batch = prepare(run.average.apply_to(run.model), batch, own)
     wrt = nnx.DiffState(0, run.optimizer.wrt)
     value, gradient = nnx.value_and_grad(loss, argnums=wrt)(run.model, batch, key)
     with jax.numpy_dtype_promotion("standard"):  # Optax mixes dtypes
@@ -162,6 +166,7 @@ def fit(
     directory: str | Path,
     *,
     validate: Validate[Model] | None = None,
+    prepare: Prepare[Model] | None = None,
     wrt: nnx.filterlib.Filter = nnx.Param,
     resume: bool = False,
     clock: Callable[[], float] = time.perf_counter,
@@ -175,6 +180,8 @@ def fit(
         config: length, learning rate and intervals.
         directory: receives ``log.jsonl`` and ``checkpoints/``.
         validate: metrics of the averaged model, logged at intervals and at the end.
+        prepare: what the averaged model makes of a batch before the loss sees it, such
+            as roll-outs of its own; no gradient goes through it.
         wrt: which parameters to train, as a filter of Flax.
         resume: continue from the last checkpoint in `directory`.
         clock: what a budget counts; ``time.process_time`` compares runs on a machine
@@ -188,7 +195,7 @@ def fit(
         SystemExit: after SIGTERM, once a checkpoint is written.
     """
     run = Run(model, config, wrt)
-    update = nnx.jit(train_step, static_argnames="loss")
+    update = nnx.jit(train_step, static_argnames=("loss", "prepare"))
     key = jax.random.key(config.seed)
     how = (config.steps, config.budget, config.log_every, clock)
     with (
@@ -205,6 +212,7 @@ def fit(
                 batch=batch,
                 rate=jnp.float32(config.rate(progress)),
                 key=jax.random.fold_in(key, record.step),
+                prepare=prepare,
             )
             record.add(len(jax.tree.leaves(batch)[0]), metrics)
             if record.due("validate", config.validate_every):

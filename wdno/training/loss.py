@@ -7,15 +7,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from wdno._typing import Fields, Loss
-from wdno.diffusion.denoiser import Backbone, denoising_loss
+from wdno._typing import Fields, Loss, Prepare
+from wdno.diffusion.denoiser import Backbone, Source, denoising_loss
 from wdno.diffusion.noise import NoiseDistribution
 from wdno.operator.calibrated import mean_of
-from wdno.operator.generation import left_open, prepare
+from wdno.operator.generation import Start, left_open, prepare
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.model import WDNO, with_backbone
 from wdno.operator.residual import energy_share
-from wdno.training.recipe import NO_DROPOUT, ConditionDropout
+from wdno.training.own_plans import roll_out
+from wdno.training.recipe import NO_DROPOUT, ConditionDropout, Recipe
 
 
 def training_loss(
@@ -44,19 +45,68 @@ def training_loss(
         ``model.denoiser.backbone.thaw()``, and physical fields.
     """
 
-    def loss(backbone: Backbone, batch: Fields, key: PRNGKeyArray) -> Float[Array, ""]:
-        trained = _on_grid(with_backbone(model, backbone), batch)
+    begun = loss_of_begun(model, noise, uniform_weight, dropout)
+    return lambda backbone, batch, key: begun(backbone, ((batch, None),), key)
+
+
+def loss_of_begun(
+    model: WDNO,
+    noise: NoiseDistribution,
+    uniform_weight: float = 0.0,
+    dropout: ConditionDropout = NO_DROPOUT,
+) -> Loss[Backbone]:
+    """`training_loss` of windows that begin from what is nearly right already.
+
+    Args:
+        model: as for `training_loss`, and so are the others.
+        noise: levels above that of a start count as that.
+        uniform_weight: share of the loss in which all coefficients count alike.
+        dropout: given fields that are withheld from some rows.
+
+    Returns:
+        ``loss(backbone, batch, key)``, the mean over a tuple of windows that may differ
+        in length, each with its `Start`, or None to begin from noise.
+    """
+
+    def one(
+        backbone: Backbone, fields: Fields, start: Start | None, key: PRNGKeyArray
+    ) -> Float[Array, ""]:
+        trained = _on_grid(with_backbone(model, backbone), fields)
         if dropout.names:
             key, own = jax.random.split(key)
-            batch = dropout(batch, own)
-        context = prepare(trained, batch)
-        x0 = left_open(trained, context, batch)
+            fields = dropout(fields, own)
+        context = prepare(trained, fields)
+        x0 = left_open(trained, context, fields)
+        source = None
+        if start is not None:
+            source = Source(left_open(trained, context, start.fields), start.sigma)
         weight = energy_share(trained.targets, context.estimate)
         weight = uniform_weight + (1 - uniform_weight) * weight
         condition = context.condition
-        return denoising_loss(trained.denoiser, x0, condition, noise, weight, key)
+        return denoising_loss(
+            trained.denoiser, x0, condition, noise, weight, key, source
+        )
+
+    def loss(
+        backbone: Backbone,
+        batch: tuple[tuple[Fields, Start | None], ...],
+        key: PRNGKeyArray,
+    ) -> Float[Array, ""]:
+        keys = [key] if len(batch) == 1 else jax.random.split(key, len(batch))
+        losses = [one(backbone, *w, k) for w, k in zip(batch, keys, strict=True)]
+        return jnp.stack(losses).mean()
 
     return loss
+
+
+def denoising_of(
+    recipe: Recipe, model: WDNO
+) -> tuple[Loss[Backbone], Prepare[Backbone] | None]:
+    """The loss of a recipe's denoiser, and what it makes of its batches itself."""
+    how = recipe.noise.distribution(), recipe.uniform_weight, recipe.dropout
+    if recipe.own_plans is None:
+        return training_loss(model, *how), None
+    return loss_of_begun(model, *how), roll_out(model, recipe.own_plans)
 
 
 def mean_loss(model: WDNO) -> Loss[Backbone]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import xarray as xr
 from flax import nnx
 
-from wdno._typing import Loss
+from wdno._typing import Loss, Prepare
 from wdno.diffusion.denoiser import Network, freeze
 from wdno.operator.calibrated import mean_of
 from wdno.operator.checkpoint import load, save
@@ -26,7 +26,7 @@ from wdno.training.closed_form import (
     with_scales,
 )
 from wdno.training.loop import TrainingConfig, fit
-from wdno.training.loss import learned, mean_loss, training_loss
+from wdno.training.loss import denoising_of, learned, mean_loss
 from wdno.training.recipes import RECIPES, Recipe
 from wdno.training.validation import VALIDATIONS
 from wdno.training.variances import with_local_scale
@@ -104,15 +104,15 @@ def train(
         model = with_local_scale(model, unseen)
     if _mean_alone(recipe, model):
         return model
+    loss, prepare = denoising_of(recipe, model)
     return stage(
         model.denoiser.backbone,
-        training_loss(
-            model, recipe.noise.distribution(), recipe.uniform_weight, recipe.dropout
-        ),
+        loss,
         partial(with_backbone, model),
         config.part(1 - mean_share),
         folder,
         steps=1,
+        prepare=prepare,
     )
 
 
@@ -138,6 +138,7 @@ def _trained(
     folder: Path,
     *,
     steps: int,
+    prepare: Prepare | None = None,
     resume: bool,
     clock: Callable[[], float],
 ) -> WDNO:
@@ -156,6 +157,7 @@ def _trained(
         config,
         folder,
         validate=validate,
+        prepare=prepare,
         resume=resume,
         clock=clock,
     )

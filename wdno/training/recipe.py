@@ -19,6 +19,7 @@ from wdno.diffusion.preconditioning import EDMPreconditioning, Preconditioning
 from wdno.networks import FourierConfig
 from wdno.operator import tasks
 from wdno.operator.residual import Residual
+from wdno.training.own_plans import OwnPlans
 from wdno.wavelets.field import Field, Role
 from wdno.wavelets.optional import withheld
 
@@ -111,6 +112,8 @@ class Recipe:
             an outflow, an obstacle, or the outflow wished for.
         more_grids: grids that training visits in turn beside the data's own.
         dropout: given fields that are withheld from some rows in training.
+        own_plans: windows that begin from the rest of a plan of the model's own, for
+            planners that are asked again and again.
         coarse_noise: largest standard deviation of errors of coarse states in training,
             in units of the states. They teach a refiner not to trust its input blindly
             (conditioning augmentation: Ho et al. 2022, arXiv 2106.15282, section 4.1).
@@ -142,6 +145,7 @@ class Recipe:
     beside: tasks.Task = tasks.Task((), ())
     more_grids: tuple[TrainingGrid, ...] = ()
     dropout: ConditionDropout = NO_DROPOUT
+    own_plans: OwnPlans | None = None
     coarse_noise: float = 0.0
     coarse_shift: float = 0.0
     wavelet: str = "bior2.4"

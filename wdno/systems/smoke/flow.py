@@ -14,7 +14,7 @@ from wdno.systems.smoke.geometry import LENGTH, Rectangle, covered, in_ring
 from wdno.systems.smoke.pressure import PressureProjection
 from wdno.systems.smoke.staggered import Faces, advect
 
-__all__ = ["Flow", "solve"]
+__all__ = ["Flow", "Scene", "advance", "begin", "solve"]
 
 Density = Float[Array, "batch y x"]
 Plane = Float[Array, "batch point point"]
@@ -134,12 +134,22 @@ class Flow:
 
 
 @partial(jax.jit, static_argnums=0)
-def solve(flow: Flow, density0: Plane, cx: Controls, cy: Controls) -> Fields:
-    """Scan over the intervals; what is stored at the end of each, by name."""
+def begin(flow: Flow, density0: Plane) -> Scene:
+    """Smoke of this density, before anything moves it; nothing is counted yet."""
     fine = flow.imposed(density0, density0).x[:, :, :-1]
     none = jnp.zeros((len(density0), len(flow.exits)), density0.dtype)
     velocity = flow.at_rest(len(density0), density0.dtype)
-    start = Scene(velocity, fine, fine, none, none)
+    return Scene(velocity, fine, fine, none, none)
+
+
+@partial(jax.jit, static_argnums=0)
+def advance(
+    flow: Flow, scene: Scene, cx: Controls, cy: Controls
+) -> tuple[Scene, Fields]:
+    """Scan over the intervals; the scene then, and what is stored at the end of each.
+
+    A record in several parts is the same as in one: a scene has all cells.
+    """
 
     @jax.checkpoint
     def interval(scene: Scene, control: tuple[Plane, Plane]) -> tuple[Scene, Fields]:
@@ -158,5 +168,13 @@ def solve(flow: Flow, density0: Plane, cx: Controls, cy: Controls) -> Fields:
             "dwell": jnp.concatenate([scene.dwell, left], axis=1),
         }
 
-    _, record = jax.lax.scan(interval, start, (cx.swapaxes(0, 1), cy.swapaxes(0, 1)))
-    return {name: values.swapaxes(0, 1) for name, values in record.items()}
+    scene, record = jax.lax.scan(
+        interval, scene, (cx.swapaxes(0, 1), cy.swapaxes(0, 1))
+    )
+    return scene, {name: values.swapaxes(0, 1) for name, values in record.items()}
+
+
+@partial(jax.jit, static_argnums=0)
+def solve(flow: Flow, density0: Plane, cx: Controls, cy: Controls) -> Fields:
+    """What is stored of a whole record, by name."""
+    return advance(flow, begin(flow, density0), cx, cy)[1]

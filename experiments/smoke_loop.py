@@ -1,0 +1,294 @@
+"""Smoke in a wind that no planner knows: what are new plans worth, at what price?
+
+The shipped planner makes the first plan of a scene. From then on few noisy sensors see
+the smoke, and a trigger decides whether to plan anew: by a few steps of descent through
+the simulation model, from the rest of the running plan. One scene at a time, since each
+has its own ticks with a new plan; the solver judges. An interrupted run goes on where
+it was. Run it on one thread: milliseconds are of the processor.
+"""
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from _control import interval
+from _results import RESULTS, record
+from _smoke import ALLOWED, SYSTEM, Scenes, coarse, sampled
+from event_control import AtRandom, decide, errorbars, ratio
+from matplotlib.figure import Figure
+
+import wdno
+from wdno import plotting
+from wdno._typing import Fields
+from wdno.accelerate.event_trigger import (
+    InnovationThreshold,
+    Periodic,
+    SimilarityFilter,
+)
+from wdno.operator.generation import Start
+from wdno.planning.adjoint import steepest_step
+from wdno.planning.feedback import MakePlan, Names, Replanning, replan
+from wdno.planning.inputs import on_horizon
+from wdno.planning.objectives import leakage
+from wdno.plotting.style import CURVES, RULE
+from wdno.systems.smoke.flow import advance, begin
+
+NAMES = Names({"density": "density0"}, ("cx", "cy"))
+NEVER = 99
+
+
+@dataclass(frozen=True)
+class Config:
+    """The scenes, and how they are watched."""
+
+    planner: str = "smoke-control"
+    simulation: str = "smoke-simulation"
+    scenes: int = 10
+    tuning: int = 4
+    every: int = 8
+    wind: float = 0.4
+    noise: float = 0.05
+    seen: int = 4
+    steps: int = 1
+    more_steps: int = 3
+    sizes: tuple[float, ...] = (0.05, 0.2)
+    similarities: tuple[float, ...] = (0.5, 0.8)
+    lot: float = 0.4
+    seed: int = 44_000
+    figure: Path = field(default=Path("docs/pictures/smoke_loop.png"))
+
+
+class Watched(NamedTuple):
+    """Sensors on a part of the points, and the smoke that they and a plan suggest."""
+
+    gain: jax.Array
+    seen: jax.Array
+    noise: float
+
+    def __call__(self, observed: Fields, predicted: Fields | None) -> Fields:
+        """Optimal interpolation, as `_sensors.Sensors`; first the truth is known."""
+        if predicted is None:
+            return observed
+        v = predicted["density0"].reshape(1, -1)
+        y = observed["density0"].reshape(1, -1)[:, self.seen]
+        found = v + (y - v[:, self.seen]) @ self.gain
+        return {"density0": jnp.maximum(found, 0).reshape(observed["density0"].shape)}
+
+
+def watched(config: Config, spread: float = 0.2, reach: float = 4.0) -> Watched:
+    """Sensors at every so many points along both axes; errors reach some points."""
+    n = SYSTEM.points
+    rows, columns = (part.ravel() for part in np.mgrid[:n, :n])
+    seen = np.flatnonzero((rows % config.seen == 0) & (columns % config.seen == 0))
+    square = np.square(rows[seen, None] - rows) + np.square(
+        columns[seen, None] - columns
+    )
+    near = spread**2 * np.exp(-0.5 * square / reach**2)
+    covariance = near[:, seen] + config.noise**2 * np.eye(len(seen))
+    gain = np.linalg.solve(covariance, near)
+    return Watched(jnp.asarray(gain, jnp.float32), jnp.asarray(seen), config.noise)
+
+
+class Problems(NamedTuple):
+    """Scenes, their winds, and the first plans."""
+
+    scenes: Scenes
+    wind: jax.Array
+    """(scene, component)."""
+    plans: Fields
+
+    @classmethod
+    def draw(cls, config: Config, seed: int, count: int) -> "Problems":
+        """Winds of one strength from all sides, in the ring, all the time."""
+        scenes, key = Scenes.draw(seed, count), jax.random.key(seed + 1)
+        planner = wdno.load(config.planner)
+        plans = sampled(planner, scenes, key, steps=0)
+        turn = jax.random.uniform(key, (count,), maxval=2 * jnp.pi)
+        wind = config.wind * jnp.stack([jnp.cos(turn), jnp.sin(turn)], axis=-1)
+        return cls(scenes, wind, plans)
+
+
+@lru_cache
+def model(name: str, frames: int) -> wdno.Surrogate:
+    """What is descended through, on a window that is no longer than the record."""
+    whole = coarse(wdno.load(name))
+    return wdno.Surrogate(on_horizon(whole.model, frames), frames)
+
+
+class Steps(NamedTuple):
+    """What a new plan is."""
+
+    count: int
+    size: float
+
+
+def maker(config: Config, how: Steps, left: int, first: Fields) -> MakePlan:
+    """The first plan, or a few steps from the rest of the running one."""
+    surrogate = model(config.simulation, left)
+    closed = jnp.asarray(SYSTEM.static["obstacle"])[None]
+
+    def make(known: Fields, key: jax.Array, start: Start | None) -> Fields:
+        known = {**known, "obstacle": closed}
+        rest = first if start is None else {n: start.fields[n] for n in NAMES.planned}
+        found = {**surrogate.solve({**known, **rest}), **rest} if start is None else {}
+        for _ in range(0 if start is None else how.count):
+            found = steepest_step(
+                surrogate.solve,
+                known,
+                rest,
+                leakage,
+                size=how.size,
+                constraint=ALLOWED,
+            )
+            rest = {name: found[name] for name in NAMES.planned}
+        return found
+
+    return make
+
+
+def as_it_is(observed: Fields, predicted: Fields) -> jax.Array:
+    """No noise on the rest of the running plan."""
+    return jnp.zeros(1)
+
+
+def steer(
+    config: Config, trigger: Any, steps: Steps, problems: Problems
+) -> dict[str, Any]:
+    """Every scene by itself: leakage, energy, new plans, and milliseconds of ticks."""
+    sensors, ring = watched(config), jnp.asarray(SYSTEM.ring, jnp.float32)
+    how = Replanning(partial(decide, trigger), as_it_is, sensors)
+    leaks, efforts, rates, took = [], [], [], []
+    for row in range(-1, len(problems.wind)):  # the first compiles
+        which = slice(max(row, 0), max(row, 0) + 1)
+        scene = begin(SYSTEM.flow, problems.scenes.inputs["density0"][which])
+        wind, running, due = problems.wind[which], None, []
+        first = {n: c[which] for n, c in problems.plans.items()}
+        effort = 0.0
+        for n, done in enumerate(range(0, SYSTEM.frames, config.every)):
+            keys = jax.random.split(jax.random.fold_in(jax.random.key(row + 1), n), 3)
+            density = SYSTEM.flow.stored(scene.density)
+            noise = config.noise * (n > 0) * jax.random.normal(keys[0], density.shape)
+            make = maker(config, steps, SYSTEM.frames - done, first)
+            started = time.process_time()
+            running, new = replan(
+                make, how, running, {}, {"density0": density + noise}, *keys[1:]
+            )
+            acting = [running.plan[c][:, : config.every] for c in NAMES.planned]
+            jax.block_until_ready(acting)
+            if row >= 0 and n > 0:
+                took.append(time.process_time() - started)
+            due.append(bool(new[0]))
+            pushed = [
+                c + wind[:, axis, None, None, None] * ring
+                for axis, c in enumerate(acting)
+            ]
+            scene, _ = advance(SYSTEM.flow, scene, *pushed)
+            effort += float(sum(jnp.square(c).mean() for c in acting)) / 2
+            running = running.after(config.every, NAMES.initial)
+        if row < 0:
+            continue
+        target = scene.absorbed[0, SYSTEM.target]
+        everything = scene.absorbed.sum() + scene.remaining.sum()
+        leaks.append(1 - float(target / everything))
+        efforts.append(effort * config.every / SYSTEM.frames)
+        rates.append(np.mean(due[1:]))
+    simulated = SYSTEM.duration * len(leaks) * (1 - config.every / SYSTEM.frames)
+    return {
+        "J": interval(np.array(leaks)),
+        "energy": interval(np.array(efforts)),
+        "rate": round(float(np.mean(rates)), 3),
+        "median_ms": round(1e3 * float(np.median(took)), 2),
+        "p99_ms": round(1e3 * float(np.quantile(took, 0.99)), 2),
+        "mean_ms": round(1e3 * float(np.mean(took)), 2),
+        "ticks_per_second": round(len(took) / sum(took), 1),
+        "processor_seconds_per_simulated": round(sum(took) / simulated, 4),
+        "J of each scene": np.round(leaks, 6).tolist(),
+    }
+
+
+KINDS = {"similarity filter": SimilarityFilter, "threshold": InnovationThreshold}
+
+
+def choose(config: Config) -> dict[str, Any]:
+    """The size of a step, on other scenes with a new plan at every tick."""
+    problems = Problems.draw(config, config.seed + 500, config.tuning)
+    leaks = {}
+    for size in config.sizes:
+        row = steer(config, Periodic(1), Steps(config.steps, size), problems)
+        leaks[size] = row["J"][0]
+        print("size", size, row, flush=True)
+    return {"size": min(leaks, key=lambda size: leaks[size]), "leaks by size": leaks}
+
+
+def arms(config: Config, chosen: dict[str, Any]) -> dict[str, tuple[Any, Steps]]:
+    """Triggers, and what a new plan is."""
+    one, many = (Steps(n, chosen["size"]) for n in (config.steps, config.more_steps))
+    found: dict[str, tuple[Any, Steps]] = {
+        "open loop": (Periodic(NEVER), one),
+        "every tick": (Periodic(1), one),
+        "every 2 ticks": (Periodic(2), one),
+    }
+    for name, kind in KINDS.items():
+        for eta in config.similarities:
+            found[f"{name}, η = {eta:g}"] = (kind(eta, most_skips=NEVER), one)
+    found[f"at random, {config.lot:g}"] = (AtRandom(config.lot), one)
+    found[f"{many.count} steps, every 2 ticks"] = (Periodic(2), many)
+    return found
+
+
+def main(config: Config) -> None:
+    """Steer, judge, print, store and draw."""
+    results = stored(config)
+    if "chosen" not in results:
+        results = {"chosen": choose(config), "arms": {}}
+        record("smoke_loop", asdict(config), **results)
+    problems = Problems.draw(config, config.seed, config.scenes)
+    for name, (trigger, steps) in arms(config, results["chosen"]).items():
+        if name not in results["arms"]:
+            row = results["arms"][name] = steer(config, trigger, steps, problems)
+            blind = results["arms"]["open loop"]["J of each scene"]
+            each = row["J of each scene"]
+            row["J over that of the open loop"] = ratio(np.array(each), blind)
+            record("smoke_loop", asdict(config), **results)
+        shown = {k: v for k, v in results["arms"][name].items() if "each" not in k}
+        print(name, shown, flush=True)
+    picture(config, results["arms"])
+
+
+def stored(config: Config) -> dict[str, Any]:
+    """Results of an earlier run with the same configuration."""
+    path = RESULTS / "smoke_loop.json"
+    entry = json.loads(path.read_text()) if path.exists() else {}
+    same = entry.get("config") == json.loads(json.dumps(asdict(config), default=str))
+    return {n: entry[n] for n in ("chosen", "arms")} if same else {}
+
+
+def picture(config: Config, rows: dict[str, Any]) -> None:
+    """What leaks against the share of ticks with a new plan, and their time."""
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    families = ("open", "similarity", "threshold", "random", "every ", "steps")
+    for family, colour in zip(families, CURVES, strict=True):
+        mine = [r for n, r in rows.items() if family in n]
+        if family == "every ":
+            mine = [r for n, r in rows.items() if n.startswith(family)]
+        for axis, by in zip(axes, ("rate", "mean_ms"), strict=True):
+            points = np.array([(row[by], *row["J"]) for row in mine])
+            errorbars(axis, points, family, colour, linestyle="none")
+    axes[0].set(xlabel="share of ticks with a new plan", ylabel="share that leaks")
+    axes[1].set(xlabel="processor ms a tick", xscale="log")
+    axes[0].legend(frameon=False, fontsize="small")
+    for axis in axes:
+        axis.grid(True, color=RULE)
+    plotting.save(figure, config.figure)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))
