@@ -12,6 +12,7 @@ from tiny import make_tiny
 import wdno
 from wdno import TrainingConfig, samplers
 from wdno.networks.adapters import AdapterConfig
+from wdno.operator.adapter_file import read_adapter
 from wdno.operator.residual import Estimate
 from wdno.training.detail_loss import DetailLoss
 from wdno.training.distillation import FILE, Distillation
@@ -27,6 +28,8 @@ HOW = Distillation(
     batch_size=32,
 )
 KEY = jax.random.key(3)
+WIDER = 1.0799
+"""What eight steps of Heun's method make of noise, where 1 is exact."""
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +69,7 @@ def test_one_call_gives_the_samples_of_the_teacher(model, data, quick):
     untaught = replace(model, schedule=quick.schedule)
     faint = wdno.simulate(untaught, start, force, **how)
     assert float(faint.u.std("member").mean()) < 0.6 * spread
-    np.testing.assert_allclose(np.ravel(quick.residual.factor), 2, rtol=0.1)
+    np.testing.assert_allclose(quick.residual.factor, 2 * WIDER, rtol=0.1)
 
 
 def test_pairs_are_those_of_the_sampler_and_the_step_alone_decides_a_batch(model, data):
@@ -75,7 +78,7 @@ def test_pairs_are_those_of_the_sampler_and_the_step_alone_decides_a_batch(model
     again = TeacherPairs(model, data, HOW.teacher, **ask)
     jax.tree.map(np.testing.assert_array_equal, pairs(5), again(5))
     whole = pairs.rows(slice(None))
-    np.testing.assert_allclose(whole.target, whole.noise, rtol=0.02, atol=0.01)
+    np.testing.assert_allclose(whole.target / whole.noise, WIDER, rtol=1e-3)
     assert (pairs(5).noise != pairs(6).noise).any()
 
 
@@ -127,12 +130,9 @@ def test_what_is_distilled_already_is_refused_as_a_teacher(quick, data, tmp_path
 
 
 def test_the_file_of_a_run_is_the_adapter(model, data, quick, tmp_path):
-    from wdno.operator.adapter_file import read_adapter
-
     config = replace(CONFIG, steps=1)
     found = wdno.distill(model, data, tmp_path, config, how=HOW)
-    jax.tree.map(
-        np.testing.assert_allclose,
-        read_adapter(tmp_path / FILE, model).of(model),
-        found,
-    )
+    read = read_adapter(tmp_path / FILE, model).of(model)
+    for a, b in zip(jax.tree.leaves(read), jax.tree.leaves(found), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert read.residual.factor == found.residual.factor

@@ -96,7 +96,7 @@ class Adapter(nnx.Module):
             rngs: source of the initial factors.
         """
         self.config = config
-        self.log_gain = nnx.Param(jnp.zeros(channels))
+        self.log_gain = nnx.Param(jnp.zeros(channels, jnp.float32))
         self.changes = nnx.Dict(
             {
                 name: Change(config, kernel, rngs=rngs)

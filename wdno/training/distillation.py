@@ -5,6 +5,7 @@ is the model with adapted kernels, in one call from the same noise. So the stude
 samples differ as the teacher's do: by the noise they begin with.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +22,7 @@ from wdno._files import check_output_folder
 from wdno._ranges import check_counts
 from wdno._typing import Loss
 from wdno.diffusion.denoiser import Denoiser, freeze
+from wdno.diffusion.keys import RowKeys
 from wdno.inference.batching import check_call
 from wdno.networks.adapters import Adapter, AdapterConfig
 from wdno.operator.adapted import OneCall, fingerprint, new_adapter, with_adapter
@@ -118,30 +120,63 @@ def distill(
     """
     key = jax.random.key(config.seed)
     check_call(model, key, dataset=dataset)
-    sigma = how.level(model)
-    how.teacher.check(model, sigma)
+    how.teacher.check(model, how.level(model))
     folder = check_output_folder(directory)
     dataset = in_samples(dataset)
     cut = held_back(dataset, validation_samples)
-    pairs, unseen = _asked(model, dataset, cut, how, jax.random.split(key))
-    adapter = new_adapter(model, how.adapter, rngs=nnx.Rngs(config.seed))
-    student = one_call(model.denoiser, sigma)
-    loss = distillation_loss(model.targets, student, how.loss)
-
-    def validate(adapter: Adapter) -> dict[str, float]:
-        value = jax.jit(loss)(adapter, unseen.rows(slice(None)), key)
-        return {"validation_error": float(value)}
-
-    trained = fit(
-        adapter, loss, pairs, config, folder, validate=validate, resume=resume
-    )
-    found = OneCall(freeze(trained), sigma, fingerprint(model))
+    pairs, unseen = asked(model, dataset, cut, how, jax.random.split(key))
+    found = learned_from(pairs, unseen, model, how, config, folder, resume=resume)
     write_adapter(folder / FILE, found)
     return found.of(model)
 
 
-def _asked(
-    model: WDNO, dataset: xr.Dataset, cut: int, how: Distillation, keys: PRNGKeyArray
+def learned_from(
+    pairs: TeacherPairs,
+    unseen: TeacherPairs,
+    model: WDNO,
+    how: Distillation,
+    config: TrainingConfig,
+    directory: str | Path,
+    *,
+    resume: bool = False,
+    clock: Callable[[], float] = time.perf_counter,
+) -> OneCall:
+    """The adapter that learns from pairs which the teacher has made; see `distill`.
+
+    Args:
+        pairs: to learn from.
+        unseen: to validate with.
+        model: the teacher.
+        how: noise level, ranks, terms of the loss.
+        config: length of the run, learning rate, seed.
+        directory: folder of log and checkpoints.
+        resume: continue from the last checkpoint.
+        clock: what a budget counts.
+    """
+    sigma = how.level(model)
+    student = one_call(model.denoiser, sigma)
+    loss = distillation_loss(model.targets, student, how.loss)
+    every = unseen.rows(slice(None))
+
+    def validate(adapter: Adapter) -> dict[str, float]:
+        value = nnx.jit(loss)(adapter, every, jax.random.key(0))
+        return {"validation_error": float(value)}
+
+    trained = fit(
+        new_adapter(model, how.adapter, rngs=nnx.Rngs(config.seed)),
+        loss,
+        pairs,
+        config,
+        directory,
+        validate=validate,
+        resume=resume,
+        clock=clock,
+    )
+    return OneCall(freeze(trained), sigma, fingerprint(model))
+
+
+def asked(
+    model: WDNO, dataset: xr.Dataset, cut: int, how: Distillation, keys: RowKeys
 ) -> tuple[TeacherPairs, TeacherPairs]:
     """Pairs of the teacher, and others in the last trajectories, held back."""
     ask = partial(TeacherPairs, model, teacher=how.teacher, batch_size=how.batch_size)
