@@ -436,6 +436,71 @@ def stream() -> str:
     return "\n".join(lines)
 
 
+def one_step() -> str:
+    """Table of students of one call, and of fewer calls of their teacher."""
+    result = json.loads((RESULTS / "one_step.json").read_text())
+    config, cost = result["config"], result["cost"]
+    lines = [
+        f"Windows of 16 frames from the true state before them, {config['judged']} "
+        f"unseen trajectories of Burgers flow, {config['members']} members, "
+        f"{config['steps']} updates for every student. Fair CRPS and its ratio to that "
+        "of the teacher's 8 calls have 95 % bootstrap intervals over windows, the "
+        "ratio by pairs; energy is that of the subbands of members over the teacher's, "
+        "from the least to the largest; seconds are of one processor, compilation included, "
+        f"and {_asking(result)} more for the teacher's samples ({result['machine']}).",
+        "",
+        "| | calls | parameters | seconds | fair CRPS | ÷ teacher | spread–skill "
+        "| energy |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in result["arms"].items():
+        crps, ratio = row["fair_crps"], row["crps_over_teacher"]
+        energy = row["energy_over_teacher"]
+        calls = name.split()[0] if name in cost else "1"
+        trained, seconds = row.get("trained", "–"), row.get("seconds", "–")
+        label = "undistilled" if name in cost else name
+        lines.append(
+            f"| {label} | {calls} | {trained} | {seconds} "
+            f"| {interval(crps, 3)} | {interval(ratio, 3)} "
+            f"| {row['spread_skill']:.2f} | {min(energy):.2f} to {max(energy):.2f} |"
+        )
+    lines += [
+        "",
+        "A window costs, 32 at once, medians of calls in turn: "
+        + ", ".join(
+            f"{row['flops_per_window'] / 1e6:.0f} MFLOP and "
+            f"{row['milliseconds_per_window']:.2g} ms in {name}"
+            for name, row in cost.items()
+        )
+        + ", the mean included, which is all there is in 0.",
+    ]
+    return "\n".join(lines)
+
+
+def _asking(result: dict[str, Any]) -> float:
+    """Seconds in which the teacher made its samples."""
+    rows = result["arms"].values()
+    return next(row["teacher_seconds"] for row in rows if "teacher_seconds" in row)
+
+
+def one_step_plans() -> str:
+    """Table of plans in one call and in several, guided and polished."""
+    result = json.loads((RESULTS / "one_step_plans.json").read_text())
+    config = result["config"]
+    lines = [
+        f"{config['targets']} problems of the demo, plans of `{config['planner']}` "
+        f"over {config['horizon']} frames, judged by the solver; 95 % bootstrap "
+        "intervals over problems.",
+        "",
+        "| plans | miss | energy | sum | seconds a plan |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in result["plans"].items():
+        parts = " | ".join(interval(row[part]) for part in ("state", "energy", "sum"))
+        lines.append(f"| {name} | {parts} | {row['seconds_per_plan']} |")
+    return "\n".join(lines)
+
+
 def smoke_refinement() -> str:
     """Table of errors of refined smoke, by what made the coarse states finer."""
     result = json.loads((RESULTS / "smoke_refinement.json").read_text())
@@ -582,6 +647,8 @@ BLOCKS = (
     ("docs/rivals.md", "rivals", rivals),
     ("docs/rivals.md", "diagnoses", diagnoses),
     ("docs/accelerators.md", "stream", stream),
+    ("docs/accelerators.md", "one_step", one_step),
+    ("docs/accelerators.md", "one_step_plans", one_step_plans),
     ("docs/era5.md", "era5", era5),
     ("docs/era5.md", "era5-weeks", era5_weeks),
 )

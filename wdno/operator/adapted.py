@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import jax
 import numpy as np
@@ -72,9 +73,7 @@ class OneCall:
     @property
     def module(self) -> Adapter:
         """The adapter as a module."""
-        module = self.adapter.thaw()
-        assert isinstance(module, Adapter)
-        return module
+        return cast(Adapter, self.adapter.thaw())
 
 
 def new_adapter(model: WDNO, config: AdapterConfig, *, rngs: nnx.Rngs) -> Adapter:
