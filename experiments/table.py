@@ -446,8 +446,9 @@ def one_step() -> str:
         f"{config['steps']} updates for every student. Fair CRPS and its ratio to that "
         "of the teacher's 8 calls have 95 % bootstrap intervals over windows, the "
         "ratio by pairs; energy is that of the subbands of members over the teacher's, "
-        "from the least to the largest; seconds are of one processor, compilation included, "
-        f"and {_asking(result)} more for the teacher's samples ({result['machine']}).",
+        "from the least to the largest; seconds are of one processor, compilation "
+        f"included, and {_asking(result)} more for the teacher's samples "
+        f"({result['machine']}).",
         "",
         "| | calls | parameters | seconds | fair CRPS | ÷ teacher | spread–skill "
         "| energy |",
