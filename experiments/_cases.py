@@ -118,6 +118,9 @@ CASES: dict[str, Case] = {
     "burgers-simulation": Case(drawn("burgers", 32), None, 8, ddim(1.0, inflation=1.5)),
     "burgers-refinement": Case(drawn("burgers", 16)),
     "burgers-control": Case(flow_plans),
+    "kuramoto-sivashinsky-simulation": Case(
+        drawn("kuramoto-sivashinsky", 32), drawn("kuramoto-sivashinsky", 64)
+    ),
     "navier-stokes-shock": Case(drawn("navier-stokes-shock", 32)),
     "navier-stokes-correction": Case(drawn("navier-stokes-shock", 32), None, 8),
     "navier-stokes-refinement": Case(finer_gas(4)),

@@ -129,6 +129,7 @@ MEASURES: dict[str, Measure] = {
     "burgers-simulation": one_step_mse,
     "burgers-refinement": doubling_mse,
     "burgers-control": objective,
+    "kuramoto-sivashinsky-simulation": mse_of(SYSTEMS["kuramoto-sivashinsky"]()),
     "navier-stokes-shock": mse_of(SYSTEMS["navier-stokes-shock"]()),
     "navier-stokes-correction": mse_of(SYSTEMS["navier-stokes-shock"]()),
     "navier-stokes-refinement": cell_doubling_mse,

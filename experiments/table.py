@@ -502,6 +502,74 @@ def one_step_plans() -> str:
     return "\n".join(lines)
 
 
+def blocks() -> str:
+    """Tables of records by queues of blocks, a system each."""
+    result = json.loads((RESULTS / "blocks.json").read_text())
+    config = result["config"]
+    lines = [
+        f"{config['samples']} unseen records of {config['windows']} windows a system, "
+        "each with noise of its own, DDIM. Error is that of the last window of a "
+        "record of so many, relative to the truth's size, mean over records with 95 % "
+        "bootstrap intervals; short waves are their energy in the last of all windows "
+        "over the truth's; kinks are second differences in time where blocks meet, "
+        "over those elsewhere and over what the truth has there. Waits are calls that "
+        "wait for each other, calls all that a row needs, means those of the network "
+        "that gives the mean, each for a frame.",
+    ]
+    for system, ways in result["systems"].items():
+        few = [n for n in (1, 4, 16, 32) if n <= config["windows"]]
+        lines += [
+            "",
+            f"**{system}**",
+            "",
+            "| way | waits | calls | means | "
+            f"{' | '.join(f'{n} windows' for n in few)} | short waves | kinks |",
+            f"|---{'|---' * (len(few) + 5)}|",
+        ]
+        for name, row in ways.items():
+            errors = row["error"]
+            cells = [interval(errors[str(n)]) if str(n) in errors else "" for n in few]
+            paid = [
+                f"{row[n]:.2g}" if n in row else "" for n in ("waits", "calls", "means")
+            ]
+            bend = ""
+            if "kinks" in row:
+                bend = f"{row['kinks'][0] / row['kinks_of_truth'][0]:.2f}"
+            last = list(row["short_waves"].values())[-1]
+            columns = [name, *paid, *cells, f"{last:.2g}", bend]
+            lines.append(f"| {' | '.join(columns)} |")
+    return "\n".join([*lines, *_held(result)])
+
+
+def _held(result: dict[str, Any]) -> list[str]:
+    """Seconds, bytes and devices of records by blocks."""
+    seconds = ", ".join(
+        f"{name} {value:.2g}" for name, value in result["seconds_of_one_record"].items()
+    )
+    counts = list(result["bytes"]["queue"])
+    lines = [
+        "",
+        f"Processor seconds of one record ({result['machine']}): {seconds}.",
+        "",
+        f"| kB of all arrays | {' | '.join(f'{n} windows' for n in counts)} |",
+        f"|---{'|---' * len(counts)}|",
+    ]
+    for name, row in result["bytes"].items():
+        lines.append(
+            f"| {name} | {' | '.join(f'{held / 1e3:.0f}' for held in row.values())} |"
+        )
+    lines += [
+        "",
+        "| devices | at work | formula of the paper |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| {row['stages']} | {row['share']:.3f} | {row['paper']:.3f} |"
+        for row in result["pipelines"]
+    ]
+    return lines
+
+
 def smoke_refinement() -> str:
     """Table of errors of refined smoke, by what made the coarse states finer."""
     result = json.loads((RESULTS / "smoke_refinement.json").read_text())
@@ -650,6 +718,9 @@ BLOCKS = (
     ("docs/accelerators.md", "stream", stream),
     ("docs/accelerators.md", "one_step", one_step),
     ("docs/accelerators.md", "one_step_plans", one_step_plans),
+
+
+    ("docs/accelerators.md", "blocks", blocks),
     ("docs/era5.md", "era5", era5),
     ("docs/era5.md", "era5-weeks", era5_weeks),
 )

@@ -1,6 +1,8 @@
 """Fewer denoiser calls, or fewer in a row: planning and simulation that go on.
 
-`stream_batch` has several windows in flight, each at its own noise level.
+`stream_batch` has several windows in flight, each at its own noise level, and
+`block_queue` the blocks of one record without end; `pipeline` has their layers on
+several devices.
 `event_trigger` makes new plans only where the running one has not foreseen what is
 observed; `latest` has a planner in a thread of its own, and `steering` gives a command
 at every tick whatever that planner does.

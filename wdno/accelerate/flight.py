@@ -46,7 +46,7 @@ def begun(
 ) -> Flight:
     """Windows of one request at their first level."""
     model = generator.model
-    context = _prepared(model, known)
+    context = prepared(model, known)
     levels = jnp.full(len(keys), sigma, context.condition.dtype)
     x = start(sample_shape(model, len(keys)), levels, keys)
     return Flight(x, generator.sampler.init(x), known, context, keys, {})
@@ -168,12 +168,12 @@ def rolled(
     x = jnp.roll(flight.x, -rows, axis=1)
     x = x.at[:, -rows:].set((per_row(sigma, x) * noise)[:, -rows:])
     later = {n: jnp.roll(u, -frames, axis=1) for n, u in flight.happened.items()}
-    context = _tiled(_prepared(generator.model, known), places)
+    context = _tiled(prepared(generator.model, known), places)
     state = generator.sampler.init(x)  # its history belongs to other frames
     return Flight(x, state, _tiled(known, places), context, flight.keys, later)
 
 
-def _prepared(model: WDNO, known: Fields) -> Context:
+def prepared(model: WDNO, known: Fields) -> Context:
     """Context with all rows in every array, where an estimate may have one for all."""
     context = prepare(model, known)
     rows = len(context.condition)

@@ -118,23 +118,31 @@ def in_batches(
     Raises:
         ValueError: `batch_size` is less than 1.
     """
-    if not is_whole(batch_size, 1):
-        raise ValueError(
-            "Trajectories computed at once are counted from 1, but got "
-            f"batch_size={batch_size!r}. Ask for more."
-        )
-    rows = len(keys)
-    count = -(-rows // batch_size)
-    size = -(-rows // count)
-    parts = []
-    for start in tqdm(range(0, rows, size), unit="batch", leave=False, disable=None):
-        few = np.arange(start, start + size).clip(max=rows - 1)
+    rows, parts = len(keys), []
+    batches = batches_of(rows, batch_size)
+    for few in tqdm(batches, unit="batch", leave=False, disable=None):
         known = on_device(fields, few, rows)
         # Copied, also where the device shares the memory of the host and keeps it.
         parts.append(jax.tree.map(np.array, run(known, keys[few])))
     return {
         name: np.concatenate([part[name] for part in parts])[:rows] for name in parts[0]
     }
+
+
+def batches_of(rows: int, batch_size: int) -> list[Int[np.ndarray, " few"]]:
+    """Numbers of the rows of each batch, all of one size: the last row fills up.
+
+    Raises:
+        ValueError: `batch_size` is less than 1.
+    """
+    if not is_whole(batch_size, 1):
+        raise ValueError(
+            "Trajectories computed at once are counted from 1, but got "
+            f"batch_size={batch_size!r}. Ask for more."
+        )
+    size = -(-rows // -(-rows // batch_size))
+    starts = range(0, rows, size)
+    return [np.arange(start, start + size).clip(max=rows - 1) for start in starts]
 
 
 def record_from(model: WDNO, frames: int, start: Labelled) -> dict[str, np.ndarray]:

@@ -1,6 +1,6 @@
 """Windows of a labelled record, one after the other, in host memory."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +9,15 @@ from tqdm import tqdm
 
 from wdno._typing import Fields
 from wdno.diffusion.keys import RowKeys
-from wdno.diffusion.samplers import Sampler
-from wdno.inference.batching import attributes, for_members, in_batches
+from wdno.diffusion.samplers import Sampler, ddim
+from wdno.inference.batching import (
+    attributes,
+    batches_of,
+    for_members,
+    in_batches,
+    on_device,
+)
+from wdno.inference.queued import WindowQueue, queued, windows_of
 from wdno.inference.rollout import next_initial, rollout
 from wdno.operator.model import WDNO
 from wdno.trajectory import Labelled, as_came, inputs, to_dataset, to_rows
@@ -41,11 +48,6 @@ class RecordInputs:
     def frames(self) -> int:
         """Of the record."""
         return len(self.coords["time"]) - 1
-
-    @property
-    def windows(self) -> int:
-        """Of the record, of which the last may stick out."""
-        return -(-self.frames // self.model.window)
 
     def read(self, begin: int, end: int) -> tuple[Rows, dict[str, int]]:
         """Initial states and the controls of some frames, and the axes of the batch.
@@ -103,6 +105,7 @@ class Chain:
         steps: denoiser calls per window.
         batch_size: rows computed at once.
         keys: one a row.
+        blocks: how windows share calls, if they do not wait for each other.
     """
 
     model: WDNO
@@ -110,6 +113,24 @@ class Chain:
     steps: int
     batch_size: int
     keys: RowKeys
+    blocks: WindowQueue | None = None
+
+    @property
+    def stride(self) -> int:
+        """Frames by which each window begins after the one before."""
+        model = self.model
+        return model.window if self.blocks is None else self.blocks.stride(model)
+
+    def count(self, frames: int) -> int:
+        """Windows of a record, of which the last may stick out."""
+        return windows_of(frames, self.model.window, self.stride)
+
+    def begins_with(self, stored: int) -> int:
+        """The window to begin with where so many are stored, the last perhaps in part.
+
+        A queue has no window that could be begun with alone: all are made again.
+        """
+        return max(stored - 1, 0) if self.blocks is None else 0
 
     def windows(
         self,
@@ -131,6 +152,9 @@ class Chain:
             states: of all rows, that the first of these windows begins with, if there
                 are some before it.
         """
+        if self.blocks is not None:
+            yield from self._queued(self.blocks, read, frames)
+            return
         model, states = self.model, states or {}
         starts = range(begun * model.window, frames, model.window)
         several = None if len(starts) > 1 else True
@@ -148,3 +172,37 @@ class Chain:
             window = in_batches(run, known, self.batch_size, self.keys)
             states = {k: np.array(u) for k, u in next_initial(model, window).items()}
             yield known, {n: values[:, : end - start] for n, values in window.items()}
+
+    def _queued(
+        self, blocks: WindowQueue, read: Callable[[int, int], Rows], frames: int
+    ) -> Iterator[tuple[Rows, Rows]]:
+        """The same by a queue for each batch of rows."""
+        model, rows = self.model, len(self.keys)
+        sampler = ddim() if self.sampler is None else self.sampler
+        sigmas, control = model.levels(self.steps), set(model.control)
+        known = read(0, min(self.stride, frames))
+
+        def queue(few: np.ndarray) -> Iterator[Fields]:
+            def given(begin: int, end: int) -> Fields:
+                return on_device(_only(read(begin, end), control), few, rows)
+
+            begins = on_device(_only(known, known.keys() - control), few, rows)
+            how = {"sampler": sampler, "sigmas": sigmas, "keys": self.keys[few]}
+            return queued(model, blocks, begins, given, frames, **how)
+
+        queues = [queue(few) for few in batches_of(rows, self.batch_size)]
+        start = 0
+        parts = zip(*queues, strict=True)
+        for each in tqdm(parts, total=self.count(frames), unit="window", disable=None):
+            window = {
+                name: np.concatenate([np.asarray(part[name]) for part in each])[:rows]
+                for name in each[0]
+            }
+            end = start + next(iter(window.values())).shape[1]
+            yield {**known, **_only(read(start, end), control)}, window
+            states = {k: np.array(u) for k, u in next_initial(model, window).items()}
+            known, start = {**known, **states}, end
+
+
+def _only(fields: Mapping[str, np.ndarray], names: Set[str]) -> Rows:
+    return {name: field for name, field in fields.items() if name in names}

@@ -1,8 +1,8 @@
 """Chain windows over a record of any length."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +15,14 @@ from wdno._arrays import working_type
 from wdno._typing import Fields
 from wdno.diffusion.keys import RowKeys, row_keys, step_keys
 from wdno.diffusion.samplers import Sampler, ddim
+from wdno.inference.queued import WindowQueue, queued, windows_of
 from wdno.operator.generation import generate
 from wdno.operator.model import WDNO, check_model
 
 _ARRAYS = jax.Array | np.ndarray
 
 
+@overload
 def rollout(
     model: WDNO,
     initial: Fields,
@@ -31,7 +33,31 @@ def rollout(
     sampler: Sampler | None = None,
     steps: int = 1,
     key: PRNGKeyArray | RowKeys,
-) -> Fields:
+) -> Fields: ...
+@overload
+def rollout(
+    model: WDNO,
+    initial: Fields,
+    control: Fields | None = None,
+    *,
+    windows: int | None = None,
+    sampler: Sampler | None = None,
+    steps: int = 1,
+    blocks: WindowQueue,
+    key: PRNGKeyArray | RowKeys,
+) -> Iterator[Fields]: ...
+def rollout(
+    model: WDNO,
+    initial: Fields,
+    control: Fields | None = None,
+    *,
+    windows: int | None = None,
+    begun: int = 0,
+    sampler: Sampler | None = None,
+    steps: int = 1,
+    blocks: WindowQueue | None = None,
+    key: PRNGKeyArray | RowKeys,
+) -> Fields | Iterator[Fields]:
     """Chain windows over a record of any length, as arrays.
 
     The last state of a window is the initial state of the next; a last window that
@@ -51,14 +77,19 @@ def rollout(
             on: two rollouts in a row are one of their lengths together.
         sampler: deterministic DDIM by default.
         steps: denoiser calls per window.
+        blocks: how windows share calls instead of waiting for each other, e.g.
+            ``BlockQueue()`` (`wdno.accelerate.block_queue`), each from its beginning.
+            The record then comes in parts, and is as long as the windows overlap less.
         key: one key, or one per row: a row's draws do not depend on the others.
 
     Returns:
         States after each frame, e.g. ``{"u": (batch, frames, x)}``, and what the model
-        generates beside them.
+        generates beside them; with `blocks` an iterator over such fields of some frames
+        each, one part after the other, of which it holds no more than a queue.
 
     Raises:
-        ValueError: something is missing, or there is less than one window.
+        ValueError: something is missing, there is less than one window, or blocks are
+            asked of a refiner.
 
     Example:
         >>> end = lambda f: rollout(model, {"u0": u0}, {"f": f}, key=key)["u"][:, -1]
@@ -68,9 +99,50 @@ def rollout(
     sampler = ddim() if sampler is None else sampler
     check_sampler(sampler)
     initial, control = _real(initial), _real(control or {})
-    apart = model.targets.refinement[0]
+    strides = _strides(model, initial, control)
+    lengths = [every * control[name].shape[1] for name, every in strides.items()]
+    frames = lengths[0] if lengths else model.window
+    stride = model.window if blocks is None else blocks.stride(model)
+    if windows is not None:
+        frames = (windows - 1) * stride + model.window
+    if blocks is not None and begun:
+        raise ValueError(
+            f"A queue of blocks begins with a record, but got begun={begun}. Leave it "
+            "out, or chain windows without `blocks`."
+        )
+    if frames < 1 or not (windows is None or is_whole(windows, 1)):
+        raise ValueError(
+            f"A rollout has at least one window, but windows is {windows} and what is "
+            f"given over time has {frames} frames. Ask for more."
+        )
+    check_chain(model, begun + windows_of(frames, model.window, stride))
+    keys = row_keys(key, len(next(iter((initial | control).values()))))
+    how = {"sampler": sampler, "sigmas": model.levels(steps), "keys": keys}
+    if blocks is not None:
+
+        def read(begin: int, end: int) -> Fields:
+            return {name: _held(control[name], begin, end) for name in model.control}
+
+        return queued(model, blocks, initial, read, frames, **how)
+    count = -(-frames // model.window)
+    over_time = {
+        name: _windows(
+            control[name][:, : frames // every], count, model.window // every
+        )
+        for name, every in strides.items()
+    }
+    record = _chained(model, initial, over_time, begun + jnp.arange(count), **how)
+    return {name: values[:, :frames] for name, values in record.items()}
+
+
+def _strides(model: WDNO, initial: Fields, control: Fields) -> dict[str, int]:
+    """Frames from one row to the next of what is given over time, by name.
+
+    Raises:
+        ValueError: something is missing.
+    """
     strides = dict.fromkeys(model.control, 1)
-    strides |= dict.fromkeys(model.coarse.values(), apart)
+    strides |= dict.fromkeys(model.coarse.values(), model.targets.refinement[0])
     for wanted, came, when in (
         (model.initial.values(), initial, "at the beginning"),
         (strides, control, "over time"),
@@ -80,33 +152,14 @@ def rollout(
                 f"A rollout needs the fields {list(wanted)} {when}, but {missing} are "
                 f"missing from {sorted(came)}. Add them."
             )
-    lengths = [stride * control[name].shape[1] for name, stride in strides.items()]
-    frames = lengths[0] if lengths else model.window
-    frames = frames if windows is None else windows * model.window
-    if frames < 1 or not (windows is None or is_whole(windows, 1)):
-        raise ValueError(
-            f"A rollout has at least one window, but windows is {windows} and what is "
-            f"given over time has {frames} frames. Ask for more."
-        )
-    count = -(-frames // model.window)
-    check_chain(model, begun + count)
-    over_time = {
-        name: _windows(
-            control[name][:, : frames // stride], count, model.window // stride
-        )
-        for name, stride in strides.items()
-    }
-    rows = len(next(iter((initial | over_time).values())))
-    record = _chained(
-        model,
-        initial,
-        over_time,
-        begun + jnp.arange(count),
-        sampler=sampler,
-        sigmas=model.levels(steps),
-        keys=row_keys(key, rows),
-    )
-    return {name: values[:, :frames] for name, values in record.items()}
+    return strides
+
+
+def _held(
+    f: Float[Array, "batch frames *space"], begin: int, end: int
+) -> Float[Array, "batch few *space"]:
+    """Some frames; beyond the end of the record its last row is repeated."""
+    return f[:, np.minimum(np.arange(begin, end), f.shape[1] - 1)]
 
 
 def check_chain(model: WDNO, count: int) -> None:

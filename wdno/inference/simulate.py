@@ -17,6 +17,7 @@ from wdno.inference.batching import (
     with_members,
 )
 from wdno.inference.chain import Chain, RecordInputs, Rows
+from wdno.inference.queued import WindowQueue
 from wdno.inference.rollout import check_chain
 from wdno.inference.stored import stored
 from wdno.operator.model import WDNO
@@ -36,6 +37,7 @@ def simulate(
     steps: int = 1,
     batch_size: int = 256,
     out: str | Path | None = None,
+    blocks: WindowQueue | None = None,
     key: PRNGKeyArray,
 ) -> xr.Dataset:
     """Simulate labelled initial states under labelled controls.
@@ -61,6 +63,9 @@ def simulate(
             a time, with the same values; controls are read likewise. So a record may be
             longer than memory. Until it is whole the store is called ``out`` +
             ".partial", and the same call goes on with it after an interruption.
+        blocks: how windows share calls instead of waiting for each other, e.g.
+            ``BlockQueue()`` (`wdno.accelerate.block_queue`). An interrupted call then
+            makes its record again and writes what is missing.
         key: one key; trajectory n uses ``fold_in(key, n)``, and its member m
             ``fold_in(fold_in(key, n), m)``.
 
@@ -90,11 +95,11 @@ def simulate(
     coords = record_coords(model, control, frames)
     coords |= {"time": begun_with(coords["time"], begins)}
     record = RecordInputs(model, initial, control, coords, given)
-    check_chain(model, record.windows)
     end = record.frames if path is None else min(model.window, record.frames)
     known, batch = record.read(0, end)
     batch = with_members(batch, members)
-    chain = Chain(model, sampler, steps, batch_size, batch_keys(key, batch))
+    chain = Chain(model, sampler, steps, batch_size, batch_keys(key, batch), blocks)
+    check_chain(model, chain.count(record.frames))
     if path is not None:
         return stored(record, chain, batch, path, key)
 

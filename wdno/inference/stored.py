@@ -52,7 +52,7 @@ def stored(
     record = replace(record, initial=record.initial.compute())
     model, frames = record.model, record.frames
     store = GrowingStore(path, _call(record, chain, batch, key))
-    begun = max(store.blocks - 1, 0)
+    begun = chain.begins_with(store.blocks)
     states = _states(store, record, begun * model.window) if begun else None
     windows = chain.windows(
         lambda begin, end: record.read(begin, end)[0],
@@ -62,8 +62,8 @@ def stored(
     )
     closing = None
     for number, (known, window) in enumerate(windows, begun):
-        begin = number * model.window
-        end = min(begin + model.window, frames)
+        begin = number * chain.stride
+        end = begin + next(iter(window.values())).shape[1]
         block = record.labelled({**known, **window}, batch, begin, end)
         if closing is not None:  # known from the window before
             for name in model.auxiliary:
@@ -110,6 +110,7 @@ def _call(
         "sampler": [_described(rule) for rule in chain.sampler or ddim()],
         "levels": np.asarray(model.levels(chain.steps)).tolist(),
         "key": np.asarray(jax.random.key_data(key)).tolist(),
+        "blocks": None if chain.blocks is None else repr(chain.blocks),
     }
 
 

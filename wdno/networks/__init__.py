@@ -1,7 +1,7 @@
 """Backbones: ``backbone(x, c_noise, cond)`` on any grid in any number of dimensions."""
 
 from wdno.networks.fourier import Fourier, FourierConfig
-from wdno.networks.local import Local, LocalConfig
+from wdno.networks.local import Local, LocalConfig, Ring, RingConfig
 from wdno.networks.mixer import Mixer, MixerConfig
 from wdno.networks.multiplier import Multiplier, MultiplierConfig
 from wdno.networks.registry import Shape, build, register
@@ -16,6 +16,8 @@ __all__ = [
     "MixerConfig",
     "Multiplier",
     "MultiplierConfig",
+    "Ring",
+    "RingConfig",
     "Shape",
     "Transformer",
     "TransformerConfig",

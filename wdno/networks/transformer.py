@@ -19,6 +19,7 @@ from wdno.networks.layers import (
     pad_to_multiple,
 )
 from wdno.networks.patches import (
+    Kept,
     PatchEmbedding,
     PatchHead,
     from_patches,
@@ -128,6 +129,19 @@ class Transformer(nnx.Module):
         `tokens` are those of `TokenBackbone`: they attend to each other alone, each at
         its own position. A place beyond the grid makes all estimates of its row NaN.
         """
+        h, embedding = self.enter(x, c_noise, cond, tokens)
+        for block in self.blocks:
+            h = block(h, embedding)
+        return self.leave(h, x.shape[1:-1], tokens)
+
+    def enter(
+        self,
+        x: Features,
+        c_noise: Float[Array, " batch"],
+        cond: Condition,
+        tokens: Int[Array, "batch kept"] | None = None,
+    ) -> tuple[Kept, Embedding]:
+        """What the first block is given: features of patches, and of the noise."""
         grid = self.token_grid(x.shape[1:-1])
         both = pad_to_multiple(jnp.concatenate([x, cond], axis=-1), self.patch)
         patches = to_patches(both, self.patch).reshape(len(x), math.prod(grid), -1)
@@ -136,14 +150,21 @@ class Transformer(nnx.Module):
         code = code.reshape(*patches.shape[:2], -1)
         if tokens is not None:
             patches, code = take(patches, tokens), take(code, tokens)
-        h, embedding = self.embed(patches) + code, self.embedding(c_noise)
-        for block in self.blocks:
-            h = block(h, embedding)
+        return self.embed(patches) + code, self.embedding(c_noise)
+
+    def leave(
+        self,
+        h: Kept,
+        points: tuple[int, ...],
+        tokens: Int[Array, "batch kept"] | None = None,
+    ) -> Features:
+        """The grid of so many points that the features after the last block make."""
+        grid = self.token_grid(points)
         estimates = self.head(self.norm(h))
         if tokens is not None:
             estimates = place(estimates, tokens, math.prod(grid))
-        whole = from_patches(estimates.reshape(len(x), *grid, -1), self.patch)
-        return crop(whole, x.shape[1:-1])
+        whole = from_patches(estimates.reshape(len(h), *grid, -1), self.patch)
+        return crop(whole, points)
 
 
 def position_encoding(

@@ -4,6 +4,7 @@ from wdno.networks import (
     FourierConfig,
     LocalConfig,
     MultiplierConfig,
+    RingConfig,
 )
 from wdno.operator import tasks
 from wdno.operator.interpolated_mean import Interpolation
@@ -91,6 +92,18 @@ RECIPES: dict[str, Recipe] = {
         network=FourierConfig((8, 16), width=64, depth=4),
         residual=LocalScale(LearnedMean(FourierConfig((8, 16), width=64, depth=4))),
         mean_share=1.0,  # a residual pays later, on records that the mean has not seen
+        uniform_weight=0.5,
+        noise=RESIDUAL_LEVELS,
+        batch_size=16,
+    ),
+    # Chaos on a ring: what is around a place decides, wherever that is.
+    "kuramoto-sivashinsky-simulation": Recipe(
+        ("u",),
+        (),
+        window=16,
+        network=RingConfig((3, 5), width=32, depth=4),
+        residual=LocalScale(LearnedMean(RingConfig((3, 5), width=64, depth=6))),
+        mean_share=0.75,
         uniform_weight=0.5,
         noise=RESIDUAL_LEVELS,
         batch_size=16,

@@ -1,0 +1,101 @@
+"""A transformer cut into stages, each on a device of its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, PyTree
+
+from wdno.diffusion.denoiser import Network, freeze
+from wdno.networks.transformer import Transformer
+from wdno.operator.model import WDNO, with_backbone
+
+STAGE = "stage"
+Features = Float[Array, "stage row token feature"]
+Embeddings = Float[Array, "stage row embedding"]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Pipeline:
+    """A model whose transformer lies in stages on the devices of a mesh.
+
+    Attributes:
+        ends: the model, its backbone without layers: what enters and what leaves.
+        stages: parameters of the layers, (stage, layer, ...), a stage a device.
+        layer: what a layer is besides its parameters.
+        mesh: the devices.
+    """
+
+    ends: WDNO
+    stages: PyTree
+    layer: Any = field(metadata={"static": True})
+    mesh: Mesh = field(metadata={"static": True})
+
+
+def staged(
+    model: WDNO,
+    devices: Sequence[jax.Device],  # pyright: ignore[reportInvalidTypeForm]
+) -> Pipeline:
+    """Spread the layers of a model's transformer over devices.
+
+    Raises:
+        ValueError: the backbone is no transformer, or the devices do not divide its
+            layers.
+    """
+    backbone = model.denoiser.backbone
+    module = backbone.thaw() if isinstance(backbone, Network) else backbone
+    layers = module.blocks if isinstance(module, Transformer) else []
+    if not layers or len(layers) % len(devices):
+        raise ValueError(
+            "A pipeline has equally many layers of a Transformer on each of "
+            f"{len(devices)} devices, but got {len(layers)} of a "
+            f"{type(module).__name__}. Take as many devices as divide its depth."
+        )
+    split = [nnx.split(layer) for layer in layers]
+
+    def stacked(*leaves: Array) -> Array:
+        return jnp.stack(leaves).reshape(len(devices), -1, *leaves[0].shape)
+
+    mesh = Mesh(np.array(devices), (STAGE,))
+    stages = jax.tree.map(stacked, *(state for _, state in split))
+    ends = with_backbone(model, freeze(_without_layers(module)))
+    return Pipeline(
+        jax.device_put(ends, NamedSharding(mesh, PartitionSpec())),
+        jax.device_put(stages, NamedSharding(mesh, PartitionSpec(STAGE))),
+        split[0][0],
+        mesh,
+    )
+
+
+def _without_layers(module: Transformer) -> Transformer:
+    ends = nnx.clone(module)
+    ends.blocks = nnx.List([])
+    return ends
+
+
+def through_stages(
+    pipeline: Pipeline, features: Array, embedding: Array
+) -> tuple[Array, Array]:
+    """What every stage makes of its features, at the next stage around the ring."""
+    stages = pipeline.mesh.size
+    ring = [(stage, (stage + 1) % stages) for stage in range(stages)]
+
+    def stage(layers: PyTree, features: Array, embedding: Array) -> tuple[Array, Array]:
+        def layer(h: Array, state: PyTree) -> tuple[Array, None]:
+            return nnx.merge(pipeline.layer, state)(h, embedding[0]), None
+
+        h, _ = jax.lax.scan(layer, features[0], jax.tree.map(lambda u: u[0], layers))
+        on = partial(jax.lax.ppermute, axis_name=STAGE, perm=ring)
+        return on(h[None]), on(embedding)
+
+    share = PartitionSpec(STAGE)
+    return jax.shard_map(
+        stage, mesh=pipeline.mesh, in_specs=(share,) * 3, out_specs=(share,) * 2
+    )(pipeline.stages, features, embedding)
