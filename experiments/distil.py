@@ -21,6 +21,7 @@ import wdno
 from wdno.cli.systems import SYSTEMS, SystemName
 from wdno.networks.adapters import AdapterConfig
 from wdno.operator.checkpoint import attach
+from wdno.systems import trajectories
 from wdno.training.distillation import (
     Distillation,
     asked,
@@ -61,8 +62,8 @@ def main(config: Config) -> None:
     """Ask the teacher, try the levels, train, store, record."""
     folder = config.folder or SHIPPED / config.model
     model = wdno.load(folder)
-    truth = SYSTEMS[config.system]().trajectories(
-        jax.random.key(config.seed), config.samples
+    truth = trajectories(
+        SYSTEMS[config.system](), jax.random.key(config.seed), config.samples
     )
     how = Distillation(
         Teacher(config.calls),
@@ -94,9 +95,10 @@ def main(config: Config) -> None:
         print(f"{sigma:g}: {error:.4f} after {steps} in {spent:.0f} s", flush=True)
         return found, error, round(spent, 1)
 
-    several = config.sigmas if len(config.sigmas) > 1 else ()
+    first, *others = config.sigmas
+    several = config.sigmas if others else ()
     trials = {s: student(s, config.trial_steps)[1] for s in several}
-    best = min(trials, key=lambda sigma: trials[sigma], default=config.sigmas[0])
+    best = min(trials, key=lambda sigma: trials[sigma], default=first)
     found, error, spent = student(best, config.steps)
     seconds |= {"training": spent}
     trained = sum(value.size for value in found.adapter.parameters.values())

@@ -718,8 +718,6 @@ BLOCKS = (
     ("docs/accelerators.md", "stream", stream),
     ("docs/accelerators.md", "one_step", one_step),
     ("docs/accelerators.md", "one_step_plans", one_step_plans),
-
-
     ("docs/accelerators.md", "blocks", blocks),
     ("docs/era5.md", "era5", era5),
     ("docs/era5.md", "era5-weeks", era5_weeks),
