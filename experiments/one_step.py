@@ -42,7 +42,7 @@ from wdno.training.detail_loss import DetailLoss
 from wdno.training.distillation import Distillation, asked, learned_from
 from wdno.training.loop import TrainingConfig
 
-SQUARED = DetailLoss(detail=0.0, edge=0.0, spectrum=0.0)
+SQUARED = DetailLoss(detail=0.0, edge=0.0, spectrum=0.0, energy=0.0)
 OCTAVES = AdapterConfig(16, (24, 16, 8))
 
 

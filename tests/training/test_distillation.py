@@ -88,19 +88,20 @@ def test_terms_of_the_loss_are_what_they_say(model):
     target, other = jnp.asarray(draw.normal(size=(2, *shape)))
     zeros = jnp.zeros_like(target)
     unit = Estimate(zeros, jnp.ones((1,) * zeros.ndim), zeros[..., :0])
-    none = {"squared": 0.0, "detail": 0.0, "edge": 0.0, "spectrum": 0.0}
+    none = dict.fromkeys(("squared", "detail", "edge", "spectrum", "energy"), 0.0)
 
     def term(name, found):
         return float(
             DetailLoss(**none | {name: 1.0})(model.targets, unit, found, target)
         )
 
-    assert [term(name, target) for name in none] == [0] * 4
+    assert [term(name, target) for name in none] == [0] * 5
     # Who gives nothing has squared and edge error 1; half of everything a quarter.
     assert term("squared", zeros) == pytest.approx(1)
     assert term("squared", target / 2) == pytest.approx(1 / 4)
     assert term("edge", zeros) == pytest.approx(1)
     assert term("spectrum", 2 * target) == pytest.approx(np.log(4) ** 2, rel=1e-6)
+    assert term("energy", 2 * target) == pytest.approx(np.log(4) ** 2, rel=1e-6)
     # Of signs the spectrum knows nothing, and the others do.
     assert term("spectrum", -target) == pytest.approx(0, abs=1e-12)
     assert term("edge", -target) == pytest.approx(2)

@@ -20,7 +20,7 @@ FLOOR = 1e-12
 
 @dataclass(frozen=True)
 class DetailLoss:
-    """Weights of four terms, each of order 1 for a student that gives the mean.
+    """Weights of five terms, each of order 1 for a student that gives the mean.
 
     With the student's coefficients ẑ, the teacher's z, the fields û, u that both depart
     by from what is known beforehand, and means over rows and places,
@@ -33,19 +33,23 @@ class DetailLoss:
       edges being what is perceived (Sobel's filters in GarDiff, ECCV 2024);
     - spectrum: ``<(ln P(û) - ln P(u))²>``, the mean over wavenumbers along each axis of
       a field of the power P over a batch, so that what no call can place is there with
-      its energy. Regression alone fades what it cannot tell.
+      its energy. Regression alone fades what it cannot tell;
+    - energy: the same of the energies of subbands in place of the powers of waves, of
+      which the faint ones have little say in the waves that they share.
 
     Attributes:
         squared: weight of the first.
         detail: of the second.
         edge: of the third.
         spectrum: of the fourth.
+        energy: of the fifth.
     """
 
     squared: float = 1.0
     detail: float = 1.0
     edge: float = 0.3
     spectrum: float = 0.3
+    energy: float = 1.0
 
     def __call__(
         self,
@@ -67,10 +71,12 @@ class DetailLoss:
         squared = jnp.mean(share * jnp.square(error))
         total = self.squared * squared / jnp.mean(share * jnp.square(target))
         over = tuple(range(error.ndim - 1))
-        deviation = jnp.sqrt(jnp.mean(jnp.square(target), axis=over))
-        deviation = jnp.where(deviation > 0, deviation, jnp.ones_like(deviation))
+        energy = jnp.mean(jnp.square(target), axis=over)
+        deviation = jnp.sqrt(jnp.where(energy > 0, energy, jnp.ones_like(energy)))
         scaled = jnp.abs(error) / jnp.expand_dims(deviation, over)
         total += self.detail * jnp.mean(scaled)
+        of_found = jnp.mean(jnp.square(found), axis=over)
+        total += self.energy * _log_ratio(of_found, energy)
         if self.edge == self.spectrum == 0:
             return total
         departed = layout.synthesis(estimate.scale * found)
@@ -95,11 +101,17 @@ def _spectra(found: Fields, wanted: Fields) -> Float[Array, ""]:
     terms = []
     for name, u in wanted.items():
         for axis in range(1, u.ndim):
-            power = _power(u, axis)
-            least = FLOOR * power.sum() + jnp.finfo(u.dtype).tiny
-            ratio = jnp.log(_power(found[name], axis) + least) - jnp.log(power + least)
-            terms.append(jnp.mean(jnp.square(ratio)))
+            terms.append(_log_ratio(_power(found[name], axis), _power(u, axis)))
     return jnp.mean(jnp.stack(terms))
+
+
+def _log_ratio(
+    found: Float[Array, " part"], wanted: Float[Array, " part"]
+) -> Float[Array, ""]:
+    """Mean square of logarithms of ratios; what has nothing in both has ratio 1."""
+    least = FLOOR * wanted.sum() + jnp.finfo(wanted.dtype).tiny
+    ratio = jnp.log(found + least) - jnp.log(wanted + least)
+    return jnp.mean(jnp.square(ratio))
 
 
 def _power(u: Float[Array, "batch ..."], axis: int) -> Float[Array, " wave"]:
