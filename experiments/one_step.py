@@ -10,6 +10,8 @@ calibrated. All from the same key, in windows that none has seen.
     taskset -c 0 python experiments/one_step.py
 """
 
+import json
+import pickle
 import shutil
 import time
 from collections.abc import Callable
@@ -30,7 +32,7 @@ from _one_step import (
     tuned_by_crps,
     tuned_whole,
 )
-from _results import record
+from _results import RESULTS, portable, record
 
 import wdno
 from wdno.diffusion.schedules import LadderSchedule
@@ -41,6 +43,7 @@ from wdno.systems import Burgers
 from wdno.training.detail_loss import DetailLoss
 from wdno.training.distillation import Distillation, asked, learned_from
 from wdno.training.loop import TrainingConfig
+from wdno.training.teacher_pairs import TeacherPairs
 
 SQUARED = DetailLoss(detail=0.0, edge=0.0, spectrum=0.0, energy=0.0)
 OCTAVES = AdapterConfig(16, (24, 16, 8))
@@ -56,90 +59,130 @@ class Config:
     seed: int = 52_000
     pairs: int = 1024
     batch_size: int = 32
-    steps: int = 150
+    steps: int = 100
     learning_rate: float = 3e-3
     seeds: tuple[int, ...] = (0, 1)
     sigmas: tuple[float, ...] = (1.0, 3.0)
-    judged: int = 32
+    """To begin from, beside the highest of the model."""
+    judged: int = 24
     judged_seed: int = 53_000
     members: int = 8
     repeats: int = 7
+    arms: tuple[str, ...] = ()
+    """To measure now; others are kept. All by default."""
     out: Path = Path("runs/one_step")
 
 
 def main(config: Config) -> None:
-    """Ask the teacher, train every arm, judge, print and store as they come."""
+    """Train and judge every arm that is wanted; what is there already is kept."""
     model, clock = wdno.load(config.model), time.process_time
-    system = Burgers()
-    seen = system.trajectories(jax.random.key(config.seed), config.samples)
+    system, out = Burgers(), config.out
+    out.mkdir(parents=True, exist_ok=True)
+    told = asdict(config) | {"arms": ()}
+    entry = stored(told)
+    results, cost = entry.get("arms", {}), entry.get("cost", {})
     unseen = system.trajectories(jax.random.key(config.judged_seed), config.judged)
     judge = Judge.of(model, unseen, config.members)
-    taught = judge.drawn(model, *FEW_CALLS["8 calls"])
-    results: dict[str, Any] = {}
-    drawn: dict[str, np.ndarray] = {}
+    if not cost:
+        cost = costs(model, judge, config.repeats)
+    np.save(out / "truth.npy", judge.truth[:2])
+    taught = kept(out / "taught", lambda: judge.drawn(model, *FEW_CALLS["8 calls"]))
+
+    def wanted(name: str) -> bool:
+        return name in config.arms or not config.arms
 
     def arm(name: str, student: WDNO, how: Any = ONCE, **more: Any) -> None:
         u = judge.drawn(student, *how)
-        drawn[name] = u[:2]
+        np.save(out / f"{name}.npy", u[:2])
         results[name] = scored(judge, model, u, taught) | more
         print(name, results[name], flush=True)
-        record("one_step", asdict(config), arms=results, cost=cost)
+        record("one_step", told, arms=results, cost=cost)
 
-    cost = costs(model, judge, config.repeats)
     for name, how in FEW_CALLS.items():
-        arm(name, model, how)
+        if wanted(name):
+            arm(name, model, how)
+    seen = system.trajectories(jax.random.key(config.seed), config.samples)
     at_one = replace(model, schedule=LadderSchedule((1.0,)))
-    arm("one call from 1", at_one)
-    few = seen.isel(sample=slice(64))
-    begin = clock()
-    calibrated = wdno.calibrate(
-        at_one, few, calls=1, sampler=ONCE[0], key=jax.random.key(0)
-    )
-    arm("one call from 1, calibrated", calibrated, seconds=round(clock() - begin, 1))
+    if wanted("one call from 1"):
+        arm("one call from 1", at_one)
+    if wanted("one call from 1, calibrated"):
+        begin = clock()
+        few = seen.isel(sample=slice(64))
+        how = {"calls": 1, "sampler": ONCE[0], "key": jax.random.key(0)}
+        found = wdno.calibrate(at_one, few, **how)
+        arm("one call from 1, calibrated", found, seconds=round(clock() - begin, 1))
 
     how = Distillation(pairs=config.pairs, batch_size=config.batch_size)
-    keys = jax.random.split(jax.random.key(0))
-    begin = clock()
-    pairs, validation = asked(model, seen, config.held_back, how, keys)
-    asking = round(clock() - begin, 1)
-    shutil.rmtree(config.out, ignore_errors=True)
 
-    def student(
-        name: str, train: Callable[[Lesson, Path], Any], seed: int, **told: Any
-    ):
-        training = TrainingConfig(
-            steps=config.steps,
-            learning_rate=config.learning_rate,
-            validate_every=1e9,
-            checkpoint_every=1e9,
-            seed=seed,
+    def ask() -> tuple[TeacherPairs, TeacherPairs, float]:
+        begin, keys = clock(), jax.random.split(jax.random.key(0))
+        pairs = asked(model, seen, config.held_back, how, keys)
+        return *pairs, round(clock() - begin, 1)
+
+    for name, (train, seed, more) in students(config).items():
+        if not wanted(name):
+            continue
+        pairs, validation, asking = kept(out / "pairs", ask)
+        own = replace(how, **more)
+        lesson = Lesson(
+            model, seen, pairs, validation, own, training(config, seed), clock
         )
-        own = replace(how, **told)
-        lesson = Lesson(model, seen, pairs, validation, own, training, clock)
-        name = f"{name}, seed {seed}" if seed else name
+        shutil.rmtree(out / name, ignore_errors=True)
         begin = clock()
-        found = train(lesson, config.out / name)
+        found = train(lesson, out / name)
         seconds = round(clock() - begin, 1)
         whole = isinstance(found, WDNO)
         network = found.denoiser.backbone if whole else found.adapter
         trained = sum(value.size for value in network.parameters.values())
         quick = found if whole else found.of(model)
         arm(name, quick, trained=trained, seconds=seconds, teacher_seconds=asking)
-
-    for seed in config.seeds:
-        student("adapters", adapters, seed)
-    student("adapters, squared error", adapters, 0, loss=SQUARED)
-    student("a bottleneck an octave", adapters, 0, adapter=OCTAVES)
-    student("whole backbone", tuned_whole, 0)
-    student("progressive, squared error", progressive, 0)
-    student("whole backbone by fair CRPS", tuned_by_crps, 0)
-    for sigma in config.sigmas:
-        student(f"adapters from {sigma:g}", adapters, 0, sigma=sigma)
-    if "one-step" in wdno.read_card(config.model).get("adapters", {}):
+    if wanted("as shipped"):
         arm("as shipped", wdno.load(config.model, adapter="one-step"))
-    np.savez(
-        config.out / "drawn.npz", truth=judge.truth[:2], taught=taught[:2], **drawn
+
+
+def students(config: Config) -> dict[str, tuple[Callable[..., Any], int, dict]]:
+    """How each student is trained, its seed, and what it is told besides."""
+    own = {f"adapters, seed {n}": (adapters, n, {}) for n in config.seeds}
+    levels = {
+        f"adapters from {s:g}": (adapters, 0, {"sigma": s}) for s in config.sigmas
+    }
+    return {
+        **own,
+        **levels,
+        "adapters, squared error": (adapters, 0, {"loss": SQUARED}),
+        "a bottleneck an octave": (adapters, 0, {"adapter": OCTAVES}),
+        "whole backbone": (tuned_whole, 0, {}),
+        "progressive": (progressive, 0, {}),
+        "whole backbone by fair CRPS": (tuned_by_crps, 0, {}),
+    }
+
+
+def training(config: Config, seed: int) -> TrainingConfig:
+    """The same for all students."""
+    return TrainingConfig(
+        steps=config.steps,
+        learning_rate=config.learning_rate,
+        validate_every=1e9,
+        checkpoint_every=1e9,
+        seed=seed,
     )
+
+
+def kept(path: Path, make: Callable[[], Any]) -> Any:
+    """What was made for an earlier arm."""
+    if path.exists():
+        return pickle.loads(path.read_bytes())
+    found = make()
+    path.write_bytes(pickle.dumps(found))
+    return found
+
+
+def stored(told: dict[str, Any]) -> dict[str, Any]:
+    """Results of an earlier run with the same configuration."""
+    path = RESULTS / "one_step.json"
+    entry = json.loads(path.read_text()) if path.exists() else {}
+    plain = json.loads(json.dumps(told, default=portable))
+    return entry if entry.get("config") == plain else {}
 
 
 def adapters(lesson: Lesson, folder: Path) -> Any:
