@@ -436,6 +436,72 @@ def stream() -> str:
     return "\n".join(lines)
 
 
+def one_step() -> str:
+    """Table of students of one call, and of fewer calls of their teacher."""
+    result = json.loads((RESULTS / "one_step.json").read_text())
+    config, cost = result["config"], result["cost"]
+    lines = [
+        f"Windows of 16 frames from the true state before them, {config['judged']} "
+        f"unseen trajectories of Burgers flow, {config['members']} members, "
+        f"{config['steps']} updates for every student. Fair CRPS and its ratio to that "
+        "of the teacher's 8 calls have 95 % bootstrap intervals over windows, the "
+        "ratio by pairs; energy is that of the subbands of members over the teacher's, "
+        "from the least to the largest; seconds are of one processor, compilation "
+        f"included, and {_asking(result)} more for the teacher's samples "
+        f"({result['machine']}).",
+        "",
+        "| | calls | parameters | seconds | fair CRPS | ÷ teacher | spread–skill "
+        "| energy |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in result["arms"].items():
+        crps, (ratio, *ends) = row["fair_crps"], row["crps_over_teacher"]
+        paired = f"{ratio:.3f} ({ends[0]:.3f}–{ends[1]:.3f})"
+        energy = row["energy_over_teacher"]
+        calls = name.split()[0] if name in cost else "1"
+        trained, seconds = row.get("trained", "–"), row.get("seconds", "–")
+        label = "undistilled" if name in cost else name
+        lines.append(
+            f"| {label} | {calls} | {trained} | {seconds} "
+            f"| {interval(crps, 3)} | {paired} "
+            f"| {row['spread_skill']:.2f} | {min(energy):.2f} to {max(energy):.2f} |"
+        )
+    lines += [
+        "",
+        "A window costs, 32 at once, medians of calls in turn on a busy machine: "
+        + ", ".join(
+            f"{row['flops_per_window'] / 1e6:.0f} MFLOP and "
+            f"{row['milliseconds_per_window']:.2g} ms in {name}"
+            for name, row in cost.items()
+        )
+        + ", the mean included, which is all there is in 0.",
+    ]
+    return "\n".join(lines)
+
+
+def _asking(result: dict[str, Any]) -> float:
+    """Seconds in which the teacher made its samples."""
+    rows = result["arms"].values()
+    return next(row["teacher_seconds"] for row in rows if "teacher_seconds" in row)
+
+
+def one_step_smoke() -> str:
+    """Table of plans for smoke in one call and in several."""
+    result = json.loads((RESULTS / "one_step_smoke.json").read_text())
+    config = result["config"]
+    lines = [
+        f"{config['scenes']} unseen scenes, plans of `{config['planner']}`, judged by "
+        "the solver; 95 % bootstrap intervals over scenes.",
+        "",
+        "| plans | leakage | counted at every step | energy |",
+        "|---|---|---|---|",
+    ]
+    for name, row in result["plans"].items():
+        parts = " | ".join(interval(row[part]) for part in ("J", "J_dwell", "energy"))
+        lines.append(f"| {name} | {parts} |")
+    return "\n".join(lines)
+
+
 def blocks() -> str:
     """Tables of records by queues of blocks, a system each."""
     result = json.loads((RESULTS / "blocks.json").read_text())
@@ -723,6 +789,8 @@ BLOCKS = (
     ("docs/rivals.md", "rivals", rivals),
     ("docs/rivals.md", "diagnoses", diagnoses),
     ("docs/accelerators.md", "stream", stream),
+    ("docs/accelerators.md", "one_step", one_step),
+    ("docs/accelerators.md", "one_step_smoke", one_step_smoke),
     ("docs/accelerators.md", "blocks", blocks),
     ("docs/accelerators.md", "blocks-ensembles", blocks_ensembles),
     ("docs/era5.md", "era5", era5),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from wdno.planning.surrogate import Surrogate
     from wdno.training.calibration import calibrate
     from wdno.training.diagnosis import diagnose
+    from wdno.training.distillation import distill
     from wdno.training.from_data import finetune, train
     from wdno.training.ladder import stable_schedule
     from wdno.training.loop import TrainingConfig
@@ -61,6 +62,7 @@ _PLACES = {
     "control": "planning.control",
     "control_loop": "planning.closed_loop",
     "diagnose": "training.diagnosis",
+    "distill": "training.distillation",
     "finetune": "training.from_data",
     "generate": "operator.generation",
     "guidance": "diffusion",
@@ -112,6 +114,7 @@ __all__ = [
     "control",
     "control_loop",
     "diagnose",
+    "distill",
     "finetune",
     "generate",
     "guidance",

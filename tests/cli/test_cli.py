@@ -176,6 +176,19 @@ def test_calibrate_writes_a_model_with_its_numbers_on_the_card(files, tmp_path, 
     assert "trajectory or more" in refused(capsys, f"{words} --samples 0")
 
 
+def test_distill_writes_an_adapter_and_the_model_with_it(files, tmp_path):
+    folder, data, out = files / "run" / "model", files / "data.nc", tmp_path / "out"
+    words = f"distill {folder} {data} --out {out} --steps 2 --pairs 8 --batch-size 4"
+    cli.main(f"{words} --calls 2 --rank 1 --octaves 2 1".split())
+    quick = wdno.load(out / "model")
+    by_adapter = wdno.load(folder, adapter=out / "one-step.safetensors")
+    for a, b in zip(jax.tree.leaves(quick), jax.tree.leaves(by_adapter), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert quick.residual.factor == by_adapter.residual.factor
+    assert wdno.read_card(out / "model")["distillation"]["calls"] == 2
+    cli.main(f"simulate {out / 'model'} {data} {tmp_path / 'one.nc'}".split())
+
+
 @pytest.mark.slow
 def test_a_ladder_and_a_diagnosis_stand_on_the_card(files, tmp_path):
     model = wdno.load(files / "run" / "model")
@@ -415,6 +428,7 @@ def test_help_needs_no_array_library_and_says_what_commands_say(capsys):
         "evaluate a.nc b.nc --out {folder}",
         "diagnose m d.nc --out {file}",
         "calibrate m d.nc --out {file}",
+        "distill m d.nc --out {file} --steps 1",
         "diagnose m d.nc --out {file}/in",
         "excerpt store.zarr {absent}/o.nc",
         "data burgers --samples 2 --out {folder}",

@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": "looking.evaluate",
     "diagnose": "looking.diagnose",
     "calibrate": "training.calibrate",
+    "distill": "distilling.distill",
     "info": "looking.info",
 }
 """Where each command lies: its module is imported when it is called."""
@@ -40,6 +41,7 @@ SUMMARIES = {
     "evaluate": "Score a forecast against the truth, with confidence intervals.",
     "diagnose": "Say at which noise levels a model errs, and what ensembles are worth.",
     "calibrate": "Make the ensembles of a model scatter as far as they are off.",
+    "distill": "Train an adapter by which one call does what several did.",
     "info": "Say what a model or a file of data is.",
 }
 """The first lines of their documentation, which help shows without an import."""

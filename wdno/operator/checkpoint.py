@@ -11,18 +11,19 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from safetensors.numpy import save as dump_weights
 
 from wdno._files import check_output_folder, located, replacing
 from wdno._json import entries_of
-from wdno.operator.card import abstract_model, card_of, check_saveable, parameters_of
+from wdno.operator.adapted import OneCall
+from wdno.operator.adapter_file import read_adapter, write_adapter
+from wdno.operator.card import abstract_model, card_of, check_saveable
 from wdno.operator.card_file import parse, with_notes
 from wdno.operator.model import WDNO
+from wdno.operator.weights import filled, rounded
 
 
 def save(
@@ -46,7 +47,7 @@ def save(
             be written or has the name of an entry that makes the model.
     """
     check_saveable(model)
-    data = dump_weights(_rounded(model, dtype))
+    data = dump_weights(rounded(model, dtype))
     card = card_of(model, hashlib.sha256(data).hexdigest())
     text = _text(with_notes(entries_of(card), notes or {}))
     folder = check_output_folder(folder)
@@ -60,16 +61,91 @@ def save(
         weights.write_bytes(data)
 
 
-def load(name: str | Path) -> WDNO:
+def load(name: str | Path, *, adapter: str | Path | None = None) -> WDNO:
     """Read a model: a shipped name, a folder, or ``hf://owner/name``.
 
+    Args:
+        name: of the model.
+        adapter: one that is named on its card, such as "one-step", or the file of one:
+            the model then has the kernels, noise levels and scales that this makes.
+
     Raises:
-        FileNotFoundError: there is no such model; lists those that ship.
-        ValueError: the card or the weights are damaged or do not fit each other.
+        FileNotFoundError: there is no such model or adapter; lists those that are.
+        ValueError: the card or the weights are damaged or do not fit each other, or the
+            adapter is damaged or of another model.
 
     Example:
         >>> model = wdno.load("burgers-simulation")
+        >>> model = wdno.load("burgers-simulation", adapter="one-step")
     """
+    model = _load(name)
+    if adapter is None:
+        return model
+    return read_adapter(_adapter_path(name, adapter), model).of(model)
+
+
+def attach(
+    folder: str | Path,
+    name: str,
+    one_call: OneCall,
+    *,
+    notes: Mapping[str, Any] | None = None,
+) -> Path:
+    """Store an adapter beside its model, and name it on the card.
+
+    Args:
+        folder: of the model.
+        name: of the adapter, such as "one-step".
+        one_call: the adapter.
+        notes: what else the card says of it: training, metrics.
+
+    Returns:
+        The file.
+
+    Raises:
+        FileNotFoundError: there is no such model.
+        ValueError: the adapter is of another model, or a note cannot be written.
+    """
+    place = _locate(folder)
+    one_call.check(_load(place))
+    path = place / f"{name}.safetensors"
+    data = write_adapter(path, one_call)
+    entry = dict(notes or {}) | {"sha256": hashlib.sha256(data).hexdigest()}
+    named = read_card(place).get("adapters", {}) | {name: entry}
+    annotate(place, adapters=named)
+    return path
+
+
+def _adapter_path(name: str | Path, adapter: str | Path) -> Path:
+    """The file of an adapter, which the card names or which is given, its bytes intact.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is another one than the card says.
+    """
+    named = read_card(name).get("adapters", {})
+    if adapter not in named:
+        path = located(adapter)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"An adapter is one that the card of {name} names, "
+                f"{', '.join(named) or 'none'}, or a file, but got {str(adapter)!r}. "
+                "Choose one of these, or make it by wdno.distill."
+            )
+        return path
+    path = _locate(name) / f"{adapter}.safetensors"
+    found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    if found != named[adapter]["sha256"]:
+        raise ValueError(
+            f"An adapter has the checksum that the card of its model says, but {path} "
+            f"has {found}: it is missing, altered or of another save. Copy the whole "
+            "folder again."
+        )
+    return path
+
+
+def _load(name: str | Path) -> WDNO:
+    """The model of that name."""
     folder = _locate(name)
     card = read_card(folder)
     path = folder / "model.safetensors"
@@ -93,7 +169,7 @@ def load(name: str | Path) -> WDNO:
             f"Weights are a safetensors file, but {path} is not ({error}). Copy it "
             "again."
         ) from error
-    return _filled(abstract_model(card), weights, path)
+    return filled(abstract_model(card), weights, path)
 
 
 def read_card(name: str | Path) -> dict[str, Any]:
@@ -162,43 +238,3 @@ def _locate(name: str | Path) -> Path:
 
 def _text(card: Mapping[str, Any]) -> str:
     return json.dumps(card, indent=1, allow_nan=False) + "\n"
-
-
-def _rounded(model: WDNO, dtype: Any) -> dict[str, np.ndarray]:
-    """Parameters in the precision of the file, by their names there."""
-    with np.errstate(over="ignore"):  # said below
-        weights = {
-            name: np.asarray(value).astype(dtype)
-            for name, value in parameters_of(model).items()
-        }
-    wrong = [name for name, value in weights.items() if not jnp.isfinite(value).all()]
-    if wrong or not jnp.issubdtype(dtype, jnp.floating):
-        raise ValueError(
-            "Weights are saved as floating-point numbers that are finite, but as "
-            f"{jnp.dtype(dtype).name} these are not: {wrong[:4] or 'all'}. Choose "
-            "another `dtype`, or train the model again."
-        )
-    return weights
-
-
-def _filled(model: WDNO, weights: Mapping[str, np.ndarray], path: Path) -> WDNO:
-    """Put the weights in place; names and shapes must fit one to one."""
-    expected = parameters_of(model)
-    wrong = sorted(expected.keys() ^ weights.keys()) + sorted(
-        name
-        for name in expected.keys() & weights.keys()
-        if np.shape(weights[name]) != np.shape(expected[name])
-    )
-    if wrong:
-        raise ValueError(
-            f"Weights must fit the networks of their card, but in {path} these are "
-            f"missing, surplus or of another shape: {wrong}. Were they saved for "
-            "another model?"
-        )
-    # Also within a transform of JAX a loaded model has arrays, and no tracers.
-    with jax.ensure_compile_time_eval():
-        leaves = [
-            jax.device_put(weights[name].astype(like.dtype))
-            for name, like in expected.items()
-        ]
-    return jax.tree.unflatten(jax.tree.structure(model), leaves)
