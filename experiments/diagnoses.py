@@ -50,7 +50,10 @@ def summary(found: xr.Dataset) -> dict[str, Any]:
         "calls": found.attrs["calls"],
         "members": found.attrs["members"],
         "errors_rise_with_sigma": bool((np.diff(errors, axis=0) > 0).all()),
+        "windows": found.attrs["windows"],
         "spread_skill": by_field("spread_skill"),
+        "spread_skill_low": by_field("spread_skill_low"),
+        "spread_skill_high": by_field("spread_skill_high"),
         "crps_over_mae": by_field("crps_over_mae"),
         "energy_ratio": [
             float(f"{end(found['energy_ratio'].values):.3g}") for end in ends

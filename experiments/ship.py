@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 import xarray as xr
-from _cases import HELD_OUT, Source, calibrated
+from _cases import CASES, HELD_OUT, Source, calibrated
 from _cells import finest
 from _control import OBJECTIVE, SYSTEM, Problems, late_plan
 from _era5 import by_model
@@ -158,8 +158,10 @@ def main(config: Config) -> None:
     notes = {key: value for key, value in card.items() if key in KEPT}
     measure = MEASURES[config.name]
     folder = SHIPPED / config.name
-    trained, source = wdno.load(config.run / "model"), Source(HELD_OUT, config.data)
-    model = calibrated(config.name, trained, source)
+    model, case = wdno.load(config.run / "model"), CASES[config.name]
+    if case.ships:
+        source = Source(HELD_OUT, config.data, flow_plans=config.data)
+        model = calibrated(config.name, model, case.held_out(source))
     wdno.save(model, folder, dtype=jnp.float16)
     model = wdno.load(folder)
     errors = measure(model, config)

@@ -400,15 +400,22 @@ def diagnoses() -> str:
     """Table of all shipped models: whether errors rise with σ, spread, energy."""
     result = json.loads((RESULTS / "diagnoses.json").read_text())
     lines = [
-        "| model | calls | error rises with σ | spread–skill | energy of subbands |",
-        "|---|---|---|---|---|",
+        "| model | windows | calls | error rises with σ | spread–skill "
+        "| CRPS / MAE | energy of subbands |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, row in sorted(result["models"].items()):
-        spread = ", ".join(f"{n} {v:.2f}" for n, v in row["spread_skill"].items())
+        low, high = (row.get(f"spread_skill_{end}", {}) for end in ("low", "high"))
+        spread = ", ".join(
+            f"{n} {v:.2f}" + (f" ({low[n]:.2f}–{high[n]:.2f})" if n in low else "")
+            for n, v in row["spread_skill"].items()
+        )
         rises = "yes" if row["errors_rise_with_sigma"] else "no"
+        shares = row.get("crps_over_mae", {}).values()
+        crps = ", ".join(f"{value:.2f}" for value in shares) or "–"
         least, most = row["energy_ratio"]
-        cells = f"{row['calls']} | {rises} | {spread} | {least:.2g} to {most:.2g}"
-        lines.append(f"| {name} | {cells} |")
+        cells = f"{row.get('windows', '–')} | {row['calls']} | {rises} | {spread}"
+        lines.append(f"| {name} | {cells} | {crps} | {least:.2g} to {most:.2g} |")
     return "\n".join(lines)
 
 

@@ -130,7 +130,7 @@ def ensemble_scores(
         cast, truth = drawn[name], true[name]
         mean = cast.mean("member")
         crps, absolute = metrics.fair_crps(cast, truth), metrics.mae(mean, truth)
-        whole = (_of_records(part, records) for part in (cast, truth))
+        whole = (of_records(part, records) for part in (cast, truth))
         ratio = metrics.spread_skill_interval(*whole)
         scores = {
             "member_error": metrics.mse(cast, truth).mean(),
@@ -168,7 +168,7 @@ def as_notes(diagnosis: xr.Dataset) -> dict[str, Any]:
     return notes
 
 
-def _of_records(windows: xr.DataArray, records: int) -> xr.DataArray:
+def of_records(windows: xr.DataArray, records: int) -> xr.DataArray:
     """Windows on (sample, …) by record and window, (sample, window, …)."""
     shape = (records, -1, *windows.shape[1:])
     dims = ("sample", "window", *windows.dims[1:])
