@@ -124,7 +124,9 @@ CASES: dict[str, Case] = {
     "burgers-refinement": Case(drawn("burgers", 32)),
     "burgers-control": Case(flow_plans, flow_plans),
     "navier-stokes-shock": Case(
-        drawn("navier-stokes-shock", 256), drawn("navier-stokes-shock", 256)
+        drawn("navier-stokes-shock", 256),
+        drawn("navier-stokes-shock", 256),
+        ships=True,
     ),
     "navier-stokes-correction": Case(
         drawn("navier-stokes-shock", 256),

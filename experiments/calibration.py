@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import ship
 import tyro
 import xarray as xr
 from _cases import CASES, DIAGNOSED, HELD_OUT, Case, Source, calibrated
@@ -40,6 +41,8 @@ class Config:
     era5: Path | None = None
     flow_plans: Path | None = None
     held_out_plans: Path | None = None
+    data: Path = Path()
+    """What the card's own measure needs, see `ship.py`."""
     members: int = 8
     seed: int = HELD_OUT
     scored_on: int = DIAGNOSED
@@ -149,6 +152,12 @@ def main(config: Config) -> None:
                 "seed": config.seed,
             }
             wdno.save(after, SHIPPED / name, notes=notes, dtype=jnp.float16)
+            promised = ship.Config(
+                Path(), name, config.data, notes["metrics"]["samples"]
+            )
+            found = ship.measured(wdno.load(name), promised)
+            wdno.annotate(SHIPPED / name, metrics=found)
+            print(name, json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

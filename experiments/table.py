@@ -123,9 +123,8 @@ def control() -> str:
         "compilation. Sampled plans act in the last 16 of 80 frames, or where they "
         "descend through the simulation model, which needs no solver, in the last "
         f"{through['config']['horizon']}, unless a row says otherwise; other problems "
-        "are those of a seed on which nothing was chosen. Seconds of steps through the "
-        "model were taken on a busy machine and are upper bounds. Rows without "
-        "wavelets are of a model that does not ship, timed earlier.",
+        "are those of a seed on which nothing was chosen. Seconds of plans by models "
+        "were taken on a busy machine and are upper bounds.",
         "",
         "| controller | miss | energy | sum | seconds |",
         "|---|---|---|---|---|",
