@@ -10,7 +10,7 @@ import era5
 import jax
 import xarray as xr
 from _cells import finest
-from _finer_smoke import scene_key, scenes
+from _finer_smoke import kept as kept_scenes
 
 import wdno
 from wdno.cli.systems import SYSTEMS
@@ -32,6 +32,8 @@ class Source:
     plans: Path | None = None
     flow_plans: Path | None = None
     """Of the seed."""
+    finer: Path = Path("runs/finer")
+    """Scenes on finer grids are read from here where they are there, or solved."""
 
 
 Draw = Callable[[Source], xr.Dataset]
@@ -60,9 +62,14 @@ def drawn(system: str, samples: int) -> Draw:
     return lambda source: trajectories(system, source.seed, samples)
 
 
-def finer_scenes(samples: int) -> Draw:
-    """Scenes of smoke on twice the points."""
-    return lambda source: scenes(scene_key(source.seed, 0), samples, ratio=2)
+def finer_scenes(chunks: int) -> Draw:
+    """Scenes of smoke on twice the points, four a chunk."""
+
+    def scenes(source: Source) -> xr.Dataset:
+        parts = [kept_scenes(source.finer, source.seed, n) for n in range(chunks)]
+        return xr.concat(parts, "sample", data_vars="minimal", coords="minimal")
+
+    return scenes
 
 
 def finer_gas(samples: int) -> Draw:
@@ -137,7 +144,7 @@ CASES: dict[str, Case] = {
     "navier-stokes-refinement": Case(finer_gas(8)),
     "smoke-simulation": Case(drawn("smoke", 16)),
     "smoke-control": Case(plans),
-    "smoke-refinement": Case(finer_scenes(4)),
+    "smoke-refinement": Case(finer_scenes(2), finer_scenes(3), ships=True),
     "era5-t2m": Case(weather("test", 6), calls=8),
 }
 

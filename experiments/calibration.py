@@ -41,8 +41,7 @@ class Config:
     era5: Path | None = None
     flow_plans: Path | None = None
     held_out_plans: Path | None = None
-    data: Path = Path()
-    """What the card's own measure needs, see `ship.py`."""
+    finer: Path = Path("runs/finer")
     members: int = 8
     seed: int = HELD_OUT
     scored_on: int = DIAGNOSED
@@ -118,8 +117,9 @@ def stored() -> dict[str, Any]:
 
 def main(config: Config) -> None:
     """Calibrate, score before and after, ship what is better, store."""
-    truths = Source(config.scored_on, config.era5, flow_plans=config.flow_plans)
-    source = Source(config.seed, config.era5, flow_plans=config.held_out_plans)
+    finer, weather = config.finer, config.era5
+    truths = Source(config.scored_on, weather, None, config.flow_plans, finer)
+    source = Source(config.seed, weather, None, config.held_out_plans, finer)
     for name in config.models:
         case = CASES[name]
         before = wdno.load(name)

@@ -31,8 +31,10 @@ class Config:
     era5: Path | None = None
     plans: Path | None = None
     flow_plans: Path | None = None
+    finer: Path = Path("runs/finer")
     members: int = 8
     levels: int = 8
+    batch_size: int = 32
     seed: int = DIAGNOSED
 
 
@@ -69,7 +71,8 @@ def stored() -> dict[str, Any]:
 
 def main(config: Config) -> None:
     """Diagnose, write cards, print and store."""
-    source = Source(config.seed, config.era5, config.plans, config.flow_plans)
+    folders = config.plans, config.flow_plans, config.finer
+    source = Source(config.seed, config.era5, *folders)
     for name in config.models:
         case = CASES[name]
         found = wdno.diagnose(
@@ -79,6 +82,7 @@ def main(config: Config) -> None:
             members=config.members,
             levels=config.levels,
             sampler=case.sampler,
+            batch_size=config.batch_size,
             key=jax.random.key(0),
         )
         wdno.annotate(SHIPPED / name, diagnosis=as_notes(found))
