@@ -131,12 +131,12 @@ CASES: dict[str, Case] = {
     "burgers-refinement": Case(drawn("burgers", 32)),
     "burgers-control": Case(flow_plans, flow_plans),
     "navier-stokes-shock": Case(
-        drawn("navier-stokes-shock", 256),
+        drawn("navier-stokes-shock", 128),
         drawn("navier-stokes-shock", 256),
         ships=True,
     ),
     "navier-stokes-correction": Case(
-        drawn("navier-stokes-shock", 256),
+        drawn("navier-stokes-shock", 128),
         drawn("navier-stokes-shock", 256),
         calls=8,
         ships=True,
@@ -144,7 +144,7 @@ CASES: dict[str, Case] = {
     "navier-stokes-refinement": Case(finer_gas(8)),
     "smoke-simulation": Case(drawn("smoke", 16)),
     "smoke-control": Case(plans),
-    "smoke-refinement": Case(finer_scenes(2), finer_scenes(3), ships=True),
+    "smoke-refinement": Case(finer_scenes(1), finer_scenes(3), ships=True),
     "era5-t2m": Case(weather("test", 6), calls=8),
 }
 

@@ -146,7 +146,32 @@ def control() -> str:
             until["from no force"].items(), until["from a plan"].values(), strict=True
         )
     )
-    lines += ["", f"Gradients of the solver over the whole record until {counts}."]
+    whose = " These are of plans of the planner before." if "note" in learned else ""
+    counted = f"Gradients of the solver over the whole record until {counts}.{whose}"
+    lines += ["", counted]
+    return "\n".join(lines)
+
+
+def closed_loop() -> str:
+    """Table of feedback against plans that are made once, under surprises."""
+    result = json.loads((RESULTS / "closed_loop.json").read_text())
+    config = result["config"]
+    looks = ["open loop", *(f"every {frames}" for frames in config["every"])]
+    lines = [
+        "",
+        f"Feedback: {config['targets']} of these problems, the last "
+        f"{config['horizon']} frames planned in one call, once or anew every so many "
+        "frames, under a steady push and with noise in what is seen; sum of miss and "
+        "energy.",
+        "",
+        f"| push | noise | {' | '.join(looks)} |",
+        "|---|---|---|---|---|",
+    ]
+    for push in config["disturbances"]:
+        for noise in config["noises"]:
+            row = result[f"disturbance {push}, noise {noise}"]
+            cells = " | ".join(interval(row[look]["sum"]) for look in looks)
+            lines.append(f"| {push} | {noise} | {cells} |")
     return "\n".join(lines)
 
 
@@ -576,6 +601,7 @@ BLOCKS = (
     ("docs/results.md", "results", burgers_simulation),
     ("docs/results.md", "refinement", super_resolution),
     ("docs/results.md", "control", control),
+    ("docs/results.md", "closed-loop", closed_loop),
     ("docs/results.md", "smoke", smoke),
     ("docs/smoke.md", "refinement", smoke_refinement),
     ("docs/waves.md", "advection", advection),
