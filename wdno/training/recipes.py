@@ -30,7 +30,7 @@ RECIPES: dict[str, Recipe] = {
         beside=tasks.Task((), tasks.static(("advection_speed",), ())),
         levels=1,
         network=LocalConfig((3, 5), width=32, depth=4),
-        residual=LocalScale(LearnedMean(MultiplierConfig(instants=8))),
+        residual=LearnedMean(MultiplierConfig(instants=8)),
         mean_share=0.8,
         uniform_weight=0.5,
         noise=RESIDUAL_LEVELS,
