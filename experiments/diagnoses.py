@@ -31,8 +31,10 @@ class Config:
     era5: Path | None = None
     plans: Path | None = None
     flow_plans: Path | None = None
+    finer: Path = Path("runs/finer")
     members: int = 8
     levels: int = 8
+    batch_size: int = 32
     seed: int = DIAGNOSED
 
 
@@ -50,7 +52,10 @@ def summary(found: xr.Dataset) -> dict[str, Any]:
         "calls": found.attrs["calls"],
         "members": found.attrs["members"],
         "errors_rise_with_sigma": bool((np.diff(errors, axis=0) > 0).all()),
+        "windows": found.attrs["windows"],
         "spread_skill": by_field("spread_skill"),
+        "spread_skill_low": by_field("spread_skill_low"),
+        "spread_skill_high": by_field("spread_skill_high"),
         "crps_over_mae": by_field("crps_over_mae"),
         "energy_ratio": [
             float(f"{end(found['energy_ratio'].values):.3g}") for end in ends
@@ -66,7 +71,8 @@ def stored() -> dict[str, Any]:
 
 def main(config: Config) -> None:
     """Diagnose, write cards, print and store."""
-    source = Source(config.seed, config.era5, config.plans, config.flow_plans)
+    folders = config.plans, config.flow_plans, config.finer
+    source = Source(config.seed, config.era5, *folders)
     for name in config.models:
         case = CASES[name]
         found = wdno.diagnose(
@@ -76,6 +82,7 @@ def main(config: Config) -> None:
             members=config.members,
             levels=config.levels,
             sampler=case.sampler,
+            batch_size=config.batch_size,
             key=jax.random.key(0),
         )
         wdno.annotate(SHIPPED / name, diagnosis=as_notes(found))

@@ -123,9 +123,8 @@ def control() -> str:
         "compilation. Sampled plans act in the last 16 of 80 frames, or where they "
         "descend through the simulation model, which needs no solver, in the last "
         f"{through['config']['horizon']}, unless a row says otherwise; other problems "
-        "are those of a seed on which nothing was chosen. Seconds of steps through the "
-        "model were taken on a busy machine and are upper bounds. Rows without "
-        "wavelets are of a model that does not ship, timed earlier.",
+        "are those of a seed on which nothing was chosen. Seconds of plans by models "
+        "were taken on a busy machine and are upper bounds.",
         "",
         "| controller | miss | energy | sum | seconds |",
         "|---|---|---|---|---|",
@@ -147,7 +146,32 @@ def control() -> str:
             until["from no force"].items(), until["from a plan"].values(), strict=True
         )
     )
-    lines += ["", f"Gradients of the solver over the whole record until {counts}."]
+    whose = " These are of plans of the planner before." if "note" in learned else ""
+    counted = f"Gradients of the solver over the whole record until {counts}.{whose}"
+    lines += ["", counted]
+    return "\n".join(lines)
+
+
+def closed_loop() -> str:
+    """Table of feedback against plans that are made once, under surprises."""
+    result = json.loads((RESULTS / "closed_loop.json").read_text())
+    config = result["config"]
+    looks = ["open loop", *(f"every {frames}" for frames in config["every"])]
+    lines = [
+        "",
+        f"Feedback: {config['targets']} of these problems, the last "
+        f"{config['horizon']} frames planned in one call, once or anew every so many "
+        "frames, under a steady push and with noise in what is seen; sum of miss and "
+        "energy.",
+        "",
+        f"| push | noise | {' | '.join(looks)} |",
+        "|---|---|---|---|---|",
+    ]
+    for push in config["disturbances"]:
+        for noise in config["noises"]:
+            row = result[f"disturbance {push}, noise {noise}"]
+            cells = " | ".join(interval(row[look]["sum"]) for look in looks)
+            lines.append(f"| {push} | {noise} | {cells} |")
     return "\n".join(lines)
 
 
@@ -400,15 +424,22 @@ def diagnoses() -> str:
     """Table of all shipped models: whether errors rise with σ, spread, energy."""
     result = json.loads((RESULTS / "diagnoses.json").read_text())
     lines = [
-        "| model | calls | error rises with σ | spread–skill | energy of subbands |",
-        "|---|---|---|---|---|",
+        "| model | windows | calls | error rises with σ | spread–skill "
+        "| CRPS / MAE | energy of subbands |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, row in sorted(result["models"].items()):
-        spread = ", ".join(f"{n} {v:.2f}" for n, v in row["spread_skill"].items())
+        low, high = (row.get(f"spread_skill_{end}", {}) for end in ("low", "high"))
+        spread = ", ".join(
+            f"{n} {v:.2f}" + (f" ({low[n]:.2f}–{high[n]:.2f})" if n in low else "")
+            for n, v in row["spread_skill"].items()
+        )
         rises = "yes" if row["errors_rise_with_sigma"] else "no"
+        shares = row.get("crps_over_mae", {}).values()
+        crps = ", ".join(f"{value:.2f}" for value in shares) or "–"
         least, most = row["energy_ratio"]
-        cells = f"{row['calls']} | {rises} | {spread} | {least:.2g} to {most:.2g}"
-        lines.append(f"| {name} | {cells} |")
+        cells = f"{row.get('windows', '–')} | {row['calls']} | {rises} | {spread}"
+        lines.append(f"| {name} | {cells} | {crps} | {least:.2g} to {most:.2g} |")
     return "\n".join(lines)
 
 
@@ -777,6 +808,7 @@ BLOCKS = (
     ("docs/results.md", "results", burgers_simulation),
     ("docs/results.md", "refinement", super_resolution),
     ("docs/results.md", "control", control),
+    ("docs/results.md", "closed-loop", closed_loop),
     ("docs/results.md", "smoke", smoke),
     ("docs/smoke.md", "refinement", smoke_refinement),
     ("docs/waves.md", "advection", advection),

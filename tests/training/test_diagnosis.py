@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 from oracles import (
     BESIDE,
     Gated,
@@ -26,7 +27,8 @@ from wdno import samplers
 from wdno.diffusion.schedules import LadderSchedule
 from wdno.operator import tasks
 from wdno.systems import Burgers
-from wdno.training.diagnosis import as_notes
+from wdno.training.diagnosis import as_notes, ensemble_scores
+from wdno.training.ensembles import COEFFICIENTS
 from wdno.trajectory import to_dataset
 
 diagnose = partial(wdno.diagnose, levels=4, key=jax.random.key(0))
@@ -51,6 +53,7 @@ def test_members_of_the_posterior_are_spread_as_the_truth_is(truth):
     found = diagnose(model, truth, calls=20, sampler=samplers.heun())
     assert found.attrs["windows"] == 150
     np.testing.assert_allclose(found.spread_skill, 1, atol=0.04)
+    assert 0.95 < found.spread_skill_low < found.spread_skill < found.spread_skill_high
     np.testing.assert_allclose(found.spread_skill_by_time, 1, atol=0.1)
     np.testing.assert_allclose(found.spread_skill_by_channel, 1, atol=0.1)
     mean, drawn = energies(model, truth)
@@ -141,6 +144,25 @@ def test_shipped_models_of_residuals_gain_by_every_call(name):
     )
     errors = [float(np.square(flow.u - held_out.u).mean()) for flow in (mean, several)]
     assert errors[1] < 1.3 * errors[0]
+
+
+def test_an_interval_is_one_over_trajectories_not_over_their_windows():
+    draw = np.random.default_rng(0)
+    dims = ("sample", "member", "time", "x")
+    cast = xr.DataArray(draw.normal(size=(6, 4, 1, 5)), dims=dims)
+    cast = cast.assign_coords(time=[0.0])
+    right = cast.isel(member=0, drop=True).copy(data=draw.normal(size=(6, 1, 5)))
+    scores = []
+    for windows in (1, 3):  # each record so many times
+        rows = {"sample": np.repeat(np.arange(6), windows)}
+        parts = [
+            {"u": u, COEFFICIENTS: u.expand_dims(channel=["u:a"], axis=-1)}
+            for u in (cast.isel(rows), right.isel(rows))
+        ]
+        scores.append(ensemble_scores(*parts, records=6))
+    for name in ("spread_skill_low", "spread_skill", "spread_skill_high"):
+        np.testing.assert_allclose(scores[0][name], scores[1][name])
+    assert scores[0].spread_skill_low < 0.9 * scores[0].spread_skill_high
 
 
 def test_notes_are_json():

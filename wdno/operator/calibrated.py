@@ -5,7 +5,6 @@ far their ensembles are off on trajectories that nothing was fitted to is anothe
 first is left as it is, and two numbers a channel take up the difference.
 """
 
-import dataclasses
 import math
 from dataclasses import dataclass, field
 
@@ -16,7 +15,14 @@ from flax import nnx
 from wdno._json import register
 from wdno._typing import Fields
 from wdno.operator.local_scale import LocalScale
-from wdno.operator.residual import Coefficients, Estimate, Residual, begun, scaled
+from wdno.operator.residual import (
+    Coefficients,
+    Estimate,
+    OnBase,
+    Residual,
+    begun,
+    scaled,
+)
 from wdno.wavelets.layout import WaveletLayout
 from wdno.wavelets.packing import check_divisors, check_scale
 from wdno.wavelets.protocols import Conditions
@@ -25,7 +31,7 @@ from wdno.wavelets.protocols import Conditions
 @register
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class Calibrated:
+class Calibrated(OnBase):
     """The mean of another estimate times a slope, its scale times a factor.
 
     ``z_c = a_c m_c + k_c s_c r_c`` in place of ``m_c + s_c r_c``, channel by channel
@@ -76,10 +82,6 @@ class Calibrated:
         slope = jnp.expand_dims(slope, range(first.mean.ndim - 1))
         return scaled(first._replace(mean=slope * first.mean), self.factor)
 
-    def channels(self, targets: WaveletLayout, given: Conditions) -> int:
-        """Those of the base."""
-        return 0 if self.base is None else self.base.channels(targets, given)
-
     def built(
         self, targets: WaveletLayout, given: Conditions, rngs: nnx.Rngs
     ) -> "Calibrated":
@@ -95,13 +97,7 @@ class Calibrated:
                 f"{len(targets.channels)} here, but got {len(self.slope)} and "
                 f"{len(self.factor)}. Was it calibrated for another layout?"
             )
-        base = None if self.base is None else self.base.built(targets, given, rngs)
-        return dataclasses.replace(self, base=base)
-
-    def described(self) -> "Calibrated":
-        """With the description of its base."""
-        base = None if self.base is None else self.base.described()
-        return dataclasses.replace(self, base=base)
+        return super().built(targets, given, rngs)
 
 
 def uncalibrated(residual: Residual | None) -> Residual | None:

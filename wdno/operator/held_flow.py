@@ -1,6 +1,5 @@
 """Velocities on a finer grid, where a control decides them from instant to instant."""
 
-import dataclasses
 from dataclasses import dataclass, field
 
 import jax
@@ -11,7 +10,7 @@ from jaxtyping import Array, Float
 from wdno._json import register
 from wdno._typing import Fields
 from wdno.operator.interpolation import doubled, level
-from wdno.operator.residual import Coefficients, Estimate, Residual, begun
+from wdno.operator.residual import Coefficients, Estimate, OnBase, Residual, begun
 from wdno.operator.tasks import keys_of
 from wdno.wavelets.field import Role
 from wdno.wavelets.layout import WaveletLayout
@@ -21,7 +20,7 @@ from wdno.wavelets.protocols import Conditions
 @register
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class HeldFlow:
+class HeldFlow(OnBase):
     """Coarse velocities, interpolated in space between walls and held in time.
 
     ``v = c + I (v_coarse - c_coarse)`` at a coarse instant and at the one before
@@ -79,10 +78,6 @@ class HeldFlow:
         mean = targets.analysis(targets.synthesis(first.mean) | found)
         return first._replace(mean=mean)
 
-    def channels(self, targets: WaveletLayout, given: Conditions) -> int:
-        """Those of the base."""
-        return 0 if self.base is None else self.base.channels(targets, given)
-
     def built(
         self, targets: WaveletLayout, given: Conditions, rngs: nnx.Rngs
     ) -> "HeldFlow":
@@ -103,13 +98,7 @@ class HeldFlow:
                 f"space, but these are not so: {wrong or [self.walls]}. The model is "
                 f"given {over}. Name others, or add them to the recipe."
             )
-        base = None if self.base is None else self.base.built(targets, given, rngs)
-        return dataclasses.replace(self, base=base)
-
-    def described(self) -> "HeldFlow":
-        """With the description of its base."""
-        base = None if self.base is None else self.base.described()
-        return dataclasses.replace(self, base=base)
+        return super().built(targets, given, rngs)
 
 
 def _held(

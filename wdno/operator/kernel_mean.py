@@ -20,7 +20,15 @@ from scipy.fft import dct
 from wdno._json import register
 from wdno._ranges import LARGEST_COUNT, Count
 from wdno._typing import Fields
-from wdno.operator.residual import Coefficients, Estimate, Residual, begun, scaled
+from wdno.operator.residual import (
+    Coefficients,
+    Estimate,
+    OnBase,
+    Residual,
+    begun,
+    check_there,
+    scaled,
+)
 from wdno.wavelets.layout import WaveletLayout
 from wdno.wavelets.packing import check_divisors, check_scale
 from wdno.wavelets.protocols import Conditions
@@ -42,7 +50,7 @@ class KernelMaps(NamedTuple):
 @register
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class KernelMean:
+class KernelMean(OnBase):
     """Some targets over a whole window as a function of fields given at its ends.
 
     ``y = b + P sum_i w_i k(x, x_i)``,
@@ -149,10 +157,6 @@ class KernelMean:
         y = maps.offset[None] + jnp.tensordot(share, maps.patterns, axes=1)
         return {name: y[..., n] for n, name in enumerate(self.targets)}
 
-    def channels(self, targets: WaveletLayout, given: Conditions) -> int:
-        """Those of the base."""
-        return 0 if self.base is None else self.base.channels(targets, given)
-
     def built(
         self, targets: WaveletLayout, given: Conditions, rngs: nnx.Rngs
     ) -> "KernelMean":
@@ -164,18 +168,10 @@ class KernelMean:
                 channels.
         """
         check_scale(self.scale, targets.channels)
-        space = targets.grid[1:]
-        for names, layout, dims in (
-            (self.targets, targets, targets.dims),
-            ((self.initial[1], self.final[1]), given, targets.dims[1:]),
-        ):
-            there = [q.name for q in layout.fields if q.dims == dims]
-            if lost := [name for name in names if name not in there]:
-                raise ValueError(
-                    "A kernel mean maps given fields of space to targets on all axes, "
-                    f"{targets.dims}, but {lost} are not among {there}. Name others, "
-                    "or add them to the recipe."
-                )
+        space, over = targets.grid[1:], targets.dims
+        rule = f"A kernel mean maps fields of space to targets on all axes, {over}"
+        check_there(rule, self.targets, targets.fields, over)
+        check_there(rule, (self.initial[1], self.final[1]), given.fields, over[1:])
         if min(space) < self.waves:
             raise ValueError(
                 f"A field has as many cosines as points, {space}, but {self.waves} "
@@ -191,13 +187,11 @@ class KernelMean:
             )
             for frames in self.windows
         }
-        base = None if self.base is None else self.base.built(targets, given, rngs)
-        return dataclasses.replace(self, base=base, maps=maps)
+        return dataclasses.replace(super().built(targets, given, rngs), maps=maps)
 
     def described(self) -> "KernelMean":
         """Without maps."""
-        base = None if self.base is None else self.base.described()
-        return dataclasses.replace(self, base=base, maps=None)
+        return dataclasses.replace(super().described(), maps=None)
 
 
 def slowest(

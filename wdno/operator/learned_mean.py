@@ -18,7 +18,14 @@ from wdno import networks
 from wdno._json import register
 from wdno._typing import Fields
 from wdno.diffusion.denoiser import Network, freeze
-from wdno.operator.residual import Coefficients, Estimate, Residual, begun, scaled
+from wdno.operator.residual import (
+    Coefficients,
+    Estimate,
+    OnBase,
+    Residual,
+    begun,
+    scaled,
+)
 from wdno.wavelets.layout import WaveletLayout
 from wdno.wavelets.packing import check_divisors, check_scale
 from wdno.wavelets.protocols import Conditions
@@ -27,7 +34,7 @@ from wdno.wavelets.protocols import Conditions
 @register
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class LearnedMean:
+class LearnedMean(OnBase):
     """The mean by a network, a scale per channel.
 
     ``mean = m + s F(condition)`` and ``scale = s c``, with mean m and scale s of the
@@ -80,7 +87,7 @@ class LearnedMean:
 
     def channels(self, targets: WaveletLayout, given: Conditions) -> int:
         """Those of the base, and one a channel of the targets."""
-        return self._seen(targets, given) + len(targets.channels)
+        return super().channels(targets, given) + len(targets.channels)
 
     def built(
         self, targets: WaveletLayout, given: Conditions, rngs: nnx.Rngs
@@ -94,18 +101,14 @@ class LearnedMean:
         shape = networks.Shape(
             len(targets.dims),
             len(targets.channels),
-            len(given.channels) + self._seen(targets, given),
+            len(given.channels) + super().channels(targets, given),
         )
         network = freeze(networks.build(self.network, shape, rngs=rngs))
-        base = None if self.base is None else self.base.built(targets, given, rngs)
-        return dataclasses.replace(self, network=network, base=base)
+        based = super().built(targets, given, rngs)
+        return dataclasses.replace(based, network=network)
 
     def described(self) -> "LearnedMean":
         """With the configuration of its network."""
         network = self.network
         config = network.config if isinstance(network, Network) else network
-        base = None if self.base is None else self.base.described()
-        return dataclasses.replace(self, network=config, base=base)
-
-    def _seen(self, targets: WaveletLayout, given: Conditions) -> int:
-        return 0 if self.base is None else self.base.channels(targets, given)
+        return dataclasses.replace(super().described(), network=config)

@@ -20,8 +20,10 @@ from wdno._typing import Fields
 from wdno.operator.residual import (
     Coefficients,
     Estimate,
+    OnBase,
     Residual,
     begun,
+    check_there,
     scaled,
 )
 from wdno.operator.tiles import Tiles
@@ -43,7 +45,7 @@ class LinearMaps(NamedTuple):
 @register
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class LinearMean:
+class LinearMean(OnBase):
     """Some targets as a linear map of given fields at the same instant.
 
     ``y_t = b + c_t + S x_t + U D x_t``
@@ -148,10 +150,6 @@ class LinearMean:
             for n, (name, copied) in enumerate(zip(self.targets, begun, strict=True))
         }
 
-    def channels(self, targets: WaveletLayout, given: Conditions) -> int:
-        """Those of the base."""
-        return 0 if self.base is None else self.base.channels(targets, given)
-
     def built(
         self, targets: WaveletLayout, given: Conditions, rngs: nnx.Rngs
     ) -> "LinearMean":
@@ -164,17 +162,9 @@ class LinearMean:
         check_scale(self.scale, targets.channels)
         begun_with = () if self.base is None else targets.fields
         estimated = [q for q in begun_with if q.name not in self.targets]
-        for names, fields in (
-            (self.targets, targets.fields),
-            (self.inputs, (*given.fields, *estimated)),
-        ):
-            there = [q.name for q in fields if q.dims == targets.dims]
-            if lost := [name for name in names if name not in there]:
-                raise ValueError(
-                    "A linear mean maps given fields to targets, all on the axes "
-                    f"{targets.dims}, but {lost} are not among {there}. Name others, "
-                    "or add them to the recipe."
-                )
+        rule = f"A linear mean maps given fields to targets, all on {targets.dims}"
+        check_there(rule, self.targets, targets.fields, targets.dims)
+        check_there(rule, self.inputs, (*given.fields, *estimated), targets.dims)
         space = targets.grid[1:]
         acting, size = self.tiles.acting_on(space), self.tiles.size
         from_tile, to_tile = size * len(self.inputs), size * len(self.targets)
@@ -184,13 +174,11 @@ class LinearMean:
             jnp.zeros((len(acting), from_tile, self.rank)),
             jnp.zeros((self.rank, *space, len(self.targets))),
         )
-        base = None if self.base is None else self.base.built(targets, given, rngs)
-        return dataclasses.replace(self, base=base, maps=maps)
+        return dataclasses.replace(super().built(targets, given, rngs), maps=maps)
 
     def described(self) -> "LinearMean":
         """Without maps."""
-        base = None if self.base is None else self.base.described()
-        return dataclasses.replace(self, base=base, maps=None)
+        return dataclasses.replace(super().described(), maps=None)
 
     def _near(
         self,

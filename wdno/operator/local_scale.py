@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from wdno._json import register
 from wdno._typing import Fields
-from wdno.operator.residual import Coefficients, Estimate, Residual
+from wdno.operator.residual import Coefficients, Estimate, OnBase, Residual
 from wdno.wavelets.layout import WaveletLayout
 from wdno.wavelets.protocols import Conditions
 
@@ -28,7 +28,7 @@ NEIGHBOURS = 3
 @register
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class LocalScale:
+class LocalScale(OnBase):
     """The mean of another estimate, its variance linear in local energies of that mean.
 
     ``s_c(p)² = d_0c² + sum_b d_bc² <m_b²>(p)``
@@ -65,22 +65,18 @@ class LocalScale:
         scale = jnp.where(first.scale > 0, jnp.sqrt(variance), jnp.zeros_like(variance))
         return first._replace(scale=scale)
 
-    def channels(self, targets: WaveletLayout, given: Conditions) -> int:
-        """Those of the base."""
-        return self.base.channels(targets, given)
-
     def built(
         self, targets: WaveletLayout, given: Conditions, rngs: nnx.Rngs
     ) -> "LocalScale":
         """With a base of fresh parameters, and the variance 1 everywhere."""
         count = len(targets.channels)
         deviations = jnp.zeros((1 + count, count)).at[0].set(1)
-        base = self.base.built(targets, given, rngs)
-        return dataclasses.replace(self, base=base, deviations=deviations)
+        based = super().built(targets, given, rngs)
+        return dataclasses.replace(based, deviations=deviations)
 
     def described(self) -> "LocalScale":
         """Without deviations."""
-        return dataclasses.replace(self, base=self.base.described(), deviations=None)
+        return dataclasses.replace(super().described(), deviations=None)
 
 
 def local_energies(mean: Coefficients) -> Float[Array, "batch *grid energy"]:

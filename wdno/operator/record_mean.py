@@ -16,7 +16,15 @@ from jaxtyping import Array, Float
 from wdno._json import register
 from wdno._ranges import LARGEST_COUNT, CountOrNone
 from wdno._typing import Fields
-from wdno.operator.residual import Coefficients, Estimate, Residual, begun, scaled
+from wdno.operator.residual import (
+    Coefficients,
+    Estimate,
+    OnBase,
+    Residual,
+    begun,
+    check_there,
+    scaled,
+)
 from wdno.operator.tiles import Tiles
 from wdno.wavelets.layout import WaveletLayout
 from wdno.wavelets.packing import check_divisors, check_scale
@@ -34,7 +42,7 @@ class RecordMaps(NamedTuple):
 @register
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class RecordMean:
+class RecordMean(OnBase):
     """Some targets over a whole window as a linear map of given fields of space.
 
     ``y = b + U D x``
@@ -126,10 +134,6 @@ class RecordMean:
         y = y.reshape(batch, frames, *space, -1)
         return {name: y[..., n] for n, name in enumerate(self.targets)}
 
-    def channels(self, targets: WaveletLayout, given: Conditions) -> int:
-        """Those of the base."""
-        return 0 if self.base is None else self.base.channels(targets, given)
-
     def built(
         self, targets: WaveletLayout, given: Conditions, rngs: nnx.Rngs
     ) -> "RecordMean":
@@ -140,17 +144,10 @@ class RecordMean:
                 fit the grid, or there is another number of scales than of channels.
         """
         check_scale(self.scale, targets.channels)
-        for names, layout, dims in (
-            (self.targets, targets, targets.dims),
-            (self.inputs, given, targets.dims[1:]),
-        ):
-            there = [q.name for q in layout.fields if q.dims == dims]
-            if lost := [name for name in names if name not in there]:
-                raise ValueError(
-                    "A mean of records maps given fields of space to targets on all "
-                    f"axes, {targets.dims}, but {lost} are not among {there}. Name "
-                    "others, or add them to the recipe."
-                )
+        over = targets.dims
+        rule = f"A mean of records maps fields of space to targets on all axes, {over}"
+        check_there(rule, self.targets, targets.fields, over)
+        check_there(rule, self.inputs, given.fields, over[1:])
         frames, *space = targets.grid
         acting = self.tiles.acting_on(tuple(space))
         shape = (frames, len(acting), self.tiles.size * len(self.targets))
@@ -159,10 +156,8 @@ class RecordMean:
             jnp.zeros((*space, len(self.inputs), self.rank)),
             jnp.zeros((self.rank, *shape)),
         )
-        base = None if self.base is None else self.base.built(targets, given, rngs)
-        return dataclasses.replace(self, base=base, maps=maps)
+        return dataclasses.replace(super().built(targets, given, rngs), maps=maps)
 
     def described(self) -> "RecordMean":
         """Without maps."""
-        base = None if self.base is None else self.base.described()
-        return dataclasses.replace(self, base=base, maps=None)
+        return dataclasses.replace(super().described(), maps=None)

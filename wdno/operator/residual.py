@@ -16,13 +16,16 @@ of them may lie a scale at each place (`local_scale`), and around all two number
 each channel that make ensembles fit (`calibrated`).
 """
 
-from typing import NamedTuple, Protocol, runtime_checkable
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
 from wdno._typing import Fields
+from wdno.wavelets.field import Field
 from wdno.wavelets.layout import WaveletLayout
 from wdno.wavelets.protocols import Conditions, Layout
 
@@ -108,6 +111,57 @@ def begun(
     if base is None:
         return nothing_known(condition, targets)
     return base(known, condition, targets, given)
+
+
+Kind = TypeVar("Kind", bound="OnBase")
+
+
+class OnBase:
+    """An estimate that builds on another one: what it takes from there.
+
+    Kinds derive from it, all of them dataclasses, and add what is their own.
+
+    Attributes:
+        base: what it begins with; None for a mean of 0 and a scale of 1 (`begun`).
+    """
+
+    base: Residual | None
+
+    def channels(self, targets: WaveletLayout, given: Conditions) -> int:
+        """Number of features: those of the base."""
+        return 0 if self.base is None else self.base.channels(targets, given)
+
+    def built(
+        self: Kind, targets: WaveletLayout, given: Conditions, rngs: nnx.Rngs
+    ) -> Kind:
+        """With a base of fresh parameters."""
+        base = None if self.base is None else self.base.built(targets, given, rngs)
+        return self._on(base)
+
+    def described(self: Kind) -> Kind:
+        """With the description of its base."""
+        return self._on(None if self.base is None else self.base.described())
+
+    def _on(self: Kind, base: Residual | None) -> Kind:
+        own: Any = self
+        return dataclasses.replace(own, base=base)
+
+
+def check_there(
+    rule: str, names: Sequence[str], fields: Iterable[Field], dims: tuple[str, ...]
+) -> None:
+    """Refuse names of fields that a model does not have on these axes.
+
+    Raises:
+        ValueError: one is missing, or lies on other axes; the sentence begins with the
+            rule.
+    """
+    there = [quantity.name for quantity in fields if quantity.dims == dims]
+    if lost := [name for name in names if name not in there]:
+        raise ValueError(
+            f"{rule}, but {lost} are not among {there}. Name others, or add them to "
+            "the recipe."
+        )
 
 
 def scaled(estimate: Estimate, scale: tuple[float, ...]) -> Estimate:

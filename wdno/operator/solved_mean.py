@@ -5,7 +5,6 @@ and says most. What that grid does not resolve is left to networks: where fronts
 smeared, how what is stored differs from what the grid alone would make of it.
 """
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,14 @@ from flax import nnx
 
 from wdno._json import register
 from wdno._typing import Fields
-from wdno.operator.residual import Coefficients, Estimate, Residual, begun, scaled
+from wdno.operator.residual import (
+    Coefficients,
+    Estimate,
+    OnBase,
+    Residual,
+    begun,
+    scaled,
+)
 from wdno.wavelets.layout import WaveletLayout
 from wdno.wavelets.packing import check_divisors, check_scale
 from wdno.wavelets.protocols import Conditions
@@ -45,7 +51,7 @@ class Solver(Protocol):
 @register
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class SolvedMean:
+class SolvedMean(OnBase):
     """What a solver makes of the given fields over a window.
 
     Features are the coefficients of the solution: errors of a solver are where these
@@ -107,8 +113,7 @@ class SolvedMean:
 
     def channels(self, targets: WaveletLayout, given: Conditions) -> int:
         """Those of the base, and one a channel of the targets."""
-        before = 0 if self.base is None else self.base.channels(targets, given)
-        return before + len(targets.channels)
+        return super().channels(targets, given) + len(targets.channels)
 
     def built(
         self, targets: WaveletLayout, given: Conditions, rngs: nnx.Rngs
@@ -133,10 +138,4 @@ class SolvedMean:
                 f"Bounds are those of given fields, {sorted(names)}, but {lost} are "
                 "not among them. Correct the names."
             )
-        base = None if self.base is None else self.base.built(targets, given, rngs)
-        return dataclasses.replace(self, base=base)
-
-    def described(self) -> "SolvedMean":
-        """With the description of its base."""
-        base = None if self.base is None else self.base.described()
-        return dataclasses.replace(self, base=base)
+        return super().built(targets, given, rngs)

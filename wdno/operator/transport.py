@@ -1,6 +1,5 @@
 """A mean of what a flow carries, by the velocities that another mean estimates."""
 
-import dataclasses
 import math
 from dataclasses import dataclass, field
 
@@ -13,7 +12,7 @@ from wdno._json import register
 from wdno._ranges import check_counts
 from wdno._typing import Fields
 from wdno.operator.outflow import Outflow
-from wdno.operator.residual import Coefficients, Estimate, Residual, scaled
+from wdno.operator.residual import Coefficients, Estimate, OnBase, Residual, scaled
 from wdno.operator.tasks import keys_of
 from wdno.operator.warp import carried, repeated, upsampled
 from wdno.wavelets.field import Role
@@ -25,7 +24,7 @@ from wdno.wavelets.protocols import Conditions
 @register
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class Transport:
+class Transport(OnBase):
     """A scalar carried by estimated velocities, frame after frame from its initial one.
 
     In each of n steps a frame ``s(x) <- s(x - v c / n)``, where v is the velocity at
@@ -160,10 +159,6 @@ class Transport:
             parts.append(component * (speed * self.refinement / self.steps))
         return jnp.stack(parts, axis=-1)
 
-    def channels(self, targets: WaveletLayout, given: Conditions) -> int:
-        """Those of the base."""
-        return self.base.channels(targets, given)
-
     def built(
         self, targets: WaveletLayout, given: Conditions, rngs: nnx.Rngs
     ) -> "Transport":
@@ -195,11 +190,7 @@ class Transport:
                 f"Exits have bounds along each axis of space, {targets.dims[1:]}, but "
                 f"got {self.outflow.exits}. Give a pair for each."
             )
-        return dataclasses.replace(self, base=self.base.built(targets, given, rngs))
-
-    def described(self) -> "Transport":
-        """With the description of its base."""
-        return dataclasses.replace(self, base=self.base.described())
+        return super().built(targets, given, rngs)
 
     def _exits(self, points: tuple[int, ...], dtype: jnp.dtype) -> Array:
         """1 in each exit, (*space, exit)."""

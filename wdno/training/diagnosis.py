@@ -58,9 +58,11 @@ def diagnose(
         one (`noise_levels.transition_ratios`). Of the ensemble: ``member_error`` and
         ``mean_error``, the mean squared error of a member and of the mean of all;
         ``fair_crps``, and ``crps_over_mae``, that over the mean absolute error of the
-        mean; ``spread_skill``, also as ``spread_skill_by_channel`` and
-        ``spread_skill_by_time``; ``rank_histogram``; and ``energy_ratio``, the mean
-        square of the members' coefficients over that of the truth's, by channel.
+        mean; ``spread_skill``, with the ends of its 95 % bootstrap interval over
+        trajectories, ``spread_skill_low`` and ``spread_skill_high``, also as
+        ``spread_skill_by_channel`` and ``spread_skill_by_time``; ``rank_histogram``;
+        and ``energy_ratio``, the mean square of the members' coefficients over that of
+        the truth's, by channel.
 
     Raises:
         ValueError: fewer than two members or levels, or data for another model.
@@ -98,7 +100,7 @@ def diagnose(
         batch_size=batch_size,
         key=key_members,
     )
-    scores = ensemble_scores(drawn, true)
+    scores = ensemble_scores(drawn, true, truth.sizes.get("sample", 1))
     units = [str(truth[n].attrs.get("units", "1")) for n in scores["field"].values]
     return xr.Dataset(
         {**errors.data_vars, **scores.data_vars},
@@ -113,20 +115,31 @@ def diagnose(
 
 
 def ensemble_scores(
-    drawn: dict[str, xr.DataArray], true: dict[str, xr.DataArray]
+    drawn: dict[str, xr.DataArray], true: dict[str, xr.DataArray], records: int
 ) -> xr.Dataset:
-    """Scores of `ensemble` against the truth; see `diagnose`."""
+    """Scores of `ensemble` against the truth; see `diagnose`.
+
+    Args:
+        drawn: members of each window.
+        true: windows of the truth, as many of each record, one record after another.
+        records: trajectories that these are of. Windows of one are alike, so that an
+            interval is one over these.
+    """
     by_field: list[xr.Dataset] = []
     for name in (name for name in true if name != COEFFICIENTS):
         cast, truth = drawn[name], true[name]
         mean = cast.mean("member")
         crps, absolute = metrics.fair_crps(cast, truth), metrics.mae(mean, truth)
+        whole = (of_records(part, records) for part in (cast, truth))
+        ratio = metrics.spread_skill_interval(*whole)
         scores = {
             "member_error": metrics.mse(cast, truth).mean(),
             "mean_error": metrics.mse(mean, truth).mean(),
             "fair_crps": crps.mean(),
             "crps_over_mae": crps.mean() / absolute.mean(),
-            "spread_skill": metrics.spread_skill(cast, truth),
+            "spread_skill": ratio.mean,
+            "spread_skill_low": ratio.low,
+            "spread_skill_high": ratio.high,
             "spread_skill_by_time": _spread_skill_along("time", cast, truth),
             "rank_histogram": metrics.rank_histogram(cast, truth).mean("sample"),
         }
@@ -153,6 +166,13 @@ def as_notes(diagnosis: xr.Dataset) -> dict[str, Any]:
     for name, values in diagnosis.variables.items():
         notes[str(name)] = jax.tree.map(_rounded, values.values.tolist())
     return notes
+
+
+def of_records(windows: xr.DataArray, records: int) -> xr.DataArray:
+    """Windows on (sample, …) by record and window, (sample, window, …)."""
+    shape = (records, -1, *windows.shape[1:])
+    dims = ("sample", "window", *windows.dims[1:])
+    return xr.DataArray(windows.values.reshape(shape), dims=dims)
 
 
 def _spread_skill_along(
