@@ -63,7 +63,7 @@ def main(config: Config) -> None:
     if not config.arms or "energy" in config.arms:
         for name, way in (("1 call", model), ("adapter, 1 call", quick)):
             found = energy_over_teacher(way, model, scenes, key)
-            results[name]["energy_over_teacher"] = found
+            results.setdefault(name, {})["energy_over_teacher"] = found
             print(name, found, flush=True)
         record("one_step_smoke", told, plans=results)
 

@@ -527,7 +527,8 @@ def one_step_smoke() -> str:
         "| plans | leakage | counted at every step | energy |",
         "|---|---|---|---|",
     ]
-    for name, row in result["plans"].items():
+    judged = {n: row for n, row in result["plans"].items() if "J" in row}
+    for name, row in judged.items():
         parts = " | ".join(interval(row[part]) for part in ("J", "J_dwell", "energy"))
         lines.append(f"| {name} | {parts} |")
     return "\n".join(lines)
