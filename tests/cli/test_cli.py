@@ -37,6 +37,7 @@ from wdno.training.recipes import Recipe
 from wdno.trajectory import coarsen, save
 from wdno.wavelets.field import Field, Role
 
+KEY = jax.random.key(0)
 TINY = Recipe(
     ("u",), ("f",), 4, levels=1, network=FourierConfig((2, 2), 4, 1), batch_size=2
 )
@@ -193,6 +194,19 @@ def test_simulating_a_file_equals_simulating_its_samples(files):
     cli.main(f"simulate {model} {data} {files / 'two.nc'} --seed 3".split())
     one, two = (xr.open_dataset(files / f"{name}.nc") for name in ("one", "two"))
     xr.testing.assert_identical(one, two)
+
+
+def test_export_writes_a_model_that_runs_without_its_folder(files, tmp_path, capsys):
+    model, out = files / "run" / "model", tmp_path / "model.stablehlo"
+    cli.main(f"export {model} --out {out} --platforms cpu".split())
+    assert f"Wrote {out}" in capsys.readouterr().out
+    exported = wdno.load_exported(out)
+    assert exported.card == wdno.read_card(model)  # notes and checksums included
+    data = wdno.open_trajectories(files / "data.nc")
+    u0, f = data.u[:2, 0].values, data.f[:2, :-1].values
+    made = exported.rollout({"u0": u0}, {"f": f}, key=KEY)["u"]
+    forecast = wdno.simulate(wdno.load(model), data.u[:2, 0], data.f[:2], key=KEY)
+    np.testing.assert_allclose(made, forecast.u[:, 1:], atol=1e-5)
 
 
 def test_refine_doubles_a_file(files, tmp_path):
@@ -407,6 +421,7 @@ def test_help_needs_no_array_library_and_says_what_commands_say(capsys):
         "simulate m d.nc {absent}/o.zarr",
         "refine m c.nc d.nc {absent}/o.nc",
         "control m d.nc {folder}",
+        "export m --out {absent}/m.stablehlo",
         "evaluate a.nc b.nc --out {folder}",
         "diagnose m d.nc --out {file}",
         "calibrate m d.nc --out {file}",

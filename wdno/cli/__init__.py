@@ -22,6 +22,7 @@ COMMANDS = {
     "diagnose": "looking.diagnose",
     "calibrate": "training.calibrate",
     "info": "looking.info",
+    "export": "deploying.export",
 }
 """Where each command lies: its module is imported when it is called."""
 
@@ -41,6 +42,7 @@ SUMMARIES = {
     "diagnose": "Say at which noise levels a model errs, and what ensembles are worth.",
     "calibrate": "Make the ensembles of a model scatter as far as they are off.",
     "info": "Say what a model or a file of data is.",
+    "export": "Write a model as a program that needs neither networks nor layouts.",
 }
 """The first lines of their documentation, which help shows without an import."""
 

@@ -10,11 +10,12 @@ import numpy as np
 from jax import dtypes
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from wdno._arguments import check_sampler, is_whole
+from wdno._arguments import check_sampler
 from wdno._arrays import working_type
 from wdno._typing import Fields
 from wdno.diffusion.keys import RowKeys, row_keys, step_keys
 from wdno.diffusion.samplers import Sampler, ddim
+from wdno.inference.record_length import check_windows, frames_of_record
 from wdno.operator.generation import generate
 from wdno.operator.model import WDNO, check_model
 
@@ -68,26 +69,10 @@ def rollout(
     sampler = ddim() if sampler is None else sampler
     check_sampler(sampler)
     initial, control = _real(initial), _real(control or {})
-    apart = model.targets.refinement[0]
-    strides = dict.fromkeys(model.control, 1)
-    strides |= dict.fromkeys(model.coarse.values(), apart)
-    for wanted, came, when in (
-        (model.initial.values(), initial, "at the beginning"),
-        (strides, control, "over time"),
-    ):
-        if missing := [name for name in wanted if name not in came]:
-            raise ValueError(
-                f"A rollout needs the fields {list(wanted)} {when}, but {missing} are "
-                f"missing from {sorted(came)}. Add them."
-            )
-    lengths = [stride * control[name].shape[1] for name, stride in strides.items()]
-    frames = lengths[0] if lengths else model.window
-    frames = frames if windows is None else windows * model.window
-    if frames < 1 or not (windows is None or is_whole(windows, 1)):
-        raise ValueError(
-            f"A rollout has at least one window, but windows is {windows} and what is "
-            f"given over time has {frames} frames. Ask for more."
-        )
+    strides = rows_over_time(model)
+    needed = model.initial.values()
+    window = model.window
+    frames = frames_of_record(initial, control, needed, strides, window, windows)
     count = -(-frames // model.window)
     check_chain(model, begun + count)
     over_time = {
@@ -115,12 +100,14 @@ def check_chain(model: WDNO, count: int) -> None:
     Raises:
         ValueError: there is more than one, and the model is given the past.
     """
-    if count > 1 and model.past:
-        raise ValueError(
-            f"Windows are chained by their last state, but this model is given "
-            f"{list(model.past)} as well. Ask for {model.window} frames, and begin "
-            "anew from what has been observed since."
-        )
+    check_windows(count, model.window, model.past)
+
+
+def rows_over_time(model: WDNO) -> dict[str, int]:
+    """What is given over a record, and the frames that there are for one row of it."""
+    strides = dict.fromkeys(model.control, 1)
+    apart = model.targets.refinement[0]
+    return strides | dict.fromkeys(model.coarse.values(), apart)
 
 
 def _real(fields: Fields) -> Fields:
