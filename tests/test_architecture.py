@@ -24,6 +24,7 @@ OPTIONAL_DEPENDENCIES = (
     "phi",
     "ptwt",
     "pytest",
+    "uvicorn",
     "requests",
     "scoringrules",
     "tensorboardX",

@@ -12,31 +12,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
-from linear_control import STEP, Heat
-from oracles import make_fields, make_layouts
+from exportable import make_model
+from linear_control import Heat
+from oracles import make_fields
 
 import wdno
-from wdno.diffusion.denoiser import Denoiser, freeze
-from wdno.diffusion.preconditioning import EDMPreconditioning
 from wdno.diffusion.samplers import ddim
-from wdno.diffusion.schedules import KarrasSchedule
-from wdno.networks import LocalConfig, Shape, build
 from wdno.operator import tasks
 
 KEY = jax.random.key(3)
 STOCHASTIC = ddim(1.0)
-
-
-def make_model(task=tasks.simulation):
-    """Four frames with eight points, of a network that a card can name."""
-    targets, given = make_layouts(task=task)
-    shape = Shape(2, len(targets.channels), len(given.channels))
-    network = build(LocalConfig((3, 3), width=4, depth=1), shape, rngs=nnx.Rngs(0))
-    network = jax.tree.map(lambda p: p + 0.1, network)  # its head begins at zero
-    denoiser = Denoiser(freeze(network), EDMPreconditioning())
-    domain = wdno.Domain((0.0, 0.0), (STEP, 0.125))
-    return wdno.WDNO(targets, given, denoiser, domain, KarrasSchedule(0.02, 10.0))
 
 
 def make_planner(objective=None, **parts):

@@ -139,10 +139,9 @@ class Planner:
 
         The guidance is built here, where `known` is no constant.
         """
-        levels, sampler = self.model.levels(self.steps), self.sampler
-        guidance = self.guided(known)
-        plan = generate(self.model, known, sampler, levels, keys, guidance, start)
-        return self.completed(known, plan)
+        levels, wishes = self.model.levels(self.steps), self.guided(known)
+        how = (self.sampler, levels, keys, wishes, start)
+        return self.completed(known, generate(self.model, known, *how))
 
     def completed(self, known: Fields, plan: Fields) -> Fields:
         """Generated fields as allowed, with their "objective"; for tracing."""
