@@ -1,7 +1,7 @@
 """Load on a running service: requests a second, quantiles of waiting, memory.
 
-Start one by ``wdno serve burgers-simulation`` and give its address and process:
-``python experiments/benchmarks/load_service.py --url http://127.0.0.1:8000 --process 123``.
+Start one by ``wdno serve burgers-simulation``, and give its address and the number of
+its process: ``python experiments/benchmarks/load_service.py --process 123``.
 """
 
 import asyncio
@@ -78,7 +78,7 @@ def main(config: Config) -> None:
     before, begin = resident(config.process), time.perf_counter()
     seconds, statuses, peak = asyncio.run(load(config, content))
     wall = time.perf_counter() - begin
-    quantiles = dict(zip(("50", "90", "99"), np.quantile(seconds, (0.5, 0.9, 0.99))))
+    quantiles = {q: np.quantile(seconds, q / 100) for q in (50, 90, 99)}
     found = {
         "requests_per_second": config.requests / wall,
         "trajectories_per_second": config.samples * len(seconds) / wall,

@@ -367,6 +367,20 @@ def test_small_smoke_is_solved_on_the_grid_and_with_the_steps_of_the_other():
     assert small.duration == whole.duration
 
 
+def test_data_in_parts_make_a_store(tmp_path, capsys):
+    out = tmp_path / "burgers.zarr"
+    small = "--parameters points 16 frames 2 duration 0.2 --chunk 2"
+    ask = f"data burgers --samples 3 --out {out} {small}"
+    cli.main(f"{ask} --chunks 1:2".split())
+    assert "Solved chunks 1:2" in capsys.readouterr().out and not out.exists()
+    cli.main(ask.split())
+    assert wdno.systems.verify(out) in capsys.readouterr().out
+    assert "i < j" in refused(capsys, f"{ask} --chunks 2:1")
+    assert "into a Zarr store" in refused(
+        capsys, f"data burgers --samples 3 --out {tmp_path / 'a.nc'} --chunks 0:1"
+    )
+
+
 def test_data_of_an_unknown_system_are_refused(capsys, tmp_path):
     message = refused(capsys, f"data fog --samples 3 --out {tmp_path / 'd.nc'}")
     assert "smoke-small" in message and not list(tmp_path.iterdir())
@@ -428,6 +442,7 @@ def test_help_needs_no_array_library_and_says_what_commands_say(capsys):
         "diagnose m d.nc --out {file}/in",
         "excerpt store.zarr {absent}/o.nc",
         "data burgers --samples 2 --out {folder}",
+        "data burgers --samples 2 --out {absent}/d.zarr",
         "train burgers-simulation --data d.nc --out {file} --steps 1",
         "import-official c.pt --kind burgers --out {file}",
         "download a.hdf5 --out {file}",
