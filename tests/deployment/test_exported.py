@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from exportable import make_model
 from linear_control import Heat
-from oracles import make_fields
+from oracles import halved, make_fields
 
 import wdno
 from wdno.diffusion.samplers import ddim
@@ -86,6 +86,17 @@ def test_exported_plans_are_those_of_the_planner(folder):
     assert found.keys() == expected.keys() == {"u", "f", "objective"}
     for name, values in found.items():
         np.testing.assert_allclose(values, expected[name], rtol=1e-5, atol=2e-6)
+
+
+def test_a_refiner_is_chained_by_its_coarse_states(tmp_path):
+    model = make_model(tasks.refinement)
+    wdno.export(model, tmp_path / "refiner", platforms=("cpu",))
+    fields = single(make_fields(batch=2, frames=8))
+    over_time = {"f": fields["f"], "u_coarse": halved(fields["u"])}
+    given = {"u0": fields["u0"]}, over_time
+    found = wdno.load_exported(tmp_path / "refiner").rollout(*given, key=KEY)
+    expected = wdno.rollout(model, *given, key=KEY)
+    np.testing.assert_allclose(found["u"], expected["u"], rtol=1e-5, atol=2e-6)
 
 
 def test_a_bare_process_computes_the_same(folder, simulation, tmp_path):

@@ -159,6 +159,7 @@ def test_what_cannot_be_served_is_refused(
     answer = client.post(f"/simulate{query}", content=content)
     assert answer.status_code == status, answer.text
     assert re.search(sentence, answer.json()["error"])
+    assert "/tmp" not in answer.text
     assert client.get("/health").json()["requests"] == 0
 
 

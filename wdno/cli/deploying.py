@@ -11,7 +11,7 @@ import wdno
 from wdno._files import check_output
 from wdno.cli.samplers import SAMPLERS, SamplerName
 from wdno.cli.using import objective_of
-from wdno.deployment.batching import SIZES, Simulator
+from wdno.deployment.batching import Simulator
 from wdno.operator import checkpoint
 from wdno.operator.card_file import notes_of
 
@@ -96,8 +96,8 @@ def serve(
             path = Path(folder, "model.stablehlo")
             export(model, path, steps, sampler)
             exported = wdno.load_exported(path, effort=1)
-    simulator = Simulator(exported, largest_result)
-    simulator.warm(size for size in SIZES if size <= rows)
-    limits = service.Limits(largest_request, seconds, waiting, rows)
+    simulator = Simulator(exported, largest_result, rows)
+    simulator.warm()
+    limits = service.Limits(largest_request, seconds, waiting)
     application = service.make_service(simulator, limits)
     importlib.import_module("uvicorn").run(application, host=host, port=port)

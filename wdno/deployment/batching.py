@@ -4,7 +4,7 @@ Each is answered as if it had come alone: rows depend on their own keys only.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -56,13 +56,16 @@ class Simulator:
     Attributes:
         exported: a program that rolls out.
         largest: bytes that a result may have.
+        rows: that are computed at once, at most.
 
     Raises:
-        ValueError: the program does something else, or needs coarse states.
+        ValueError: the program does something else, or needs coarse states; or less
+            than one row is to be computed.
     """
 
     exported: Exported
     largest: int = 2**28
+    rows: int = 64
 
     def __post_init__(self) -> None:
         """Refuse what does not simulate."""
@@ -73,6 +76,17 @@ class Simulator:
                 f"this model is to {'refine' if self.model.coarse else verb}. Serve "
                 "one of the simulation task."
             )
+
+        if not is_whole(self.rows, 1):
+            raise ValueError(
+                f"At least one row is computed at once, but got rows={self.rows!r}. Ask "
+                "for more."
+            )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Numbers of rows that there is a program for."""
+        return tuple(size for size in SIZES if size <= self.rows)
 
     @cached_property
     def model(self) -> WDNO:
@@ -97,13 +111,13 @@ class Simulator:
             raise ValueError(
                 f"A seed is a whole number from 0, but got {seed!r}. Give another."
             )
-        self._check_size(1, frames if is_whole(frames, 1) else 1)
+        self._check_size(1, frames or 1)  # before its instants are made
         record = record_inputs(self.model, initial, control, frames)
         given = {**record.initial.sizes, **record.control.sizes}
         axes = self.model.targets.dims
         rows = math.prod(n for dim, n in given.items() if dim not in axes)
-        more = members if is_whole(members, 1) else 1
-        self._check_size(rows * more, record.frames)
+        rows *= members if members is not None and is_whole(members, 1) else 1
+        self._check_size(rows, record.frames)
         known, batch = record.read(0, record.frames)
         batch = with_members(batch, members)
         keys = jax.random.key_data(batch_keys(jax.random.key(seed), batch))
@@ -121,10 +135,10 @@ class Simulator:
             records.append(problem.record.labelled(fields, problem.batch, 0, frames))
         return records
 
-    def warm(self, sizes: Iterable[int]) -> None:
-        """Compile for these numbers of rows, so that no request waits for that."""
+    def warm(self) -> None:
+        """Compile for all numbers of rows, so that no request waits for that."""
         inputs = self.exported.description["inputs"]
-        for size in sizes:
+        for size in self.sizes:
             known = {n: np.zeros((size, *e["shape"])) for n, e in inputs.items()}
             self.exported.window(known, 0, np.zeros((size, 2), np.uint32))
 
@@ -145,7 +159,7 @@ class Simulator:
         parts, start = [], 0
         while start < whole.rows:
             left = whole.rows - start
-            size = next((n for n in SIZES if n >= left), SIZES[-1])
+            size = next((n for n in self.sizes if n >= left), self.sizes[-1])
             few = np.arange(start, start + size).clip(max=whole.rows - 1)
             known = {name: values[few] for name, values in whole.known.items()}
             control = {name: known.pop(name) for name in self.model.control}

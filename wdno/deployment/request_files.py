@@ -55,10 +55,9 @@ def read_problem(
     names = [*model.state, *model.control]
     try:
         given = open_trajectories(path, names)
-    except OSError as error:
-        raise ValueError(
-            f"A request is a NetCDF file or a zipped Zarr store, but: {error}"
-        ) from error
+    except (OSError, ValueError) as error:
+        # Of no use to who asked is where the file lay here.
+        raise ValueError(str(error).replace(str(path), "the request")) from error
     with given:
         static = [name for name in model.static if name in given.variables]
         size = sum(given[name].nbytes for name in (*names, *static))

@@ -46,13 +46,11 @@ class Limits:
         bytes_in: of the file of a request, and of its values in memory.
         seconds: that an answer may take, waiting included.
         waiting: requests that wait or are computed; more are sent away.
-        rows: trajectories that are computed together.
     """
 
     bytes_in: int = 2**26
     seconds: float = 60.0
     waiting: int = 64
-    rows: int = 64
 
 
 class _Waiting(NamedTuple):
@@ -168,7 +166,7 @@ class _Service:
         while True:
             come = [await self._queue.get()]
             rows = come[0].problem.rows
-            while not self._queue.empty() and rows < self._limits.rows:
+            while not self._queue.empty() and rows < self._simulator.rows:
                 come.append(self._queue.get_nowait())
                 rows += come[-1].problem.rows
             groups: dict[int, list[_Waiting]] = {}

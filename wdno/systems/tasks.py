@@ -34,7 +34,7 @@ class ChunkTask:
     system: PhysicalSystem
     recipe: str
     regions: Regions
-    double: bool = field(default_factory=lambda: jax.config.jax_enable_x64)
+    double: bool = field(default_factory=lambda: in_double())
 
     def __call__(self, index: int) -> int:
         """The number of the chunk, once it is there.
@@ -49,7 +49,7 @@ class ChunkTask:
                 f"A data set is made by one version of wdno, here {recipe['wdno']}, "
                 f"but this process has {package_version()}. Install one everywhere."
             )
-        if self.double != jax.config.jax_enable_x64:
+        if self.double != in_double():
             raise ValueError(
                 "A data set is made in one precision, but this process has another. "
                 f"Set JAX_ENABLE_X64={int(self.double)} where workers start."
@@ -125,6 +125,11 @@ def on_cluster(task: ChunkTask, indices: Sequence[int], address: str) -> Iterato
                     f"Workers of {address} die over chunks {left[:4]} before any is "
                     f"done ({lost}). Give them more memory, or ask for smaller chunks."
                 )
+
+
+def in_double() -> bool:
+    """Whether numbers of this process are of double precision by default."""
+    return jax.dtypes.canonicalize_dtype(float).itemsize == 8
 
 
 def package_version() -> str:
