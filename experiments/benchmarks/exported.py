@@ -61,7 +61,7 @@ class Config:
 
 
 def answered(path: Path, effort: str, config: Config) -> dict[str, list[float]]:
-    """Seconds of the processor and of the clock of one process, by what they went to."""
+    """Seconds of the processor and of the clock of one process, step by step."""
     numbers = str(config.records), str(config.frames)
     command = [sys.executable, "-c", CHILD, str(path), effort, *numbers]
     # Without the programs that earlier processes compiled.

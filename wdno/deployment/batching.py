@@ -79,8 +79,8 @@ class Simulator:
 
         if not is_whole(self.rows, 1):
             raise ValueError(
-                f"At least one row is computed at once, but got rows={self.rows!r}. Ask "
-                "for more."
+                f"At least one row is computed at once, but got {self.rows!r}. Ask for "
+                "more."
             )
 
     @property

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,10 @@ class Exported:
     def _call(self) -> Any:
         return _compiled(self.program.call, self.effort)
 
+    @cached_property
+    def _fold(self) -> Any:
+        return _compiled(row_keys, self.effort, static_argnames="batch")
+
     def _check_verb(self, verb: str) -> None:
         if self.description["verb"] != verb:
             raise ValueError(
@@ -178,8 +182,7 @@ class Exported:
     def _keys(self, key: PRNGKeyArray | RowKeys, known: Values) -> np.ndarray:
         """Key data of every row."""
         rows = len(next(iter(known.values())))
-        folded = _compiled(partial(row_keys, batch=rows), self.effort)(key)
-        return np.asarray(jax.random.key_data(folded))
+        return np.asarray(jax.random.key_data(self._fold(key, batch=rows)))
 
 
 def load_exported(path: str | Path, effort: int = 0) -> Exported:
@@ -227,6 +230,6 @@ def _rows(values: np.ndarray | Array, begin: int, count: int) -> np.ndarray:
     return np.asarray(values)[:, np.arange(begin, begin + count).clip(max=last)]
 
 
-def _compiled(function: Callable, effort: int) -> Any:
+def _compiled(function: Callable, effort: int, **static: Any) -> Any:
     options = EFFORTS[effort] if jax.default_backend() == "cpu" else None
-    return jax.jit(function, compiler_options=options)
+    return jax.jit(function, compiler_options=options, **static)
