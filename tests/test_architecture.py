@@ -18,17 +18,18 @@ MAX_FUNCTION_LINES = 60
 OPTIONAL_DEPENDENCIES = (
     "cfgrib",
     "dask",
+    "distributed",
     "gcsfs",
     "h5py",
     "huggingface_hub",
     "phi",
     "ptwt",
     "pytest",
-    "uvicorn",
     "requests",
     "scoringrules",
     "tensorboardX",
     "torch",
+    "uvicorn",
     "zarr",
 )
 # Each is needed by one verb only, and slow to import.
