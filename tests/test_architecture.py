@@ -18,6 +18,7 @@ MAX_FUNCTION_LINES = 60
 OPTIONAL_DEPENDENCIES = (
     "cfgrib",
     "dask",
+    "distributed",
     "gcsfs",
     "h5py",
     "huggingface_hub",
@@ -28,6 +29,7 @@ OPTIONAL_DEPENDENCIES = (
     "scoringrules",
     "tensorboardX",
     "torch",
+    "uvicorn",
     "zarr",
 )
 # Each is needed by one verb only, and slow to import.

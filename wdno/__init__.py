@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wdno import io, metrics, plotting, systems, trajectory, wavelets, weather
     from wdno._json import register
+    from wdno.deployment.exported import load_exported
+    from wdno.deployment.exporting import export
     from wdno.diffusion import guidance, noise, samplers
     from wdno.inference.rollout import rollout
     from wdno.inference.simulate import simulate
@@ -63,11 +65,13 @@ _PLACES = {
     "control_loop": "planning.closed_loop",
     "diagnose": "training.diagnosis",
     "distill": "training.distillation",
+    "export": "deployment.exporting",
     "finetune": "training.from_data",
     "generate": "operator.generation",
     "guidance": "diffusion",
     "io": "",
     "load": "operator.checkpoint",
+    "load_exported": "deployment.exported",
     "metrics": "",
     "noise": "diffusion",
     "objectives": "planning",
@@ -115,11 +119,13 @@ __all__ = [
     "control_loop",
     "diagnose",
     "distill",
+    "export",
     "finetune",
     "generate",
     "guidance",
     "io",
     "load",
+    "load_exported",
     "metrics",
     "noise",
     "objectives",

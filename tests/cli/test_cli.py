@@ -37,6 +37,7 @@ from wdno.training.recipes import Recipe
 from wdno.trajectory import coarsen, save
 from wdno.wavelets.field import Field, Role
 
+KEY = jax.random.key(0)
 TINY = Recipe(
     ("u",), ("f",), 4, levels=1, network=FourierConfig((2, 2), 4, 1), batch_size=2
 )
@@ -210,6 +211,19 @@ def test_simulating_a_file_equals_simulating_its_samples(files):
     xr.testing.assert_identical(one, two)
 
 
+def test_export_writes_a_model_that_runs_without_its_folder(files, tmp_path, capsys):
+    model, out = files / "run" / "model", tmp_path / "model.stablehlo"
+    cli.main(f"export {model} --out {out} --platforms cpu".split())
+    assert f"Wrote {out}" in capsys.readouterr().out
+    exported = wdno.load_exported(out)
+    assert exported.card == wdno.read_card(model)  # notes and checksums included
+    data = wdno.open_trajectories(files / "data.nc")
+    u0, f = data.u[:2, 0].values, data.f[:2, :-1].values
+    made = exported.rollout({"u0": u0}, {"f": f}, key=KEY)["u"]
+    forecast = wdno.simulate(wdno.load(model), data.u[:2, 0], data.f[:2], key=KEY)
+    np.testing.assert_allclose(made, forecast.u[:, 1:], atol=1e-5)
+
+
 @pytest.mark.slow
 def test_refine_doubles_a_file(files, tmp_path):
     fine = Burgers(duration=0.8, frames=8, points=16)
@@ -371,6 +385,20 @@ def test_small_smoke_is_solved_on_the_grid_and_with_the_steps_of_the_other():
     assert small.duration == whole.duration
 
 
+def test_data_in_parts_make_a_store(tmp_path, capsys):
+    out = tmp_path / "burgers.zarr"
+    small = "--parameters points 16 frames 2 duration 0.2 --chunk 2"
+    ask = f"data burgers --samples 3 --out {out} {small}"
+    cli.main(f"{ask} --chunks 1:2".split())
+    assert "Solved chunks 1:2" in capsys.readouterr().out and not out.exists()
+    cli.main(ask.split())
+    assert wdno.systems.verify(out) in capsys.readouterr().out
+    assert "i < j" in refused(capsys, f"{ask} --chunks 2:1")
+    assert "into a Zarr store" in refused(
+        capsys, f"data burgers --samples 3 --out {tmp_path / 'a.nc'} --chunks 0:1"
+    )
+
+
 def test_data_of_an_unknown_system_are_refused(capsys, tmp_path):
     message = refused(capsys, f"data fog --samples 3 --out {tmp_path / 'd.nc'}")
     assert "smoke-small" in message and not list(tmp_path.iterdir())
@@ -425,6 +453,7 @@ def test_help_needs_no_array_library_and_says_what_commands_say(capsys):
         "simulate m d.nc {absent}/o.zarr",
         "refine m c.nc d.nc {absent}/o.nc",
         "control m d.nc {folder}",
+        "export m --out {absent}/m.stablehlo",
         "evaluate a.nc b.nc --out {folder}",
         "diagnose m d.nc --out {file}",
         "calibrate m d.nc --out {file}",
@@ -432,6 +461,7 @@ def test_help_needs_no_array_library_and_says_what_commands_say(capsys):
         "diagnose m d.nc --out {file}/in",
         "excerpt store.zarr {absent}/o.nc",
         "data burgers --samples 2 --out {folder}",
+        "data burgers --samples 2 --out {absent}/d.zarr",
         "train burgers-simulation --data d.nc --out {file} --steps 1",
         "import-official c.pt --kind burgers --out {file}",
         "download a.hdf5 --out {file}",

@@ -23,6 +23,8 @@ COMMANDS = {
     "calibrate": "training.calibrate",
     "distill": "distilling.distill",
     "info": "looking.info",
+    "export": "deploying.export",
+    "serve": "deploying.serve",
 }
 """Where each command lies: its module is imported when it is called."""
 
@@ -43,6 +45,8 @@ SUMMARIES = {
     "calibrate": "Make the ensembles of a model scatter as far as they are off.",
     "distill": "Train an adapter by which one call does what several did.",
     "info": "Say what a model or a file of data is.",
+    "export": "Write a model as a program that needs neither networks nor layouts.",
+    "serve": "Simulate over HTTP: NetCDF or zipped Zarr in and out.",
 }
 """The first lines of their documentation, which help shows without an import."""
 

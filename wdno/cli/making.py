@@ -4,7 +4,7 @@ import dataclasses
 from functools import partial
 from math import isfinite
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tyro.conf import Positional
 
@@ -69,6 +69,8 @@ def data(
     seed: int = 0,
     chunk: int = 512,
     workers: int = 1,
+    cluster: str | None = None,
+    chunks: str | None = None,
 ) -> None:
     """Generate trajectories by a reference solver; interrupted runs resume.
 
@@ -79,15 +81,36 @@ def data(
             and navier-stokes-shock the means of every eight of them, on which models
             are trained; smoke-small is stored on 32 x 32 points at 16 instants.
         samples: number of trajectories.
-        out: NetCDF file to write.
+        out: NetCDF file to write, or Zarr store, if it ends in .zarr: that can be
+            written by several processes and machines.
         parameters: other values of numbers of the system, e.g. viscosity 0.02.
         seed: seed of the inputs.
         chunk: trajectories solved and written at once.
         workers: chunks solved at the same time, in threads.
+        cluster: address of a dask scheduler whose workers solve them instead, such as
+            tcp://host:8786.
+        chunks: i:j solves these chunks of a store alone, from i up to but without j,
+            as in an array of SLURM; a run without it finishes the store.
     """
-    how = {"seed": seed, "chunk": chunk, "workers": workers}
+    how: dict[str, Any] = {"seed": seed, "chunk": chunk, "workers": workers}
+    if cluster is not None:
+        how["cluster"] = cluster
+    if chunks is not None:
+        how["chunks"] = _range(chunks)
     systems.generate(varied(SYSTEMS[system](), dict(parameters)), out, samples, **how)
+    if chunks is not None and not out.exists():
+        print(f"Solved chunks {chunks} of {out}; the command without --chunks ends it")
+        return
     print(f"Wrote {samples} trajectories to {out}, checksum {systems.verify(out)}")
+
+
+def _range(text: str) -> range:
+    begin, _, end = text.partition(":")
+    if not (begin.isdecimal() and end.isdecimal() and int(begin) < int(end)):
+        raise ValueError(
+            f"Chunks are numbers i:j with i < j, but got {text!r}. Give e.g. 0:10."
+        )
+    return range(int(begin), int(end))
 
 
 def import_official(

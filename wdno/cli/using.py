@@ -168,7 +168,7 @@ def control(
         constraint = all_of(*(region(name, allowed) for name in operator.planned))
     planner = wdno.Planner(
         operator,
-        _objective(objective, operator, energy_weight),
+        objective_of(objective, operator, energy_weight),
         strength=strength,
         constraint=constraint,
         steps=steps,
@@ -208,7 +208,7 @@ def _mask(given: xr.Dataset, name: str) -> np.ndarray:
     return given[name].values != 0
 
 
-def _objective(name: str, model: wdno.WDNO, energy_weight: float) -> Objective:
+def objective_of(name: str, model: wdno.WDNO, energy_weight: float) -> Objective:
     """The named objective, or the one that a Python file defines."""
     known = {
         "reach": reach(model.state, model.planned, energy_weight),

@@ -49,6 +49,11 @@ class RecordInputs:
         """Of the record."""
         return len(self.coords["time"]) - 1
 
+    @property
+    def windows(self) -> int:
+        """Of the model, one after the other; the last may stick out."""
+        return windows_of(self.frames, self.model.window, self.model.window)
+
     def read(self, begin: int, end: int) -> tuple[Rows, dict[str, int]]:
         """Initial states and the controls of some frames, and the axes of the batch.
 

@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from wdno._arguments import check_sampler, is_whole
+from wdno._arguments import check_sampler
 from wdno._typing import Fields
 from wdno.diffusion.keys import RowKeys, row_keys, step_keys
 from wdno.diffusion.samplers import Sampler, ddim
 from wdno.inference.queued import WindowQueue, queued, windows_of
-from wdno.inference.rollout_inputs import check_chain, held, real, strides_of
+from wdno.inference.record_length import frames_of_record
+from wdno.inference.rollout_inputs import check_chain, held, real, rows_over_time
 from wdno.operator.generation import generate
 from wdno.operator.model import WDNO, check_model
 
@@ -96,23 +97,23 @@ def rollout(
     sampler = ddim() if sampler is None else sampler
     check_sampler(sampler)
     initial, control = real(initial), real(control or {})
-    strides = strides_of(model, initial, control)
-    lengths = [every * control[name].shape[1] for name, every in strides.items()]
-    frames = lengths[0] if lengths else model.window
-    stride = model.window if blocks is None else blocks.stride(model)
-    if windows is not None:
-        frames = (windows - 1) * stride + model.window
+    strides = rows_over_time(model)
+    apart = model.window if blocks is None else blocks.stride(model)
+    frames = frames_of_record(
+        initial,
+        control,
+        model.initial.values(),
+        strides,
+        window=model.window,
+        windows=windows,
+        apart=apart,
+    )
     if blocks is not None and begun:
         raise ValueError(
             f"A queue of blocks begins with a record, but got begun={begun}. Leave it "
             "out, or chain windows without `blocks`."
         )
-    if frames < 1 or not (windows is None or is_whole(windows, 1)):
-        raise ValueError(
-            f"A rollout has at least one window, but windows is {windows} and what is "
-            f"given over time has {frames} frames. Ask for more."
-        )
-    check_chain(model, begun + windows_of(frames, model.window, stride))
+    check_chain(model, begun + windows_of(frames, model.window, apart))
     keys = row_keys(key, len(next(iter((initial | control).values()))))
     how = {"sampler": sampler, "sigmas": model.levels(steps), "keys": keys}
     if blocks is not None:

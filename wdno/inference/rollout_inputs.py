@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from wdno._arrays import working_type
 from wdno._typing import Fields
+from wdno.inference.record_length import check_windows
 from wdno.operator.model import WDNO
 
 _ARRAYS = jax.Array | np.ndarray
@@ -38,24 +39,11 @@ def real(fields: Fields) -> Fields:
     return found
 
 
-def strides_of(model: WDNO, initial: Fields, control: Fields) -> dict[str, int]:
-    """Frames from one row to the next of what is given over time, by name.
-
-    Raises:
-        ValueError: something is missing.
-    """
+def rows_over_time(model: WDNO) -> dict[str, int]:
+    """What is given over a record, and the frames that there are for one row of it."""
     strides = dict.fromkeys(model.control, 1)
-    strides |= dict.fromkeys(model.coarse.values(), model.targets.refinement[0])
-    for wanted, came, when in (
-        (model.initial.values(), initial, "at the beginning"),
-        (strides, control, "over time"),
-    ):
-        if missing := [name for name in wanted if name not in came]:
-            raise ValueError(
-                f"A rollout needs the fields {list(wanted)} {when}, but {missing} are "
-                f"missing from {sorted(came)}. Add them."
-            )
-    return strides
+    apart = model.targets.refinement[0]
+    return strides | dict.fromkeys(model.coarse.values(), apart)
 
 
 def held(
@@ -71,9 +59,4 @@ def check_chain(model: WDNO, count: int) -> None:
     Raises:
         ValueError: there is more than one, and the model is given the past.
     """
-    if count > 1 and model.past:
-        raise ValueError(
-            f"Windows are chained by their last state, but this model is given "
-            f"{list(model.past)} as well. Ask for {model.window} frames, and begin "
-            "anew from what has been observed since."
-        )
+    check_windows(count, model.window, model.past)

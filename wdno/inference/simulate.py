@@ -89,12 +89,7 @@ def simulate(
     """
     check_call(model, key, optional={"control": control}, initial=initial)
     path = None if out is None else check_store(out)
-    given = control
-    control = _calm(model, initial, frames) if control is None else control
-    begins = control if "time" in control.coords else initial
-    coords = record_coords(model, control, frames)
-    coords |= {"time": begun_with(coords["time"], begins)}
-    record = RecordInputs(model, initial, control, coords, given)
+    record = record_inputs(model, initial, control, frames)
     end = record.frames if path is None else min(model.window, record.frames)
     known, batch = record.read(0, end)
     batch = with_members(batch, members)
@@ -113,6 +108,22 @@ def simulate(
         for name in windows[0]
     }
     return record.labelled({**known, **states}, batch, 0, record.frames)
+
+
+def record_inputs(
+    model: WDNO, initial: Labelled, control: Labelled | None, frames: int | None
+) -> RecordInputs:
+    """What a record is simulated from, on its coordinates; nothing is read.
+
+    Raises:
+        ValueError: controls are missing, or there are fewer frames than one.
+    """
+    given = control
+    control = _calm(model, initial, frames) if control is None else control
+    begins = control if "time" in control.coords else initial
+    coords = record_coords(model, control, frames)
+    coords |= {"time": begun_with(coords["time"], begins)}
+    return RecordInputs(model, initial, control, coords, given)
 
 
 def _calm(model: WDNO, initial: Labelled, frames: int | None) -> xr.Dataset:

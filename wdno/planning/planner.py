@@ -134,6 +134,15 @@ class Planner:
             wishes.append(project(self.constraint, layout))
         return compose(*wishes) if wishes else None
 
+    def drawn(self, known: Fields, keys: RowKeys, start: Start | None = None) -> Fields:
+        """A plan before anything is done on the host; not compiled, for tracing.
+
+        The guidance is built here, where `known` is no constant.
+        """
+        levels, wishes = self.model.levels(self.steps), self.guided(known)
+        how = (self.sampler, levels, keys, wishes, start)
+        return self.completed(known, generate(self.model, known, *how))
+
     def completed(self, known: Fields, plan: Fields) -> Fields:
         """Generated fields as allowed, with their "objective"; for tracing."""
         if self.constraint is not None:
@@ -223,15 +232,7 @@ class Planner:
         return planner
 
 
-@jax.jit
-def _plan(
-    planner: Planner, known: Fields, keys: RowKeys, start: Start | None
-) -> Fields:
-    """`generate` under guidance that is built here, where `known` is no constant."""
-    model, guidance = planner.model, planner.guided(known)
-    levels = model.levels(planner.steps)
-    plan = generate(model, known, planner.sampler, levels, keys, guidance, start)
-    return planner.completed(known, plan)
+_plan = jax.jit(Planner.drawn)
 
 
 @jax.jit

@@ -1,27 +1,25 @@
 """Data sets of solved trajectories, written chunk by chunk and resumable."""
 
-import hashlib
 import json
 import os
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import PackageNotFoundError, version
-from itertools import zip_longest
 from pathlib import Path
 
 import jax
 import netCDF4
-import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
 from wdno._files import located, replacing
 from wdno._json import entries_of
 from wdno.systems.base import PhysicalSystem, trajectories
+from wdno.systems.checksums import checksum_of_file, noted
 from wdno.systems.pieces import Pieces, check_recipe, create, write
+from wdno.systems.regions import Regions
+from wdno.systems.tasks import ChunkTask, in_threads, on_cluster, package_version
+from wdno.trajectory import check_store
+from wdno.trajectory.places import is_zarr
 
-__all__ = ["generate", "verify"]
+__all__ = ["generate"]
 
 
 def generate(
@@ -31,8 +29,10 @@ def generate(
     seed: int = 0,
     chunk: int = 512,
     workers: int = 1,
+    cluster: str | None = None,
+    chunks: range | None = None,
 ) -> Path:
-    """Write ``samples`` solved trajectories to a NetCDF-4 file.
+    """Write ``samples`` solved trajectories to a NetCDF-4 file, or a Zarr store.
 
     Chunk i is drawn from ``fold_in(key(seed), i)`` and kept before more are solved:
     memory does not grow with ``samples``. Chunks are kept in the folder ``path`` +
@@ -41,15 +41,23 @@ def generate(
     damaged there and ends with the same bits. A complete file of the same recipe is
     left alone.
 
+    A store, whose path ends in ".zarr", is written by any number of processes: each
+    chunk is a region of its own, which has a marker when it is there
+    (`wdno.systems.regions`). Its values and its checksum are those of the file.
+
     Args:
         system: The physical system, a frozen dataclass.
-        path: File to write.
+        path: File or store to write.
         samples: Number of trajectories.
         seed: Seed of the random key.
         chunk: Trajectories solved at a time.
         workers: Chunks solved at once, in threads. Solvers that make many small steps
             leave processors idle: the one of gas gains a factor of two from two of
             them. Memory grows likewise, and the bits stay the same.
+        cluster: Address of a dask scheduler whose workers solve the chunks of a store
+            in place of threads; they have this package and reach ``path``.
+        chunks: Which chunks of a store to solve here, where others solve the rest; a
+            run without it, after all of them, finishes the store.
 
     Returns:
         ``path``. The file has the attributes ``recipe`` (JSON) and ``checksum``.
@@ -57,33 +65,41 @@ def generate(
     Raises:
         FileNotFoundError, PermissionError: If the folder does not exist or cannot be
             written to.
-        ValueError: If a number is not positive, a solution diverges, or the file, or an
-            unfinished one, has another recipe.
+        ValueError: If a number is not positive, a solution diverges, the file, or an
+            unfinished one, has another recipe, a store is being written by another run,
+            or a file was to be written by several processes.
+        ModuleNotFoundError: If zarr, or dask.distributed for a cluster, is missing.
     """
     path = located(path)
     _check_writable(path)
+    _check_engine(path, cluster, chunks)
     if min(samples, chunk, workers) < 1:
         raise ValueError(
             f"samples, chunk and workers must be positive, but are {samples}, {chunk} "
             f"and {workers}. Ask for at least one trajectory at a time."
         )
     recipe = _recipe(system, samples, seed, chunk)
+    if path.suffix == ".zarr":
+        regions = Regions(path, recipe, samples, chunk)
+        return _stored(
+            ChunkTask(system, recipe, regions), path, workers, cluster, chunks
+        )
     pieces = Pieces(Path(f"{path}.partial"), recipe)
     if path.exists():
-        check_recipe(_noted(path, "recipe"), recipe, path)
+        check_recipe(noted(path, "recipe"), recipe, path)
         pieces.remove()
         return path
     key = jax.random.key(seed, impl="threefry2x32")
     starts = range(0, samples, chunk)
 
-    def solved(index: int) -> xr.Dataset:
+    def solved(index: int) -> tuple[int, xr.Dataset]:
         count = min(chunk, samples - starts[index])
-        return trajectories(system, jax.random.fold_in(key, index), count)
+        return index, trajectories(system, jax.random.fold_in(key, index), count)
 
     missing = pieces.missing(len(starts))
     left = sum(min(chunk, samples - starts[index]) for index in missing)
     with tqdm(total=samples, initial=samples - left, disable=None) as bar:
-        for index, data in _in_order(solved, missing, workers):
+        for index, data in in_threads(solved, missing, workers):
             with pieces.keeping(index) as temporary:
                 create(temporary, data, data.sizes["sample"], recipe)
                 write(temporary, data, 0)
@@ -95,78 +111,47 @@ def generate(
                 create(temporary, data, samples, recipe)
             write(temporary, data, start)
         with netCDF4.Dataset(temporary, "a") as file:
-            file.checksum = _checksum(file)
+            file.checksum = checksum_of_file(file)
     pieces.remove()
     return path
 
 
-def verify(path: str | Path) -> str:
-    """Recompute the checksum of a generated file and return it.
-
-    The checksum is the SHA-256 of the values of the data variables in alphabetical
-    order, as little-endian numbers in C order.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file has no checksum or its data are not those written.
-    """
-    path = located(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"A generated file is verified, but there is none at {path}. "
-            "Check the path."
-        )
-    noted = _noted(path, "checksum")
-    try:
-        with netCDF4.Dataset(path) as file:
-            found = _checksum(file)
-    except (OSError, RuntimeError) as error:  # of HDF5
-        raise _damaged(path, error) from error
-    if noted != found:
+def _stored(
+    task: ChunkTask,
+    path: Path,
+    workers: int,
+    cluster: str | None,
+    chunks: range | None,
+) -> Path:
+    """Write the chunks of a store, and finish it if that was all of them."""
+    regions, whole = task.regions, chunks is None
+    if path.exists():
+        check_recipe(noted(path, "recipe"), task.recipe, path)
+        regions.remove()
+        return path
+    asked = range(regions.count)
+    asked = asked if chunks is None else chunks
+    if not set(asked) <= set(range(regions.count)):
         raise ValueError(
-            f"The data of {path} must have the checksum {noted}, but have {found}. "
-            "The file was damaged or changed: generate or copy it again."
+            f"Chunks of this store are numbered from 0 to {regions.count - 1}, but got "
+            f"{asked.start}:{asked.stop}. Ask for some of these."
         )
-    return found
-
-
-def _noted(path: Path, name: str) -> str | None:
-    """An attribute of a whole file."""
-    try:
-        with netCDF4.Dataset(path) as file:
-            return getattr(file, name, None)
-    except (OSError, RuntimeError, UnicodeError) as error:  # of HDF5
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> ValueError:
-    return ValueError(
-        f"A data set is a complete NetCDF file, but {path} cannot be read ({error}). "
-        "Delete it and generate it anew, or copy it again."
-    )
-
-
-def _in_order(
-    solved: Callable[[int], xr.Dataset], indices: Sequence[int], workers: int
-) -> Iterator[tuple[int, xr.Dataset]]:
-    """Chunks in their order, as many at once as there are workers."""
-    if workers == 1:  # in this thread, which an interrupt stops at once
-        yield from ((index, solved(index)) for index in indices)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        begun = deque(pool.submit(solved, index) for index in indices[:workers])
-        for index, next_one in zip_longest(indices, indices[workers:]):
-            data = begun.popleft().result()
-            if next_one is not None:
-                begun.append(pool.submit(solved, next_one))
-            yield index, data
+    with regions.running(alone=whole):
+        missing = regions.missing(asked)
+        done = (
+            in_threads(task, missing, workers)
+            if cluster is None
+            else on_cluster(task, missing, cluster)
+        )
+        begun = len(asked) - len(missing)
+        for _ in tqdm(done, "chunks", len(asked), initial=begun, disable=None):
+            pass
+        if whole:
+            regions.finish()
+    return path
 
 
 def _recipe(system: PhysicalSystem, samples: int, seed: int, chunk: int) -> str:
-    try:
-        package = version("wdno")
-    except PackageNotFoundError:
-        package = "not installed"
     return json.dumps(
         {
             "system": type(system).__name__,
@@ -174,9 +159,22 @@ def _recipe(system: PhysicalSystem, samples: int, seed: int, chunk: int) -> str:
             "samples": samples,
             "seed": seed,
             "chunk": chunk,
-            "wdno": package,
+            "wdno": package_version(),
         }
     )
+
+
+def _check_engine(path: Path, cluster: str | None, chunks: range | None) -> None:
+    """Several processes write stores only."""
+    if path.suffix == ".zarr":
+        check_store(path)
+        return
+    if cluster is not None or chunks is not None:
+        raise ValueError(
+            "Chunks that several processes solve go into a Zarr store, whose path ends "
+            f"in .zarr, but got {path}. Choose such a path, or leave out --cluster and "
+            "--chunks."
+        )
 
 
 def _check_writable(path: Path) -> None:
@@ -185,19 +183,8 @@ def _check_writable(path: Path) -> None:
             f"A data set is written into an existing folder, but {path.parent} is "
             "none. Create it first."
         )
-    if not os.access(path.parent, os.W_OK) or path.is_dir():
+    if not os.access(path.parent, os.W_OK) or (path.is_dir() and not is_zarr(path)):
         raise PermissionError(
             f"A data set is written to a file in a writable folder, but {path} cannot "
             "be written. Choose another path."
         )
-
-
-def _checksum(file: netCDF4.Dataset, rows: int = 256) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(set(file.variables) - set(file.dimensions)):
-        variable = file[name]
-        variable.set_auto_maskandscale(False)
-        for start in range(0, variable.shape[0], rows):
-            block = variable[start : start + rows]
-            digest.update(np.ascontiguousarray(block, block.dtype.newbyteorder("<")))
-    return f"sha256:{digest.hexdigest()}"
