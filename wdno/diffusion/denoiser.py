@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from wdno._typing import Denoise
+from wdno._typing import Denoise, Guidance
 from wdno.diffusion.noise import NoiseDistribution, per_row
 from wdno.diffusion.preconditioning import Preconditioning
 
@@ -159,13 +159,35 @@ class Denoiser:
         x0 = per_row(c_skip, x) * x + per_row(c_out, x) * output
         return jnp.clip(x0, -self.bound, self.bound) if self.bound < math.inf else x0
 
-    def given(self, cond: Condition) -> Denoise:
+    def given(self, cond: Condition) -> "ConditionalDenoiser":
         """The denoiser under a condition, as a function of x and σ alone.
 
         Call it inside the jitted function, with the denoiser as that function's
         argument: parameters closed over outside become compiled constants.
         """
-        return lambda x, sigma: self(x, sigma, cond)
+        return ConditionalDenoiser(self, cond)
+
+
+class ConditionalDenoiser(NamedTuple):
+    """A `Denoise` whose parts can be told: what evaluates it otherwise needs them."""
+
+    denoiser: Denoiser
+    condition: Condition
+
+    def __call__(self, x: Coefficients, sigma: Sigma) -> Coefficients:
+        """E[x0 | x, condition]."""
+        return self.denoiser(x, sigma, self.condition)
+
+
+class GuidedDenoiser(NamedTuple):
+    """A `Denoise` under guidance, which can be told from what it guides."""
+
+    denoise: Denoise
+    guidance: Guidance
+
+    def __call__(self, x: Coefficients, sigma: Sigma) -> Coefficients:
+        """The estimate, shifted by the guidance."""
+        return self.guidance(self.denoise)(x, sigma)
 
 
 LARGEST_WEIGHT = 5.0
