@@ -9,11 +9,11 @@ from wdno.diffusion.denoiser import freeze
 from wdno.operator.model import with_backbone
 
 
-def transformer(depth=2):
+def transformer(depth=2, windows=()):
     """On windows of four frames with eight points, 2 x 4 points of coefficients."""
     model = make_tiny()
     shape = networks.Shape(2, len(model.targets.channels), len(model.given.channels))
-    config = networks.TransformerConfig((1, 1), width=8, depth=depth, heads=2)
+    config = networks.TokenTransformerConfig((1, 1), 8, depth, 2, windows)
     module = networks.build(config, shape, rngs=nnx.Rngs(0))
     network = freeze(module)
     keys = jax.random.split(jax.random.key(1), len(network.parameters))

@@ -5,6 +5,7 @@ from wdno.networks.local import Local, LocalConfig, Ring, RingConfig
 from wdno.networks.mixer import Mixer, MixerConfig
 from wdno.networks.multiplier import Multiplier, MultiplierConfig
 from wdno.networks.registry import Shape, build, register
+from wdno.networks.token_transformer import TokenTransformer, TokenTransformerConfig
 from wdno.networks.transformer import Transformer, TransformerConfig
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "Ring",
     "RingConfig",
     "Shape",
+    "TokenTransformer",
+    "TokenTransformerConfig",
     "Transformer",
     "TransformerConfig",
     "build",
