@@ -20,7 +20,6 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 import xarray as xr
-from _grain import energy_channels
 from _results import best, record
 from jaxtyping import Array, Float
 from scipy.stats import spearmanr
@@ -37,6 +36,7 @@ from wdno.cli.systems import SYSTEMS
 from wdno.diffusion.keys import row_keys, step_keys
 from wdno.diffusion.samplers import Sampler, start
 from wdno.operator.generation import denoiser, generate, prepare, sample_shape
+from wdno.wavelets.grain import depths
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,14 @@ def problem(config: Config) -> Problem:
 
 def by_all_scores(model: wdno.WDNO) -> dict[str, Score]:
     """Every score, by name."""
+    details = tuple(n for n, depth in enumerate(depths(model.targets)) if depth > 0)
     return {
         "random": scores.random,
         "change": scores.change,
         "change, dilated": scores.dilated(scores.change),
         "deviation": scores.deviation,
         "deviation, lowest": scores.reciprocal(scores.deviation),
-        "details": scores.channel_energy(energy_channels(model.targets)),
+        "details": scores.channel_energy(details),
         "oracle": scores.oracle,
     }
 

@@ -61,8 +61,7 @@ def channel_energy(channels: tuple[int, ...]) -> Score:
     """Mean square of the estimate of x0 in some channels, such as those of details.
 
     Args:
-        channels: their numbers. Those of details are those of `WaveletLayout.depths`
-            above 0.
+        channels: their numbers. Those of details have `wavelets.grain.depths` above 0.
 
     Raises:
         ValueError: there is none.

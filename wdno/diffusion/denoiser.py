@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from wdno._typing import Denoise, Guidance
 from wdno.diffusion.noise import NoiseDistribution, per_row
+from wdno.diffusion.partial import PartialBackbone
 from wdno.diffusion.preconditioning import Preconditioning
 
 Coefficients = Float[Array, "batch *grid channel"]
@@ -155,8 +156,10 @@ class Denoiser:
     def __call__(self, x: Coefficients, sigma: Sigma, cond: Condition) -> Coefficients:
         """D(x; σ) = c_skip x + c_out F(c_in x; c_noise) (Karras et al., eq. 7)."""
         c_skip, c_out, c_in, c_noise = self.preconditioning(sigma)
-        output = self.backbone(per_row(c_in, x) * x, c_noise, cond)
+        output, there = _estimated(self.backbone, per_row(c_in, x) * x, c_noise, cond)
         x0 = per_row(c_skip, x) * x + per_row(c_out, x) * output
+        if there is not None:
+            x0 = jnp.where(there, x0, 0)
         return jnp.clip(x0, -self.bound, self.bound) if self.bound < math.inf else x0
 
     def given(self, cond: Condition) -> "ConditionalDenoiser":
@@ -166,6 +169,16 @@ class Denoiser:
         argument: parameters closed over outside become compiled constants.
         """
         return ConditionalDenoiser(self, cond)
+
+
+def _estimated(
+    backbone: Any, x: Coefficients, c_noise: Sigma, cond: Condition
+) -> tuple[Coefficients, Array | None]:
+    """What a backbone returns, and where that is an estimate; None for everywhere."""
+    module = backbone.thaw() if isinstance(backbone, Network) else backbone
+    if isinstance(module, PartialBackbone):
+        return module.estimated(x, c_noise, cond)
+    return backbone(x, c_noise, cond), None
 
 
 class ConditionalDenoiser(NamedTuple):

@@ -1,5 +1,6 @@
 """Backbones: ``backbone(x, c_noise, cond)`` on any grid in any number of dimensions."""
 
+from wdno.networks.dynamic_grain import DynamicGrain, DynamicGrainConfig
 from wdno.networks.fourier import Fourier, FourierConfig
 from wdno.networks.local import Local, LocalConfig, Ring, RingConfig
 from wdno.networks.mixer import Mixer, MixerConfig
@@ -9,6 +10,8 @@ from wdno.networks.token_transformer import TokenTransformer, TokenTransformerCo
 from wdno.networks.transformer import Transformer, TransformerConfig
 
 __all__ = [
+    "DynamicGrain",
+    "DynamicGrainConfig",
     "Fourier",
     "FourierConfig",
     "Local",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from wdno.networks.layers import Embedding, crop, pad_to_multiple
 from wdno.networks.patches import Kept, from_patches, to_patches
@@ -120,7 +120,7 @@ class CrossAttention(nnx.Module):
         h: Kept,
         positions: Positions,
         others: Float[Array, "batch other feature"],
-        their_positions: Positions,
+        their_positions: Int[Array, "their_rows other axis"],
     ) -> Kept:
         """What each token finds in the others."""
         k, v = jnp.split(self.keys_values(others), 2, axis=-1)

@@ -1,0 +1,24 @@
+"""Backbones that estimate part of what is denoised."""
+
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Array, Bool, Float
+
+Coefficients = Float[Array, "batch *grid channel"]
+Condition = Float[Array, "batch *grid given"]
+Sigma = Float[Array, " batch"]
+
+
+@runtime_checkable
+class PartialBackbone(Protocol):
+    """A backbone that has an estimate of some coefficients only: the others are zero.
+
+    Zero are they in x0, not in what the network returns. Of a `Network`, the module is
+    asked.
+    """
+
+    def estimated(
+        self, x: Coefficients, c_noise: Sigma, cond: Condition
+    ) -> tuple[Coefficients, Bool[Array, "batch *grid channel"]]:
+        """What `Backbone` returns, and where that is an estimate."""
+        ...
