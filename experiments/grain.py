@@ -87,10 +87,15 @@ def scores(tree: Tree, key: Array) -> dict[str, Scores]:
     cells = detail_energy(tree.z, fine_channels(tree.layout))
     return {
         "energy": cells,
-        "entropy": sum(entropy(u, block) for u in unit),
-        "gradient": sum(gradient_energy(u, block) for u in unit),
+        "entropy": summed([entropy(u, block) for u in unit]),
+        "gradient": summed([gradient_energy(u, block) for u in unit]),
         "random": jax.random.uniform(key, cells.shape, cells.dtype),
     }
+
+
+def summed(of_fields: list[Scores]) -> Scores:
+    """Of all fields."""
+    return jnp.stack(of_fields).sum(axis=0)
 
 
 def without(tree: Tree, score: Scores, share: float, reach: int) -> Array:

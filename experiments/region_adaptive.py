@@ -10,9 +10,9 @@ where it would pay. Operations are those that XLA counts.
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import product
 from typing import Any, NamedTuple
 
 import jax
@@ -20,9 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 import xarray as xr
-from _results import best, record
+from _call_cost import Cost, cost
+from _results import record
 from jaxtyping import Array, Float
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 import wdno
 from wdno import metrics
@@ -35,6 +36,8 @@ from wdno.accelerate.regions import ESTIMATE, NOISE, Regions
 from wdno.cli.systems import SYSTEMS
 from wdno.diffusion.keys import row_keys, step_keys
 from wdno.diffusion.samplers import Sampler, start
+from wdno.networks import TokenTransformer
+from wdno.networks.token_transformer import forgotten
 from wdno.operator.generation import denoiser, generate, prepare, sample_shape
 from wdno.wavelets.grain import depths
 
@@ -60,14 +63,6 @@ class Problem(NamedTuple):
     model: wdno.WDNO
     known: Fields
     truth: Fields
-
-
-class Cost(NamedTuple):
-    """Of one call of the denoiser for all rows."""
-
-    operations: float
-    seconds: float
-    bytes: float
 
 
 def problem(config: Config) -> Problem:
@@ -96,6 +91,20 @@ def by_all_scores(model: wdno.WDNO) -> dict[str, Score]:
     }
 
 
+def variants(model: wdno.WDNO) -> dict[str, dict[str, Any]]:
+    """What is remembered: estimates, noise as in the paper, and keys and values."""
+    found: dict[str, dict[str, Any]] = {
+        "estimate": {"memory": ESTIMATE},
+        "noise": {"memory": NOISE},
+    }
+    module = model.denoiser.backbone.thaw()
+    if isinstance(module, TokenTransformer):
+        context = forgotten(module.config)
+        seen = {f"{n}, keys": how | {"context": context} for n, how in found.items()}
+        found |= seen
+    return found
+
+
 def error(drawn: Fields, truth: Fields) -> Float[np.ndarray, " sample"]:
     """Mean squared error of each sample over the variance of the truth."""
     rows = [
@@ -110,15 +119,6 @@ def summary(rows: Float[np.ndarray, " sample"]) -> dict[str, float]:
     """Mean with its bootstrap interval over samples."""
     found = metrics.bootstrap_interval(xr.DataArray(rows, dims="sample"))
     return {name: float(value) for name, value in found._asdict().items()}
-
-
-def cost(call: Callable[..., Array], repeats: int, *arguments: Any) -> Cost:
-    """Of a function once compiled."""
-    compiled = jax.jit(call).lower(*arguments).compile()
-    counted = compiled.cost_analysis() or {}
-    seconds = best(lambda: compiled(*arguments), repeats)
-    flops, moved = counted.get("flops", 0.0), counted.get("bytes accessed", 0.0)
-    return Cost(float(flops), seconds, float(moved))
 
 
 def costs(here: Problem, config: Config) -> tuple[int, dict[float, Cost]]:
@@ -172,14 +172,20 @@ def compared(
     for ratio in config.ratios:
         steps = fewer_steps(config, ratio, calls)
         judged(f"dense, {steps} steps, as {ratio}", drawn(here, base, steps))
-        for name, score in by_all_scores(here.model).items():
-            for kept, memory in (("estimate", ESTIMATE), ("noise", NOISE)):
-                regions = Regions(
-                    ratio, score, memory, config.start, oldest=int(2 / ratio)
-                )
-                some = drawn(here, region_adaptive(base, regions), config.steps)
-                judged(f"{ratio}, {name}, {kept}", some)
+        plain = Regions(ratio, start=config.start, oldest=int(2 / ratio))
+        kinds = by_all_scores(here.model).items()
+        for (name, score), (kept, how) in product(kinds, variants(here.model).items()):
+            regions = replace(plain, score=score, **how)
+            some = drawn(here, region_adaptive(base, regions), config.steps)
+            judged(f"{ratio}, {name}, {kept}", some)
     return rows
+
+
+def correlation(ours: Array, right: Array) -> float:
+    """Of the ranks of tokens, mean over rows."""
+    pairs = zip(np.asarray(ours), np.asarray(right), strict=True)
+    ranks = ((rankdata(one), rankdata(other)) for one, other in pairs)
+    return float(np.mean([np.corrcoef(*both)[0, 1] for both in ranks]))
 
 
 def ranked(
@@ -205,10 +211,9 @@ def ranked(
     for n in range(config.steps):
         draw = step_keys(keys, jnp.full(8, n + 1))
         (x, state), now = stepped(model, x, state, rows[n], rows[n + 1], draw)
-        for name, values in now.items():
-            pairs = zip(np.asarray(values), np.asarray(now["oracle"]), strict=True)
-            if n >= config.start:
-                found[name].append(float(np.mean([spearmanr(*p)[0] for p in pairs])))
+        if n >= config.start:
+            for name, values in now.items():
+                found[name].append(correlation(values, now["oracle"]))
     return found
 
 

@@ -1,5 +1,6 @@
 """Region-adaptive sampling: identities, who is refreshed, and what is refused."""
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -21,6 +22,7 @@ from wdno.diffusion.denoiser import TokenBackbone
 from wdno.diffusion.guidance import guide
 from wdno.diffusion.keys import row_keys, step_keys
 from wdno.diffusion.samplers import ddim, dpmpp_2m, heun, sample, start
+from wdno.networks.token_transformer import forgotten
 from wdno.operator.generation import Context, denoiser, generate, prepare, sample_shape
 
 KEY = jax.random.key(0)
@@ -85,6 +87,28 @@ def test_a_step_refreshes_half_of_the_tokens_and_keeps_the_others(condition):
     same = np.isclose(kept[1:], kept[:-1], 0, 0).all(axis=-1)
     np.testing.assert_array_equal(same, ~new[1:])
     assert int(state.age.max()) <= HALF.oldest + 1
+
+
+def test_with_keys_and_values_refreshed_tokens_see_the_others(condition):
+    """Right after a dense step at the same level, they are what a dense call says."""
+    context = forgotten(MODEL.denoiser.backbone.config)
+    sampler = region_adaptive(ddim(), replace(HALF, start=1, context=context))
+    keys, level = row_keys(KEY, 2), jnp.full(2, 2.0, jnp.float32)
+    x = start(SHAPE, level, keys)
+
+    @jax.jit
+    def twice(x, keys):
+        denoise = denoiser(MODEL, Context(condition, None))
+        near = jnp.nextafter(level, jnp.zeros_like(level))
+        after, state = sampler.step(denoise, x, level, near, sampler.init(x), keys)
+        moved = state._replace(kept=jnp.zeros_like(x))
+        _, last = sampler.step(denoise, after, near, 0 * level, moved, keys)
+        return last, denoise(after, near)
+
+    state, dense = twice(x, keys)
+    new = np.asarray(state.age == 1)
+    assert new.mean() == 0.5
+    np.testing.assert_allclose(state.kept[new], dense[new], 1e-3, 1e-3)
 
 
 @pytest.mark.parametrize("memory", [ESTIMATE, NOISE])

@@ -13,6 +13,7 @@ from wdno.diffusion.denoiser import TokenBackbone
 from wdno.networks import TokenTransformerConfig, build
 from wdno.networks.attention import TokenAttention, Where, shared_window
 from wdno.networks.positions import positions_of, rotated
+from wdno.networks.token_transformer import forgotten
 
 GRID, TOKENS = (7, 11), 16
 """Four by four patches of 2 x 3 points, the last ones cropped."""
@@ -79,7 +80,7 @@ def test_attention_in_windows_is_attention_under_a_mask():
     place = partial(Where, jnp.zeros((2, 8)), positions)
     windowed, masked = (attention(h, place(g)) for g in (grid, None))
     np.testing.assert_allclose(windowed, masked, 1e-5, 1e-5)
-    mask = shared_window(positions, window)[0, 0]
+    mask = shared_window(positions, positions, window)[0, 0]
     number = [(r // 2, c // 3) for r in range(5) for c in range(4)]
     wanted = [[one == other for other in number] for one in number]
     np.testing.assert_array_equal(mask, wanted)
@@ -94,6 +95,28 @@ def test_one_axis_after_another_reaches_everything():
     change = call(module, x.at[:, 0, 0].add(5.0), c_noise, cond)
     change = abs(change - call(module, x, c_noise, cond))
     assert float(change.max(axis=-1).min()) > 0
+
+
+def test_remembered_keys_and_values_are_those_of_a_full_evaluation():
+    """Of the same x: some tokens then see what all saw, within their windows."""
+    module, (x, c_noise, cond) = network(AXES), inputs(*GRID)
+    kept = jnp.array([[9, 2, 15], [0, 7, 8], [3, 4, 12]])
+
+    @nnx.jit
+    def remembered(module):
+        empty = forgotten(module.config)(x)
+        whole, memory = module.remembering(x, c_noise, cond, empty)
+        return whole, module.remembering(x, c_noise, cond, memory, kept), memory
+
+    whole, (some, after), memory = remembered(module)
+    plain = call(module, x, c_noise, cond)
+    np.testing.assert_allclose(whole, plain, 1e-4, 1e-4)
+    np.testing.assert_allclose(after, memory, 1e-4, 1e-4)
+    alone = call(module, x, c_noise, cond, kept)
+    inside = np.asarray(alone).any(axis=-1)
+    np.testing.assert_allclose(some[inside], plain[inside], 1e-4, 1e-4)
+    np.testing.assert_array_equal(some[~inside], 0)
+    assert abs(alone - plain)[inside].max() > 1e-2
 
 
 def test_settings_are_checked():

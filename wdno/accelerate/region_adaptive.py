@@ -42,6 +42,8 @@ class RegionState(NamedTuple):
     """Steps since the refresh of each point, the next one included."""
     taken: Int[Array, " batch"]
     """Steps that each row has taken."""
+    context: PyTree
+    """What the backbone remembers of all tokens."""
 
 
 @cache  # one object for equal calls: jit compiles once
@@ -72,7 +74,8 @@ def region_adaptive(sampler: Sampler, regions: Regions) -> Sampler:
         zeros = jnp.zeros_like(x)
         age = jnp.ones(x.shape[:-1], int)
         taken = jnp.zeros(len(x), int)
-        return RegionState(sampler.init(x), zeros, zeros, age, taken)
+        context = regions.context(x)
+        return RegionState(sampler.init(x), zeros, zeros, age, taken, context)
 
     def step(
         denoise: Denoise,
@@ -94,11 +97,15 @@ def region_adaptive(sampler: Sampler, regions: Regions) -> Sampler:
             )
         fresh = tokens.marked(places) | _per_point(dense, x)
         asked: list[tuple[Sample, Rows, Sample]] = []
+        contexts: list[PyTree] = []
 
         def merged(x: Sample, sigma: Rows) -> Sample:
             old = regions.memory.recall(x, sigma, state.kept)
-            x0 = refreshed(estimate, tokens, x, sigma, old, places, dense | ~moves)
+            x0, context = refreshed(
+                estimate, tokens, x, sigma, old, places, dense | ~moves, state.context
+            )
             asked.append((x, sigma, x0))
+            contexts.append(context)
             return x0
 
         guided = guidance(merged)
@@ -111,6 +118,11 @@ def region_adaptive(sampler: Sampler, regions: Regions) -> Sampler:
             before=jnp.where(new[..., None], state.kept, state.before),
             age=jnp.where(new, 1, state.age + _per_point(moves, x).astype(int)),
             taken=state.taken + moves.astype(int),
+            context=jax.tree.map(
+                lambda now, was: jnp.where(per_row(moves, was), now, was),
+                contexts[-1],
+                state.context,
+            ),
         )
 
     return Sampler(init, step)

@@ -2,11 +2,11 @@
 
 import math
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from wdno._typing import Denoise, Guidance
 from wdno.accelerate.region_scores import Patches
@@ -18,6 +18,7 @@ from wdno.diffusion.denoiser import (
     TokenBackbone,
 )
 from wdno.diffusion.noise import per_row
+from wdno.diffusion.partial import RememberingBackbone
 from wdno.networks.layers import crop, pad_to_multiple
 from wdno.networks.patches import place, to_patches
 
@@ -83,8 +84,7 @@ def tokens_of(estimate: ConditionalDenoiser, x: Sample) -> Tokens:
     Raises:
         ValueError: the backbone has none.
     """
-    backbone = estimate.denoiser.backbone
-    module = backbone.thaw() if isinstance(backbone, Network) else backbone
+    module = module_of(estimate.denoiser.backbone)
     if not isinstance(module, TokenBackbone):
         raise ValueError(
             "Region-adaptive sampling evaluates some tokens of a grid alone, which a "
@@ -104,8 +104,9 @@ def refreshed(
     old: Sample,
     places: Places,
     dense: Bool[Array, " batch"],
-) -> Sample:
-    """Estimates of x0, new in some tokens and old in the others.
+    context: PyTree,
+) -> tuple[Sample, PyTree]:
+    """Estimates of x0, new in some tokens and old in the others, and their context.
 
     Args:
         estimate: the denoiser.
@@ -115,21 +116,58 @@ def refreshed(
         old: estimates of the other tokens.
         places: of the tokens that are new, as many in each row.
         dense: rows that are new everywhere.
+        context: what the backbone remembers of all tokens; empty if nothing.
     """
+
+    def whole() -> tuple[Sample, PyTree]:
+        return _denoised(estimate, x, sigma, context, None)
+
+    def some() -> tuple[Sample, PyTree]:
+        new, remembered = _denoised(estimate, x, sigma, context, places)
+        return jnp.where(tokens.marked(places)[..., None], new, old), remembered
+
+    def both() -> tuple[Sample, PyTree]:
+        return jax.tree.map(
+            lambda new, part: jnp.where(per_row(dense, new), new, part), whole(), some()
+        )
+
     if places.shape[1] == tokens.count:
-        return estimate(x, sigma)
-    denoiser, condition = estimate
-
-    def some() -> Sample:
-        part = replace(denoiser, backbone=lambda *a: denoiser.backbone(*a, places))
-        new = part(x, sigma, condition)
-        return jnp.where(tokens.marked(places)[..., None], new, old)
-
-    def whole() -> Sample:
-        return estimate(x, sigma)
-
-    def both() -> Sample:
-        return jnp.where(per_row(dense, x), whole(), some())
-
+        return whole()
     kind = jnp.where(dense.all(), 0, jnp.where(dense.any(), 1, 2))
     return jax.lax.switch(kind, (whole, both, some))
+
+
+def _denoised(
+    estimate: ConditionalDenoiser,
+    x: Sample,
+    sigma: Rows,
+    context: PyTree,
+    places: Places | None,
+) -> tuple[Sample, PyTree]:
+    """Estimates of all tokens or of some, and what is remembered then."""
+    denoiser, condition = estimate
+    if not jax.tree.leaves(context):
+        if places is None:
+            return estimate(x, sigma), context
+        part = replace(denoiser, backbone=lambda *a: denoiser.backbone(*a, places))
+        return part(x, sigma, condition), context
+    module, remembered = module_of(denoiser.backbone), []
+    if not isinstance(module, RememberingBackbone):
+        raise ValueError(
+            "Keys and values are remembered by backbones that can attend to them, "
+            f"which a {type(module).__name__} cannot. Leave out `Regions.context`, or "
+            "take a `wdno.networks.TokenTransformer`."
+        )
+
+    def backbone(x: Sample, c_noise: Rows, cond: Array) -> Sample:
+        output, memory = module.remembering(x, c_noise, cond, context, places)
+        remembered.append(memory)
+        return output
+
+    x0 = replace(denoiser, backbone=backbone)(x, sigma, condition)
+    return x0, remembered[0]
+
+
+def module_of(backbone: Any) -> Any:
+    """The module that a backbone is the value of, or itself."""
+    return backbone.thaw() if isinstance(backbone, Network) else backbone

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from wdno._ranges import check_counts
 from wdno.accelerate.region_scores import Score, change
@@ -37,6 +37,11 @@ NOISE = Memory(
 """The noise ``(x - x0)/sigma``, as in the paper; its error counts sigma-fold."""
 
 
+def nothing(x: Sample) -> PyTree:
+    """The context of a backbone that remembers nothing."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Regions:
     """How many tokens a step refreshes, which, and when all are.
@@ -50,6 +55,9 @@ class Regions:
         starvation: rate k by which waiting makes a token more urgent, ``exp(k age)``.
         oldest: steps that a value may be used after the one that found it; no token
             waits longer, whatever its score.
+        context: makes what the backbone remembers of all tokens, keys and values, for
+            an x: ``networks.token_transformer.forgotten(config)``. Without it tokens
+            that are refreshed see each other only.
 
     Raises:
         ValueError: one of them is out of its range, or so small a ratio cannot refresh
@@ -63,6 +71,7 @@ class Regions:
     resets: tuple[int, ...] = ()
     starvation: float = 0.1
     oldest: int = 8
+    context: Callable[[Sample], PyTree] = nothing
 
     def __post_init__(self) -> None:
         """Refuse what would never refresh a token, or not in time."""

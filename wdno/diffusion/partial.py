@@ -1,8 +1,8 @@
-"""Backbones that estimate part of what is denoised."""
+"""Backbones that estimate part of what is denoised, and that remember the rest."""
 
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 Coefficients = Float[Array, "batch *grid channel"]
 Condition = Float[Array, "batch *grid given"]
@@ -21,4 +21,23 @@ class PartialBackbone(Protocol):
         self, x: Coefficients, c_noise: Sigma, cond: Condition
     ) -> tuple[Coefficients, Bool[Array, "batch *grid channel"]]:
         """What `Backbone` returns, and where that is an estimate."""
+        ...
+
+
+@runtime_checkable
+class RememberingBackbone(Protocol):
+    """A `TokenBackbone` whose tokens attend to what is remembered of the others."""
+
+    def remembering(
+        self,
+        x: Coefficients,
+        c_noise: Sigma,
+        cond: Condition,
+        memory: PyTree,
+        tokens: Int[Array, "batch kept"] | None = None,
+    ) -> tuple[Coefficients, PyTree]:
+        """What `TokenBackbone` returns, and the memory with these tokens renewed.
+
+        A memory is a batch-leading pytree; a call of all tokens renews all of it.
+        """
         ...

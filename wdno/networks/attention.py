@@ -9,10 +9,12 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from wdno.networks.layers import Embedding, crop, pad_to_multiple
-from wdno.networks.patches import Kept, from_patches, to_patches
+from wdno.networks.patches import Kept, Places, from_patches, to_patches
 from wdno.networks.positions import Positions, rotated
 
 Heads = Float[Array, "batch token head feature"]
+KeysValues = Float[Array, "batch every 2 feature"]
+"""Keys and values of all tokens of a layer."""
 
 
 @jax.tree_util.register_dataclass
@@ -55,29 +57,71 @@ class TokenAttention(nnx.Module):
 
     def __call__(self, h: Kept, where: Where) -> Kept:
         """What each token finds in those of its window."""
+        return self._mixed(*self._projected(h, where), where)
+
+    def remembering(
+        self,
+        h: Kept,
+        where: Where,
+        memory: KeysValues,
+        places: Places | None,
+        every: Int[Array, "1 every axis"],
+    ) -> tuple[Kept, KeysValues]:
+        """What some tokens find in all of their windows, and what is remembered then.
+
+        Args:
+            h: features of these tokens.
+            where: their positions.
+            memory: keys and values of all tokens, as they were when they passed last.
+            places: of these tokens, whose keys and values are made anew; None for all.
+            every: positions of all tokens.
+        """
+        q, k, v = self._projected(h, where)
+        new = jnp.stack([part.reshape(h.shape) for part in (k, v)], axis=2)
+        if places is None:
+            return self._mixed(q, k, v, where), new
+        memory = memory.at[jnp.arange(len(h))[:, None], places].set(new)
+        k, v = (
+            memory[:, :, part].reshape(*memory.shape[:2], self.heads, -1)
+            for part in range(2)
+        )
+        mask = shared_window(where.positions, every, self.window)
+        mixed = jax.nn.dot_product_attention(q, k, v, mask=mask)
+        return self.out(mixed.reshape(h.shape)), memory
+
+    def _mixed(
+        self, q: Heads, k: Heads, v: Heads, where: Where
+    ) -> Float[Array, "batch token width"]:
+        """Attention among the tokens that are there."""
+        if where.grid is None or not any(self.window):
+            mask = shared_window(where.positions, where.positions, self.window)
+            mixed = jax.nn.dot_product_attention(q, k, v, mask=mask)
+        else:
+            mixed = _in_windows(q, k, v, where.grid, self.window)
+        return self.out(mixed.reshape(*mixed.shape[:2], -1))
+
+    def _projected(self, h: Kept, where: Where) -> tuple[Array, Array, Array]:
+        """Queries, keys and values by heads, the first two turned."""
         q, k, v = (
             part.reshape(*h.shape[:2], self.heads, -1)
             for part in jnp.split(self.qkv(h), 3, axis=-1)
         )
-        q, k = rotated(q, where.positions), rotated(k, where.positions)
-        if where.grid is None or not any(self.window):
-            mask = shared_window(where.positions, self.window)
-            mixed = jax.nn.dot_product_attention(q, k, v, mask=mask)
-        else:
-            mixed = _in_windows(q, k, v, where.grid, self.window)
-        return self.out(mixed.reshape(h.shape))
+        return rotated(q, where.positions), rotated(k, where.positions), v
 
 
 def shared_window(
-    positions: Positions, window: tuple[int, ...]
-) -> Bool[Array, "rows 1 token token"] | None:
-    """Which tokens lie in one window; None if there is only one."""
+    positions: Positions,
+    others: Int[Array, "their_rows other axis"],
+    window: tuple[int, ...],
+) -> Bool[Array, "some_rows 1 token other"] | None:
+    """Which tokens lie in the windows of which others; None if there is only one."""
     if not any(window):
         return None
-    number = jnp.stack(
-        [positions[..., axis] // w for axis, w in enumerate(window) if w], axis=-1
+    here, there = (
+        jnp.stack([at[..., axis] // w for axis, w in enumerate(window) if w], axis=-1)
+        for at in (positions, others)
     )
-    return (number[:, None, :, None] == number[:, None, None, :]).all(axis=-1)
+    return (here[:, None, :, None] == there[:, None, None, :]).all(axis=-1)
 
 
 def _in_windows(

@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 from wdno._ranges import MOST_BLOCKS, check_counts
 from wdno.networks.attention import CrossAttention, Where
 from wdno.networks.cells import Scores, most
+from wdno.networks.gated_block import GatedBlock
 from wdno.networks.layers import (
     Condition,
     Features,
@@ -38,7 +39,6 @@ from wdno.networks.patches import (
 )
 from wdno.networks.positions import position_encoding, positions_of
 from wdno.networks.registry import Shape, register
-from wdno.networks.token_transformer import GatedBlock
 
 
 @dataclass(frozen=True)

@@ -7,32 +7,24 @@ block, which with windows of one row or column is attention along one axis at a 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from wdno._ranges import MOST_BLOCKS, check_counts
-from wdno.networks.attention import TokenAttention, Where
-from wdno.networks.layers import (
-    Condition,
-    Features,
-    NoiseEmbedding,
-    crop,
-    pad_to_multiple,
-)
-from wdno.networks.patches import (
-    Kept,
-    PatchEmbedding,
-    PatchHead,
-    from_patches,
-    place,
-    take,
-    to_patches,
-)
-from wdno.networks.positions import position_encoding, positions_of
+from wdno.networks.gated_block import GatedBlock
+from wdno.networks.layers import Condition, Features
+from wdno.networks.patched import PatchedTransformer
+from wdno.networks.patches import Kept
+from wdno.networks.positions import positions_of
 from wdno.networks.registry import Shape, register
+
+Memory = Float[Array, "batch layer every 2 feature"]
+"""Keys and values of all tokens in every layer."""
 
 
 @dataclass(frozen=True)
@@ -81,41 +73,8 @@ class TokenTransformerConfig:
         return self.windows[block % len(self.windows)] if self.windows else everywhere
 
 
-class GatedBlock(nnx.Module):
-    """Attention and a two-layer perceptron, each modulated before and gated after.
-
-    ``h + g a((1 + s) norm(h) + b)`` with s, b and g from the embedding, all zero at
-    first, so that a block starts as the identity.
-    """
-
-    def __init__(
-        self,
-        width: int,
-        heads: int,
-        window: tuple[int, ...],
-        embedding: int,
-        *,
-        rngs: nnx.Rngs,
-    ) -> None:
-        """Create the layers."""
-        self.norm = nnx.RMSNorm(width, use_scale=False, rngs=rngs)
-        zeros = nnx.initializers.zeros
-        self.modulation = nnx.Linear(embedding, 6 * width, kernel_init=zeros, rngs=rngs)
-        self.attention = TokenAttention(width, heads, window, rngs=rngs)
-        self.inner = nnx.Linear(width, 4 * width, rngs=rngs)
-        self.outer = nnx.Linear(4 * width, width, rngs=rngs)
-
-    def __call__(self, h: Kept, where: Where) -> Kept:
-        """Return the refined tokens."""
-        both = self.modulation(where.embedding)[:, None]
-        scale, shift, gate, scale_2, shift_2, gate_2 = jnp.split(both, 6, axis=-1)
-        h = h + gate * self.attention((1 + scale) * self.norm(h) + shift, where)
-        inner = self.inner((1 + scale_2) * self.norm(h) + shift_2)
-        return h + gate_2 * self.outer(nnx.gelu(inner))
-
-
 @register(TokenTransformerConfig)
-class TokenTransformer(nnx.Module):
+class TokenTransformer(PatchedTransformer):
     """Transformer backbone: ``transformer(x, c_noise, cond)`` with the shape of x.
 
     Takes any grid: it is padded to whole patches and cropped at the end. Positions are
@@ -141,71 +100,50 @@ class TokenTransformer(nnx.Module):
             for n in range(config.depth)
         )
 
-    def add_ends(self, shape: Shape, rngs: nnx.Rngs) -> None:
-        """Create what is before and after the blocks."""
-        width, inputs = self.config.width, shape.channels + shape.condition_channels
-        self.embedding = NoiseEmbedding(width, rngs=rngs)
-        self.embed = PatchEmbedding(self.config.patch, inputs, width, rngs=rngs)
-        self.norm = nnx.RMSNorm(width, rngs=rngs)
-        self.head = PatchHead(self.config.patch, width, shape.channels, rngs=rngs)
-
-    @property
-    def patch(self) -> tuple[int, ...]:
-        """Grid points of a patch along each axis."""
-        return self.config.patch
-
-    def token_grid(self, grid: tuple[int, ...]) -> tuple[int, ...]:
-        """Patches along each axis, the last ones padded if the grid ends within."""
-        return tuple(-(-n // p) for n, p in zip(grid, self.patch, strict=True))
-
-    def __call__(
+    def remembering(
         self,
         x: Features,
         c_noise: Float[Array, " batch"],
         cond: Condition,
+        memory: Memory,
         tokens: Int[Array, "batch kept"] | None = None,
-    ) -> Features:
-        """Cut into patches, attend, put the patches back.
+    ) -> tuple[Features, Memory]:
+        """As the call, but tokens attend also to those that are left out.
 
-        `tokens` are those of `TokenBackbone`: they attend to each other alone, each at
-        its own position. A place beyond the grid makes all estimates of its row NaN.
+        Args:
+            x: as there.
+            c_noise: as there.
+            cond: as there.
+            memory: keys and values of all tokens in every layer, see `forgotten`.
+            tokens: as there.
+
+        Returns:
+            What the call returns, and the memory with that of the tokens made anew.
         """
-        h, where = self.enter(x, c_noise, cond, tokens)
-        for block in self.blocks:
-            h = block(h, where)
-        return self.leave(h, x.shape[1:-1], tokens)
-
-    def enter(
-        self,
-        x: Features,
-        c_noise: Float[Array, " batch"],
-        cond: Condition,
-        tokens: Int[Array, "batch kept"] | None = None,
-    ) -> tuple[Kept, Where]:
-        """What the first block is given: features of patches, and where they are."""
         grid = self.token_grid(x.shape[1:-1])
-        count, width = math.prod(grid), self.config.width
-        both = pad_to_multiple(jnp.concatenate([x, cond], axis=-1), self.patch)
-        patches = to_patches(both, self.patch).reshape(len(x), count, -1)
-        code = position_encoding((*grid, width), x.dtype).reshape(1, count, width)
-        code = jnp.broadcast_to(code, (len(x), count, width))
-        embedding = self.embedding(c_noise)
-        if tokens is None:
-            every = positions_of(jnp.arange(count)[None], grid)
-            return self.embed(patches) + code, Where(embedding, every, grid)
-        features = self.embed(take(patches, tokens)) + take(code, tokens)
-        return features, Where(embedding, positions_of(tokens, grid), None)
+        every = positions_of(jnp.arange(math.prod(grid))[None], grid)
+        h, where = self.enter(x, c_noise, cond, tokens)
+        layers = []
+        for n, block in enumerate(self.blocks):
 
-    def leave(
-        self,
-        h: Kept,
-        points: tuple[int, ...],
-        tokens: Int[Array, "batch kept"] | None = None,
-    ) -> Features:
-        """The grid of so many points that the features after the last block make."""
-        grid = self.token_grid(points)
-        estimates = self.head(self.norm(h))
-        if tokens is not None:
-            estimates = place(estimates, tokens, math.prod(grid))
-        whole = from_patches(estimates.reshape(len(h), *grid, -1), self.patch)
-        return crop(whole, points)
+            def attention(u: Kept, block: GatedBlock = block, n: int = n) -> Kept:
+                found, layer = block.attention.remembering(
+                    u, where, memory[:, n], tokens, every
+                )
+                layers.append(layer)
+                return found
+
+            h = block.around(attention, h, where)
+        return self.leave(h, x.shape[1:-1], tokens), jnp.stack(layers, axis=1)
+
+
+@cache  # one function for equal calls: jit compiles once
+def forgotten(config: TokenTransformerConfig) -> Callable[[Features], Memory]:
+    """Makes the memory of a transformer before anything has passed: zeros, for an x."""
+
+    def memory(x: Features) -> Memory:
+        pairs = zip(x.shape[1:-1], config.patch, strict=True)
+        count = math.prod(-(-n // p) for n, p in pairs)
+        return jnp.zeros((len(x), config.depth, count, 2, config.width), x.dtype)
+
+    return memory

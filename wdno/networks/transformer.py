@@ -16,9 +16,9 @@ from wdno.networks.layers import (
     Modulation,
     SelfAttention,
 )
+from wdno.networks.patched import PatchedTransformer
 from wdno.networks.patches import Kept
 from wdno.networks.registry import Shape, register
-from wdno.networks.token_transformer import TokenTransformer
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class TransformerBlock(nnx.Module):
 
 
 @register(TransformerConfig)
-class Transformer(TokenTransformer):
+class Transformer(PatchedTransformer):
     """The transformer of models that were saved before `TokenTransformer` was there.
 
     Positions enter as sines and cosines alone, and attention knows no noise level.
