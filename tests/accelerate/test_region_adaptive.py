@@ -289,6 +289,12 @@ def test_settings_out_of_range_are_refused(setting, message):
         Regions(**setting)
 
 
+def test_a_share_of_the_tokens_is_rounded_up_but_not_by_rounding_errors():
+    assert Regions(0.1, oldest=9).refreshed(30) == 3
+    assert Regions(0.1, oldest=9).refreshed(31) == 4
+    assert Regions(1 / 49, oldest=48).refreshed(49) == 1
+
+
 def test_a_score_of_no_channel_is_refused():
     with pytest.raises(ValueError, match="`channels` is empty"):
         scores.channel_energy(())

@@ -123,6 +123,14 @@ def test_cells_that_are_told_are_those_that_are_refined(network):
     np.testing.assert_array_equal(there, wanted)
 
 
+def test_a_cell_of_another_grid_makes_its_row_nan(network):
+    output = np.asarray(
+        grained(network, jnp.array([[0, 5], [1, CELLS], [4, 3]])).output
+    )
+    assert np.isfinite(output[::2]).all()
+    assert np.isnan(output[1, 0, 2:4, 4:]).all()
+
+
 def test_fine_tokens_hear_of_coarse_ones_and_not_the_other_way(network):
     cells = jnp.array([[0, 1]] * 3)
 
