@@ -2,8 +2,9 @@
 
 Shocks in a tube of 1,024 cells and smoke on 128 x 128: the finer details of the wavelet
 tree are kept in a share of the cells and are zero in the others. Cells are chosen by
-the energy of the details (for an orthogonal wavelet the best there is), by entropy as
-D²iT has it, by gradients and at random, each also widened by a cell.
+the energy of the details (for an orthogonal wavelet and squared errors the best there
+is), also with all subbands counted alike, by entropy as D²iT has it, by gradients and
+at random, each also widened by a cell.
 
     python experiments/grain.py
 """
@@ -84,9 +85,11 @@ def scores(tree: Tree, key: Array) -> dict[str, Scores]:
     """Of every cell, by name."""
     block = (2**tree.layout.levels,) * len(tree.layout.grid)
     unit = [u / u.std() for u in tree.fields.values()]
-    cells = detail_energy(tree.z, fine_channels(tree.layout))
+    fine, share = fine_channels(tree.layout), tree.layout.energy_share
+    cells = detail_energy(tree.z, fine, share)
     return {
         "energy": cells,
+        "energy, subbands alike": detail_energy(tree.z, fine),
         "entropy": summed([entropy(u, block) for u in unit]),
         "gradient": summed([gradient_energy(u, block) for u in unit]),
         "random": jax.random.uniform(key, cells.shape, cells.dtype),

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, ArrayLike, Bool, Float, PRNGKeyArray
 
 from wdno._typing import Fields, Loss
 from wdno.diffusion.denoiser import denoising_loss
@@ -68,7 +68,8 @@ def grain_loss(
         context = prepare(model, batch)
         x0 = left_open(model, context, batch)
         own, draw, share = jax.random.split(key, 3)
-        true = true_cells(network, x0)
+        weight = energy_share(model.targets, context.estimate)
+        true = true_cells(network, x0, weight)
         count = len(true)
         shape = count, *network.cell_grid(x0.shape[1:-1])
         drawn = jax.random.uniform(draw, shape, x0.dtype)
@@ -79,7 +80,6 @@ def grain_loss(
         )
         told = _Told(network, cells, [])
         denoiser = with_backbone(model, told).denoiser
-        weight = energy_share(model.targets, context.estimate)
         error = denoising_loss(denoiser, x0, context.condition, noise, weight, own)
         return error + map_weight * choice_loss(told.said[0], true)
 
@@ -99,10 +99,20 @@ def choice_loss(logits: Scores, cells: Places) -> Float[Array, ""]:
     return optax.sigmoid_binary_cross_entropy(flat, chosen).mean()
 
 
-def true_cells(network: DynamicGrain, x0: Coefficients) -> Places:
-    """Cells of clean samples with the most energy of finer details."""
+def true_cells(
+    network: DynamicGrain,
+    x0: Coefficients,
+    weight: Float[ArrayLike, "*where"] = 1.0,
+) -> Places:
+    """Cells of clean samples with the most energy of finer details.
+
+    Args:
+        network: which has cells.
+        x0: clean coefficients.
+        weight: of each channel, or of each coefficient, as in the loss.
+    """
     config = network.config
-    energy = detail_energy(x0, config.fine)[..., None]
+    energy = detail_energy(x0, config.fine, weight)[..., None]
     padded = pad_to_multiple(energy, config.patch)
     scores = to_patches(padded, config.patch).mean(axis=-1)
     return most(scores, config.kept, config.reach)

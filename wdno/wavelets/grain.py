@@ -10,7 +10,7 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from wdno.wavelets.layout import WaveletLayout
 
@@ -44,14 +44,24 @@ def fine_channels(layout: WaveletLayout) -> tuple[int, ...]:
     return found
 
 
-def detail_energy(z: Coefficients, channels: tuple[int, ...]) -> Cells:
-    """Mean square of some channels in each cell, in units of each one's scale.
+def detail_energy(
+    z: Coefficients,
+    channels: tuple[int, ...],
+    weight: Float[ArrayLike, "*where"] = 1.0,
+) -> Cells:
+    """Mean square of some channels in each cell.
+
+    With `WaveletLayout.energy_share` as weight and an orthogonal wavelet it is, up to a
+    factor, the squared error of the fields if these channels are zero in the cell
+    (Parseval), so that no other choice of cells leaves less.
 
     Args:
-        z: coefficients by a layout, whose scales make subbands comparable.
+        z: coefficients by a layout.
         channels: their numbers, such as `fine_channels`.
+        weight: of each channel, or of each coefficient; with 1 subbands count alike.
     """
-    return jnp.square(z[..., list(channels)]).mean(axis=-1)
+    energy = jnp.square(z) * jnp.broadcast_to(jnp.asarray(weight, z.dtype), z.shape)
+    return energy[..., list(channels)].mean(axis=-1)
 
 
 def entropy(
