@@ -10,11 +10,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 from tiny import make_tiny
+from tokenwise import transformer
 
 from wdno import rollout
 from wdno.accelerate.block_queue import BlockQueue
 from wdno.accelerate.pipeline import PipelinedQueue
 from wdno.accelerate.pipeline_schedule import utilisation, works
+from wdno.accelerate.pipeline_stages import staged
 from wdno.accelerate.queue_schedule import ticks
 
 KEY = jax.random.key(0)
@@ -66,6 +68,11 @@ def test_a_pass_enters_when_all_that_it_is_told_has_arrived():
     assert [one.block for one in order if one.leaves] == list(range(9))
     assert [one.block for one in order if one.last] == [8]
     assert set(arrived.values()) == {6}
+
+
+def test_a_pipeline_refuses_windows_that_differ():
+    with pytest.raises(ValueError, match="differ from block to block"):
+        staged(transformer(windows=((0, 1), (1, 0))), jax.devices())
 
 
 @pytest.mark.parametrize(

@@ -27,13 +27,16 @@ from wdno.networks import (
     LocalConfig,
     Mixer,
     MixerConfig,
+    TokenTransformer,
     Transformer,
     TransformerConfig,
     build,
     register,
 )
 
-on_any_grid = pytest.mark.parametrize("kind", ["transformer", "fourier", "local"])
+on_any_grid = pytest.mark.parametrize(
+    "kind", ["transformer", "tokens", "fourier", "local"]
+)
 on_one_grid = pytest.mark.parametrize("kind", CONFIGS)
 """For tests on 4 × 6 points, the one grid of the tiny mixer."""
 
@@ -101,6 +104,7 @@ def test_gradient_is_finite_and_reaches_every_parameter(kind):
 def test_the_configuration_chooses_the_network(kind):
     classes = {
         "transformer": Transformer,
+        "tokens": TokenTransformer,
         "fourier": Fourier,
         "local": Local,
         "mixer": Mixer,

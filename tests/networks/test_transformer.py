@@ -12,7 +12,8 @@ from tiny_networks import CHANNELS, busy, call, inputs
 
 from wdno.diffusion.denoiser import Backbone, Denoiser, TokenBackbone, freeze
 from wdno.diffusion.preconditioning import EDMPreconditioning
-from wdno.networks.transformer import TransformerConfig, position_encoding
+from wdno.networks.positions import position_encoding
+from wdno.networks.transformer import TransformerConfig
 
 SINGLE = np.dtype(np.float32)
 

@@ -23,9 +23,11 @@ from wdno.diffusion.denoiser import Denoiser, freeze
 from wdno.diffusion.preconditioning import EDMPreconditioning, VariancePreserving
 from wdno.diffusion.schedules import KarrasSchedule
 from wdno.networks import (
+    DynamicGrainConfig,
     FourierConfig,
     MixerConfig,
     Shape,
+    TokenTransformerConfig,
     TransformerConfig,
     build,
 )
@@ -36,6 +38,8 @@ from wdno.operator.model import with_backbone
 FOURIER = FourierConfig((2, 2), width=12, depth=1)
 MIXER = MixerConfig((1, 2), (2, 2), width=8, depth=1)
 TRANSFORMER = TransformerConfig((1, 2), width=8, depth=1, heads=2)
+TOKENS = TokenTransformerConfig((1, 2), 8, 1, 2, windows=((0, 1), (1, 0)))
+GRAIN = DynamicGrainConfig((1, 2), 2, (1, 2), width=8, depth=1, heads=2)
 
 
 def make_model(network=FOURIER, preconditioning=EDMPreconditioning(), scale=0.4):  # noqa: B008
@@ -96,7 +100,7 @@ def edit_weights(folder, edit):
 # Round trips
 
 
-@pytest.mark.parametrize("network", [FOURIER, MIXER, TRANSFORMER])
+@pytest.mark.parametrize("network", [FOURIER, MIXER, TRANSFORMER, TOKENS, GRAIN])
 @pytest.mark.parametrize(
     "preconditioning", [EDMPreconditioning(sigma_data=0.5), VariancePreserving()]
 )

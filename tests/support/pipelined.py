@@ -9,34 +9,15 @@ import json
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from oracles import make_fields
-from tiny import make_tiny
+from tokenwise import transformer
 
-from wdno import networks, rollout
+from wdno import rollout
 from wdno.accelerate.block_noise import Pooled
 from wdno.accelerate.block_queue import BlockQueue
 from wdno.accelerate.pipeline import PipelinedQueue
 from wdno.accelerate.pipeline_stages import staged
-from wdno.diffusion.denoiser import freeze
 from wdno.diffusion.samplers import dpmpp_2m
-from wdno.operator.model import with_backbone
-
-
-def transformer(depth=8):
-    """A tiny model whose layers do something."""
-    model = make_tiny()
-    shape = networks.Shape(2, len(model.targets.channels), len(model.given.channels))
-    config = networks.TransformerConfig((1, 2), width=8, depth=depth, heads=2)
-    module = networks.build(config, shape, rngs=nnx.Rngs(0))
-    network = freeze(module)
-    keys = jax.random.split(jax.random.key(1), len(network.parameters))
-    parts = zip(keys, network.parameters.items(), strict=True)
-    busy = {
-        name: leaf + 0.2 * jax.random.normal(key, leaf.shape, leaf.dtype)
-        for key, (name, leaf) in parts
-    }
-    return with_backbone(model, type(network)(network.definition, busy))
 
 
 def record(model, known, how):
@@ -44,7 +25,7 @@ def record(model, known, how):
 
 
 def main():
-    model, fields, results = transformer(), make_fields(2, 22), {}
+    model, fields, results = transformer(depth=8), make_fields(2, 22), {}
     known = {"u0": fields["u0"]}, {"f": fields["f"]}
     how = {"sampler": dpmpp_2m(), "steps": 8, "key": jax.random.key(0)}
     queue = BlockQueue(context=2, noise=Pooled())

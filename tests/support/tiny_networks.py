@@ -12,6 +12,7 @@ from wdno.networks import (
     LocalConfig,
     MixerConfig,
     Shape,
+    TokenTransformerConfig,
     TransformerConfig,
     build,
 )
@@ -20,6 +21,9 @@ CHANNELS, CONDITION = 3, 2
 
 CONFIGS = {
     "transformer": lambda axes, depth: TransformerConfig(
+        (2, 3, 2)[:axes], width=8, depth=depth, heads=2
+    ),
+    "tokens": lambda axes, depth: TokenTransformerConfig(
         (2, 3, 2)[:axes], width=8, depth=depth, heads=2
     ),
     "fourier": lambda axes, depth: FourierConfig(

@@ -16,8 +16,8 @@ from wdno.accelerate.flight import prepared
 from wdno.accelerate.pipeline_schedule import Pass
 from wdno.accelerate.pipeline_stages import (
     STAGE,
-    Embeddings,
     Features,
+    Noise,
     Pipeline,
     through_stages,
 )
@@ -36,7 +36,7 @@ class PipelineFlight(NamedTuple):
     context: Context
     """What is known of each block, as when it entered last."""
     features: Features
-    embedding: Embeddings
+    embedding: Noise
 
 
 class Move(NamedTuple):
@@ -96,7 +96,7 @@ def opened(
         blocks=jax.device_put(blocks, everywhere),
         context=jax.device_put(ready, everywhere),
         features=nothing(entering[0]),
-        embedding=nothing(entering[1]),
+        embedding=jax.tree.map(nothing, entering[1]),
     )
 
 
@@ -154,7 +154,7 @@ def worked(
     features, embedding = through_stages(
         pipeline,
         flight.features.at[0].set(features),
-        flight.embedding.at[0].set(embedding),
+        jax.tree.map(lambda u, new: u.at[0].set(new), flight.embedding, embedding),
     )
     blocks, contexts = put(blocks, one, enters), put(contexts, ready, enters)
     return PipelineFlight(blocks, contexts, features, embedding)
@@ -205,7 +205,7 @@ def _told(ends: WDNO, one: Blocks, earlier: Fields, at: Move, context: int) -> B
 
 def _entering(
     ends: WDNO, one: Blocks, ready: Context, sigma: Float[Array, ""]
-) -> tuple[Array, Array]:
+) -> tuple[Array, Noise]:
     """What the first stage is given of a block."""
     whole = ends.denoiser
     level = jnp.full(len(one.x), sigma, one.x.dtype)

@@ -13,12 +13,13 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, PyTree
 
 from wdno.diffusion.denoiser import Network, freeze
-from wdno.networks.transformer import Transformer
+from wdno.networks.patched import PatchedTransformer
 from wdno.operator.model import WDNO, with_backbone
 
 STAGE = "stage"
 Features = Float[Array, "stage row token feature"]
-Embeddings = Float[Array, "stage row embedding"]
+Noise = PyTree
+"""What blocks are given beside features, an array or several, (stage, ...)."""
 
 
 @jax.tree_util.register_dataclass
@@ -46,12 +47,12 @@ def staged(
     """Spread the layers of a model's transformer over devices.
 
     Raises:
-        ValueError: the backbone is no transformer, or the devices do not divide its
-            layers.
+        ValueError: the backbone is no transformer, the devices do not divide its
+            layers, or these have windows that differ.
     """
     backbone = model.denoiser.backbone
     module = backbone.thaw() if isinstance(backbone, Network) else backbone
-    layers = module.blocks if isinstance(module, Transformer) else []
+    layers = module.blocks if isinstance(module, PatchedTransformer) else []
     if not layers or len(layers) % len(devices):
         raise ValueError(
             "A pipeline has equally many layers of a Transformer on each of "
@@ -59,6 +60,11 @@ def staged(
             f"{type(module).__name__}. Take as many devices as divide its depth."
         )
     split = [nnx.split(layer) for layer in layers]
+    if any(kind != split[0][0] for kind, _ in split):
+        raise ValueError(
+            "A pipeline has layers that are alike, but the windows of these differ "
+            "from block to block. Take a transformer with one window, or with none."
+        )
 
     def stacked(*leaves: Array) -> Array:
         return jnp.stack(leaves).reshape(len(devices), -1, *leaves[0].shape)
@@ -74,22 +80,24 @@ def staged(
     )
 
 
-def _without_layers(module: Transformer) -> Transformer:
+def _without_layers(module: PatchedTransformer) -> PatchedTransformer:
     ends = nnx.clone(module)
     ends.blocks = nnx.List([])
     return ends
 
 
 def through_stages(
-    pipeline: Pipeline, features: Array, embedding: Array
-) -> tuple[Array, Array]:
+    pipeline: Pipeline, features: Array, embedding: Noise
+) -> tuple[Array, Noise]:
     """What every stage makes of its features, at the next stage around the ring."""
     stages = pipeline.mesh.size
     ring = [(stage, (stage + 1) % stages) for stage in range(stages)]
 
-    def stage(layers: PyTree, features: Array, embedding: Array) -> tuple[Array, Array]:
+    def stage(layers: PyTree, features: Array, embedding: Noise) -> tuple[Array, Noise]:
+        here = jax.tree.map(lambda u: u[0], embedding)
+
         def layer(h: Array, state: PyTree) -> tuple[Array, None]:
-            return nnx.merge(pipeline.layer, state)(h, embedding[0]), None
+            return nnx.merge(pipeline.layer, state)(h, here), None
 
         h, _ = jax.lax.scan(layer, features[0], jax.tree.map(lambda u: u[0], layers))
         on = partial(jax.lax.ppermute, axis_name=STAGE, perm=ring)

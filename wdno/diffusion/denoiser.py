@@ -12,8 +12,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from wdno._typing import Denoise
+from wdno._typing import Denoise, Guidance
 from wdno.diffusion.noise import NoiseDistribution, per_row
+from wdno.diffusion.partial import PartialBackbone
 from wdno.diffusion.preconditioning import Preconditioning
 
 Coefficients = Float[Array, "batch *grid channel"]
@@ -155,17 +156,51 @@ class Denoiser:
     def __call__(self, x: Coefficients, sigma: Sigma, cond: Condition) -> Coefficients:
         """D(x; σ) = c_skip x + c_out F(c_in x; c_noise) (Karras et al., eq. 7)."""
         c_skip, c_out, c_in, c_noise = self.preconditioning(sigma)
-        output = self.backbone(per_row(c_in, x) * x, c_noise, cond)
+        output, there = _estimated(self.backbone, per_row(c_in, x) * x, c_noise, cond)
         x0 = per_row(c_skip, x) * x + per_row(c_out, x) * output
+        if there is not None:
+            x0 = jnp.where(there, x0, 0)
         return jnp.clip(x0, -self.bound, self.bound) if self.bound < math.inf else x0
 
-    def given(self, cond: Condition) -> Denoise:
+    def given(self, cond: Condition) -> "ConditionalDenoiser":
         """The denoiser under a condition, as a function of x and σ alone.
 
         Call it inside the jitted function, with the denoiser as that function's
         argument: parameters closed over outside become compiled constants.
         """
-        return lambda x, sigma: self(x, sigma, cond)
+        return ConditionalDenoiser(self, cond)
+
+
+def _estimated(
+    backbone: Any, x: Coefficients, c_noise: Sigma, cond: Condition
+) -> tuple[Coefficients, Array | None]:
+    """What a backbone returns, and where that is an estimate; None for everywhere."""
+    module = backbone.thaw() if isinstance(backbone, Network) else backbone
+    if isinstance(module, PartialBackbone):
+        return module.estimated(x, c_noise, cond)
+    return backbone(x, c_noise, cond), None
+
+
+class ConditionalDenoiser(NamedTuple):
+    """A `Denoise` whose parts can be told: what evaluates it otherwise needs them."""
+
+    denoiser: Denoiser
+    condition: Condition
+
+    def __call__(self, x: Coefficients, sigma: Sigma) -> Coefficients:
+        """E[x0 | x, condition]."""
+        return self.denoiser(x, sigma, self.condition)
+
+
+class GuidedDenoiser(NamedTuple):
+    """A `Denoise` under guidance, which can be told from what it guides."""
+
+    denoise: Denoise
+    guidance: Guidance
+
+    def __call__(self, x: Coefficients, sigma: Sigma) -> Coefficients:
+        """The estimate, shifted by the guidance."""
+        return self.guidance(self.denoise)(x, sigma)
 
 
 class Source(NamedTuple):

@@ -1,13 +1,17 @@
 """Backbones: ``backbone(x, c_noise, cond)`` on any grid in any number of dimensions."""
 
+from wdno.networks.dynamic_grain import DynamicGrain, DynamicGrainConfig
 from wdno.networks.fourier import Fourier, FourierConfig
 from wdno.networks.local import Local, LocalConfig, Ring, RingConfig
 from wdno.networks.mixer import Mixer, MixerConfig
 from wdno.networks.multiplier import Multiplier, MultiplierConfig
 from wdno.networks.registry import Shape, build, register
+from wdno.networks.token_transformer import TokenTransformer, TokenTransformerConfig
 from wdno.networks.transformer import Transformer, TransformerConfig
 
 __all__ = [
+    "DynamicGrain",
+    "DynamicGrainConfig",
     "Fourier",
     "FourierConfig",
     "Local",
@@ -19,6 +23,8 @@ __all__ = [
     "Ring",
     "RingConfig",
     "Shape",
+    "TokenTransformer",
+    "TokenTransformerConfig",
     "Transformer",
     "TransformerConfig",
     "build",

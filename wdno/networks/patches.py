@@ -5,6 +5,7 @@ Patches that are counted, with the last axis fastest, are the tokens of a row.
 
 import math
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
@@ -117,3 +118,13 @@ class PatchHead(nnx.Module):
         bias = jnp.tile(self.bias[...], math.prod(patch)).astype(tokens.dtype)
         patches = tokens @ matrix
         return patches + jnp.broadcast_to(bias, patches.shape)
+
+
+def dilate(
+    values: Float[Array, "batch *token"], reach: tuple[int, ...]
+) -> Float[Array, "batch *token"]:
+    """The largest value within so many tokens along each axis."""
+    window = (1, *(2 * r + 1 for r in reach))
+    return jax.lax.reduce_window(
+        values, -jnp.inf, jax.lax.max, window, (1,) * values.ndim, "SAME"
+    )

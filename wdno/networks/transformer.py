@@ -1,9 +1,10 @@
-"""Transformer on patches of wavelet coefficients (after DiT, arXiv 2212.09748)."""
+"""Transformer on patches of wavelet coefficients (after DiT, arXiv 2212.09748).
 
-import math
+`wdno.networks.token_transformer` is the one for new models.
+"""
+
 from dataclasses import dataclass
 
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
@@ -13,20 +14,10 @@ from wdno.networks.layers import (
     Embedding,
     Features,
     Modulation,
-    NoiseEmbedding,
     SelfAttention,
-    crop,
-    pad_to_multiple,
 )
-from wdno.networks.patches import (
-    Kept,
-    PatchEmbedding,
-    PatchHead,
-    from_patches,
-    place,
-    take,
-    to_patches,
-)
+from wdno.networks.patched import PatchedTransformer
+from wdno.networks.patches import Kept
 from wdno.networks.registry import Shape, register
 
 
@@ -80,12 +71,10 @@ class TransformerBlock(nnx.Module):
 
 
 @register(TransformerConfig)
-class Transformer(nnx.Module):
-    """Transformer backbone: ``transformer(x, c_noise, cond)`` with the shape of x.
+class Transformer(PatchedTransformer):
+    """The transformer of models that were saved before `TokenTransformer` was there.
 
-    Takes any grid: it is padded to whole patches and cropped at the end. Positions
-    enter as sines and cosines of the patch index, so no table fixes the grid. Some
-    patches may pass alone (`wdno.diffusion.denoiser.TokenBackbone`).
+    Positions enter as sines and cosines alone, and attention knows no noise level.
 
     Raises:
         ValueError: a patch has another number of axes than the grid.
@@ -97,42 +86,11 @@ class Transformer(nnx.Module):
         """Create all layers; see `wdno.networks.build` for the arguments."""
         self.config = config
         shape.check_numbers_per_axis(patch=config.patch)
-        width = config.width
-        self.embedding = NoiseEmbedding(width, rngs=rngs)
-        inputs = shape.channels + shape.condition_channels
-        self.embed = PatchEmbedding(config.patch, inputs, width, rngs=rngs)
+        self.add_ends(shape, rngs)
         self.blocks = nnx.List(
-            TransformerBlock(width, config.heads, width, rngs=rngs)
+            TransformerBlock(config.width, config.heads, config.width, rngs=rngs)
             for _ in range(config.depth)
         )
-        self.norm = nnx.RMSNorm(width, rngs=rngs)
-        self.head = PatchHead(config.patch, width, shape.channels, rngs=rngs)
-
-    @property
-    def patch(self) -> tuple[int, ...]:
-        """Grid points of a patch along each axis."""
-        return self.config.patch
-
-    def token_grid(self, grid: tuple[int, ...]) -> tuple[int, ...]:
-        """Patches along each axis, the last ones padded if the grid ends within."""
-        return tuple(-(-n // p) for n, p in zip(grid, self.patch, strict=True))
-
-    def __call__(
-        self,
-        x: Features,
-        c_noise: Float[Array, " batch"],
-        cond: Condition,
-        tokens: Int[Array, "batch kept"] | None = None,
-    ) -> Features:
-        """Cut into patches, attend, put the patches back.
-
-        `tokens` are those of `TokenBackbone`: they attend to each other alone, each at
-        its own position. A place beyond the grid makes all estimates of its row NaN.
-        """
-        h, embedding = self.enter(x, c_noise, cond, tokens)
-        for block in self.blocks:
-            h = block(h, embedding)
-        return self.leave(h, x.shape[1:-1], tokens)
 
     def enter(
         self,
@@ -142,46 +100,5 @@ class Transformer(nnx.Module):
         tokens: Int[Array, "batch kept"] | None = None,
     ) -> tuple[Kept, Embedding]:
         """What the first block is given: features of patches, and of the noise."""
-        grid = self.token_grid(x.shape[1:-1])
-        both = pad_to_multiple(jnp.concatenate([x, cond], axis=-1), self.patch)
-        patches = to_patches(both, self.patch).reshape(len(x), math.prod(grid), -1)
-        code = position_encoding((*grid, self.config.width), x.dtype)[None]
-        code = jnp.broadcast_to(code, (len(x), *code.shape[1:]))
-        code = code.reshape(*patches.shape[:2], -1)
-        if tokens is not None:
-            patches, code = take(patches, tokens), take(code, tokens)
-        return self.embed(patches) + code, self.embedding(c_noise)
-
-    def leave(
-        self,
-        h: Kept,
-        points: tuple[int, ...],
-        tokens: Int[Array, "batch kept"] | None = None,
-    ) -> Features:
-        """The grid of so many points that the features after the last block make."""
-        grid = self.token_grid(points)
-        estimates = self.head(self.norm(h))
-        if tokens is not None:
-            estimates = place(estimates, tokens, math.prod(grid))
-        whole = from_patches(estimates.reshape(len(h), *grid, -1), self.patch)
-        return crop(whole, points)
-
-
-def position_encoding(
-    shape: tuple[int, ...], dtype: jnp.dtype
-) -> Float[Array, "*grid width"]:
-    """Sines and cosines of each axis' index, equal shares of the width an axis.
-
-    Vaswani et al. 2017, section 3.5, with wavelengths up to 1,000 tokens.
-    """
-    *grid, width = shape
-    share = width // (2 * len(grid))
-    frequencies = 2 * jnp.pi * jnp.geomspace(1 / 4, 1 / 1000, share, dtype=dtype)
-    parts = []
-    for axis, extent in enumerate(grid):
-        phase = jnp.arange(extent, dtype=dtype)[:, None] * frequencies[None]
-        waves = jnp.concatenate([jnp.sin(phase), jnp.cos(phase)], axis=-1)
-        others = [1 if other != axis else extent for other in range(len(grid))]
-        parts.append(jnp.broadcast_to(waves.reshape(*others, -1), (*grid, 2 * share)))
-    code = jnp.concatenate(parts, axis=-1)
-    return jnp.pad(code, [*((0, 0) for _ in grid), (0, width - code.shape[-1])])
+        h, where = super().enter(x, c_noise, cond, tokens)
+        return h, where.embedding

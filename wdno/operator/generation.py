@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from wdno._typing import Denoise, Fields, Guidance
+from wdno.diffusion.denoiser import GuidedDenoiser
 from wdno.diffusion.keys import RowKeys
 from wdno.diffusion.samplers import Sampler, sample
 from wdno.operator.model import WDNO
@@ -63,8 +64,8 @@ def denoiser(
     if guidance is None:
         return denoise
     if context.estimate is None:
-        return guidance(denoise)
-    return _on_residuals(guidance, denoise, context.estimate)
+        return GuidedDenoiser(denoise, guidance)
+    return GuidedDenoiser(denoise, _on_residuals(guidance, context.estimate))
 
 
 def sample_shape(model: WDNO, rows: int) -> tuple[int, ...]:
@@ -131,11 +132,16 @@ def draw(
     return finish(model, context, z)
 
 
-def _on_residuals(guidance: Guidance, denoise: Denoise, estimate: Estimate) -> Denoise:
-    """A denoiser of residuals under guidance of whole fields."""
+def _on_residuals(guidance: Guidance, estimate: Estimate) -> Guidance:
+    """The guidance of a denoiser of residuals that guidance of whole fields is."""
 
-    def whole(z: Coefficients, sigma: Float[Array, " batch"]) -> Coefficients:
-        return restored(denoise(residuals(z, estimate), sigma), estimate)
+    def of_residuals(denoise: Denoise) -> Denoise:
+        def whole(z: Coefficients, sigma: Float[Array, " batch"]) -> Coefficients:
+            return restored(denoise(residuals(z, estimate), sigma), estimate)
 
-    guided = guidance(whole)
-    return lambda r, sigma: residuals(guided(restored(r, estimate), sigma), estimate)
+        guided = guidance(whole)
+        return lambda r, sigma: residuals(
+            guided(restored(r, estimate), sigma), estimate
+        )
+
+    return of_residuals

@@ -56,6 +56,14 @@ class Packing:
         return tuple(names)
 
     @property
+    def depths(self) -> tuple[int, ...]:
+        """Of each channel: 0 for the approximation, 1 for the coarsest details, …"""
+        axes = len(self.extents)
+        finer = range(self.levels if axes else 0)
+        counts = ((depth + 1, (2**axes - 1) * 2 ** (depth * axes)) for depth in finer)
+        return (0, *(depth for depth, count in counts for _ in range(count)))
+
+    @property
     def grids(self) -> list[tuple[int, ...]]:
         """Extents before the transform and after each level, coarsest last."""
         grids = [self.extents]

@@ -1,0 +1,63 @@
+"""The loss of dynamic grain: of the choice, of what is refined, and its gradient."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from tiny_networks import filled
+
+from wdno import WDNO, Domain, WaveletLayout
+from wdno.diffusion.denoiser import Denoiser, freeze
+from wdno.diffusion.noise import log_uniform
+from wdno.diffusion.preconditioning import EDMPreconditioning
+from wdno.diffusion.schedules import KarrasSchedule
+from wdno.networks import DynamicGrainConfig, Shape, build
+from wdno.operator import tasks
+from wdno.training.grain import choice_loss, grain_loss, true_cells
+from wdno.wavelets.grain import fine_channels
+
+DIMS, GRID = ("time", "x"), (8, 16)
+TARGETS, GIVEN = (
+    WaveletLayout(fields, DIMS, GRID, "haar", ("periodization",) * 2, levels=2)
+    for fields in tasks.simulation(("u",), (), DIMS)
+)
+CONFIG = DynamicGrainConfig(
+    fine_channels(TARGETS), 2, (1, 1), width=8, depth=1, heads=2, reach=(0, 0)
+)
+
+
+@pytest.fixture(scope="module")
+def network():
+    shape = Shape(2, len(TARGETS.channels), len(GIVEN.channels))
+    return filled(lambda: build(CONFIG, shape, rngs=nnx.Rngs(0)))
+
+
+def model(network):
+    denoiser = Denoiser(freeze(network), EDMPreconditioning())
+    domain = Domain((0.0, 0.0), (0.1, 0.1))
+    return WDNO(TARGETS, GIVEN, denoiser, domain, KarrasSchedule(0.02, 10.0))
+
+
+def test_true_cells_are_those_with_most_energy_of_fine_details(network):
+    z = jnp.full((2, 2, 4, 16), 0.1).at[0, 1, 2, 7].set(5.0).at[0, 0, 3, 9].set(3.0)
+    z = z.at[0, 0, 0, 2].set(50.0)  # coarse
+    assert set(true_cells(network, z)[0].tolist()) == {6, 3}
+
+
+def test_the_choice_costs_nothing_where_it_is_right_and_log_2_where_it_is_open():
+    cells, right = jnp.array([[6, 3]]), jnp.full((1, 2, 4), -40.0)
+    right = right.at[0, 1, 2].set(40.0).at[0, 0, 3].set(40.0)
+    assert float(choice_loss(right, cells)) < 1e-6
+    np.testing.assert_allclose(choice_loss(0 * right, cells), np.log(2), 1e-6)
+    np.testing.assert_allclose(choice_loss(-right, cells), 40, 1e-6)
+
+
+def test_every_parameter_is_trained(network):
+    """The choice of cells among them, which the error alone would leave as it is."""
+    fields = jax.random.normal(jax.random.key(0), (4, *GRID), jnp.float32)
+    batch = {"u": fields, "u0": fields[:, 0]}
+    loss = grain_loss(model(network), log_uniform(0.1, 5.0))
+    slope = nnx.jit(nnx.grad(lambda m: loss(m, batch, jax.random.key(1))))(network)
+    for path, leaf in jax.tree.leaves_with_path(slope):
+        assert np.isfinite(leaf).all() and abs(leaf).max() > 1e-7, path

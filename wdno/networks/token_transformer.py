@@ -1,0 +1,149 @@
+"""Transformer on patches whose work is products of matrices (DiT, arXiv 2212.09748).
+
+Norms are modulated by the noise level and every branch enters through a gate that
+starts at zero (adaLN-Zero, section 3.2 there); keys and queries are turned by their
+positions; on large grids attention stays within windows, of another shape in each
+block, which with windows of one row or column is attention along one axis at a time.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from wdno._ranges import MOST_BLOCKS, check_counts
+from wdno.networks.gated_block import GatedBlock
+from wdno.networks.layers import Condition, Features
+from wdno.networks.patched import PatchedTransformer
+from wdno.networks.patches import Kept
+from wdno.networks.positions import positions_of
+from wdno.networks.registry import Shape, register
+
+Memory = Float[Array, "batch layer every 2 feature"]
+"""Keys and values of all tokens in every layer."""
+
+
+@dataclass(frozen=True)
+class TokenTransformerConfig:
+    """Configuration of a `TokenTransformer`.
+
+    Attributes:
+        patch: coefficients per token along each axis.
+        width: features per token.
+        depth: number of blocks.
+        heads: attention heads.
+        windows: tokens along each axis that attend to each other, 0 for all of an axis;
+            one after another, the blocks take these in turn. None for all everywhere.
+            Windows of one shape alone would never exchange anything.
+
+    Raises:
+        ValueError: a number out of range, or heads that do not divide the width.
+
+    Example:
+        Attention along time, then along x:
+
+        >>> TokenTransformerConfig((1, 4), windows=((0, 1), (1, 0)))
+    """
+
+    patch: tuple[int, ...] = (2, 4)
+    width: int = 256
+    depth: int = 6
+    heads: int = 8
+    windows: tuple[tuple[int, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that cannot be."""
+        check_counts(patch=self.patch, width=self.width, heads=self.heads)
+        check_counts(MOST_BLOCKS, depth=self.depth)
+        if self.width % self.heads:
+            raise ValueError(
+                f"Heads share the features of a token evenly, but {self.heads} heads "
+                f"do not divide a width of {self.width}. Change one of the two."
+            )
+        for window in self.windows:
+            check_counts(windows=tuple(extent or 1 for extent in window))
+
+    def window(self, block: int) -> tuple[int, ...]:
+        """That of a block."""
+        everywhere = (0,) * len(self.patch)
+        return self.windows[block % len(self.windows)] if self.windows else everywhere
+
+
+@register(TokenTransformerConfig)
+class TokenTransformer(PatchedTransformer):
+    """Transformer backbone: ``transformer(x, c_noise, cond)`` with the shape of x.
+
+    Takes any grid: it is padded to whole patches and cropped at the end. Positions are
+    added as sines and cosines and turn keys and queries, so no table fixes the grid.
+    Some patches may pass alone (`wdno.diffusion.denoiser.TokenBackbone`).
+
+    Raises:
+        ValueError: a patch or a window has another number of axes than the grid.
+    """
+
+    def __init__(
+        self, config: TokenTransformerConfig, shape: Shape, *, rngs: nnx.Rngs
+    ) -> None:
+        """Create all layers; see `wdno.networks.build` for the arguments."""
+        self.config = config
+        shape.check_numbers_per_axis(patch=config.patch)
+        for window in config.windows:
+            shape.check_numbers_per_axis(windows=window)
+        self.add_ends(shape, rngs)
+        width = config.width
+        self.blocks = nnx.List(
+            GatedBlock(width, config.heads, config.window(n), width, rngs=rngs)
+            for n in range(config.depth)
+        )
+
+    def remembering(
+        self,
+        x: Features,
+        c_noise: Float[Array, " batch"],
+        cond: Condition,
+        memory: Memory,
+        tokens: Int[Array, "batch kept"] | None = None,
+    ) -> tuple[Features, Memory]:
+        """As the call, but tokens attend also to those that are left out.
+
+        Args:
+            x: as there.
+            c_noise: as there.
+            cond: as there.
+            memory: keys and values of all tokens in every layer, see `forgotten`.
+            tokens: as there.
+
+        Returns:
+            What the call returns, and the memory with that of the tokens made anew.
+        """
+        grid = self.token_grid(x.shape[1:-1])
+        every = positions_of(jnp.arange(math.prod(grid))[None], grid)
+        h, where = self.enter(x, c_noise, cond, tokens)
+        layers = []
+        for n, block in enumerate(self.blocks):
+
+            def attention(u: Kept, block: GatedBlock = block, n: int = n) -> Kept:
+                found, layer = block.attention.remembering(
+                    u, where, memory[:, n], tokens, every
+                )
+                layers.append(layer)
+                return found
+
+            h = block.around(attention, h, where)
+        return self.leave(h, x.shape[1:-1], tokens), jnp.stack(layers, axis=1)
+
+
+@cache  # one function for equal calls: jit compiles once
+def forgotten(config: TokenTransformerConfig) -> Callable[[Features], Memory]:
+    """Makes the memory of a transformer before anything has passed: zeros, for an x."""
+
+    def memory(x: Features) -> Memory:
+        pairs = zip(x.shape[1:-1], config.patch, strict=True)
+        count = math.prod(-(-n // p) for n, p in pairs)
+        return jnp.zeros((len(x), config.depth, count, 2, config.width), x.dtype)
+
+    return memory
