@@ -95,7 +95,8 @@ def on_cluster(task: ChunkTask, indices: Sequence[int], address: str) -> Iterato
         RuntimeError: workers die without a chunk being done in between.
     """
     try:
-        import distributed  # the extra "cluster"
+        # Optional: the extra "cluster".
+        import distributed  # pyright: ignore
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "A cluster is reached by dask.distributed, which is not installed. Install "
