@@ -15,7 +15,8 @@ from jaxtyping import Array, Float
 
 import wdno
 from wdno._typing import Fields, Loss
-from wdno.diffusion.denoiser import LARGEST_WEIGHT, Backbone
+from wdno.diffusion.denoiser import Backbone
+from wdno.diffusion.loss import LARGEST_WEIGHT
 from wdno.operator.generation import finish, left_open, prepare, sample_shape
 from wdno.operator.model import with_backbone
 from wdno.operator.residual import energy_share

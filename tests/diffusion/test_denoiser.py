@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from wdno.diffusion.denoiser import (
-    LARGEST_WEIGHT,
-    Backbone,
-    Denoiser,
-    Source,
-    denoising_loss,
-    freeze,
-)
+from wdno.diffusion.denoiser import Backbone, Denoiser, freeze
+from wdno.diffusion.loss import LARGEST_WEIGHT, Source, denoising_loss
 from wdno.diffusion.noise import log_uniform, mixture, per_row, point
 from wdno.diffusion.preconditioning import EDMPreconditioning, VariancePreserving
 

@@ -59,7 +59,7 @@ def diagnose(
         ``mean_error``, the mean squared error of a member and of the mean of all;
         ``fair_crps``, and ``crps_over_mae``, that over the mean absolute error of the
         mean; ``spread_skill``, with the ends of its 95 % bootstrap interval over
-        trajectories, ``spread_skill_low`` and ``spread_skill_high``, also as
+        trajectories, ``spread_skill_low`` and ``spread_skill_high`` (NaN of one), and
         ``spread_skill_by_channel`` and ``spread_skill_by_time``; ``rank_histogram``;
         and ``energy_ratio``, the mean square of the members' coefficients over that of
         the truth's, by channel.
@@ -130,8 +130,7 @@ def ensemble_scores(
         cast, truth = drawn[name], true[name]
         mean = cast.mean("member")
         crps, absolute = metrics.fair_crps(cast, truth), metrics.mae(mean, truth)
-        whole = (of_records(part, records) for part in (cast, truth))
-        ratio = metrics.spread_skill_interval(*whole)
+        ratio = _spread_skill_interval(*(of_records(f, records) for f in (cast, truth)))
         scores = {
             "member_error": metrics.mse(cast, truth).mean(),
             "mean_error": metrics.mse(mean, truth).mean(),
@@ -154,6 +153,14 @@ def ensemble_scores(
         spread_skill_by_channel=_spread_skill_along("channel", *coefficients),
         energy_ratio=energies[0] / energies[1],
     )
+
+
+def _spread_skill_interval(cast: xr.DataArray, truth: xr.DataArray) -> metrics.Interval:
+    """Over trajectories; without ends where there is one alone."""
+    if truth.sizes["sample"] > 1:
+        return metrics.spread_skill_interval(cast, truth)
+    ratio = metrics.spread_skill(cast, truth)
+    return metrics.Interval(ratio, np.nan * ratio, np.nan * ratio)
 
 
 def as_notes(diagnosis: xr.Dataset) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import optax
 from jaxtyping import Array, ArrayLike, Bool, Float, PRNGKeyArray
 
 from wdno._typing import Fields, Loss
-from wdno.diffusion.denoiser import denoising_loss
+from wdno.diffusion.loss import denoising_loss
 from wdno.diffusion.noise import NoiseDistribution
 from wdno.networks.cells import Scores, most
 from wdno.networks.dynamic_grain import DynamicGrain

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from wdno._typing import Fields, Loss, Prepare
-from wdno.diffusion.denoiser import Backbone, Source, denoising_loss
+from wdno.diffusion.denoiser import Backbone
+from wdno.diffusion.loss import Source, denoising_loss
 from wdno.diffusion.noise import NoiseDistribution
 from wdno.operator.calibrated import mean_of
 from wdno.operator.generation import Start, left_open, prepare
