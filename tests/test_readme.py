@@ -52,7 +52,7 @@ with_snippets = pytest.mark.parametrize(
 
 @with_snippets
 def test_imports_and_verbs_of_snippets_exist(page: str) -> None:
-    tree = ast.parse("\n".join(blocks(page, "python")))
+    tree = ast.parse("\n".join(blocks(page, "python") + blocks(page, "py")))
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module.startswith("wdno"):
             module = importlib.import_module(node.module)
@@ -66,7 +66,8 @@ def test_imports_and_verbs_of_snippets_exist(page: str) -> None:
 def test_snippets_run(page: str, tmp_path: Path) -> None:
     """In order, as one program with JAX's defaults, as a reader would run them.
 
-    A block that loads a model which does not ship is left out.
+    A block that loads a model which does not ship is left out, and so are fragments,
+    labelled "py", that begin with what a reader has.
     """
     code = "\n".join(block for block in blocks(page, "python") if ships(block))
     result = subprocess.run(
