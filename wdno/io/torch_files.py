@@ -35,7 +35,7 @@ _DAMAGE = (
     AttributeError,
     EOFError,
     LookupError,
-    NotImplementedError,
+    NotImplementedError,  # of zipfile, for a kind of compression that is none
     OSError,
     OverflowError,
     RuntimeError,
