@@ -21,7 +21,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from wdno._typing import Batch, Loss, Prepare
 from wdno.training.averaging import WIDEST_AVERAGE, PowerLawAverage
+from wdno.training.devices import Devices
 from wdno.training.prefetch import prefetch
+from wdno.training.processes import agreed, gathered, is_first, others_needed
 from wdno.training.run_log import Record, on_sigterm
 
 Model = TypeVar("Model", bound=nnx.Module)
@@ -137,6 +139,11 @@ class Run(nnx.Module):
         self.optimizer = nnx.Optimizer(model, transform, wrt=wrt)
         self.average = PowerLawAverage(model, config.average_width, wrt)
 
+    def averaged(self) -> nnx.Module:
+        """The model with its averaged parameters, bound to no device."""
+        definition, state = nnx.split(self.average.apply_to(self.model))
+        return nnx.merge(definition, gathered(state))
+
 
 def train_step(
     run: Run,
@@ -158,6 +165,20 @@ def train_step(
     return {"loss": value, "gradient_norm": optax.tree.norm(gradient)}
 
 
+def updating(loss: Loss, prepare: Prepare | None, devices: Devices) -> Callable:
+    """`train_step` compiled; what it changes is written over, and stays where it is."""
+
+    @nnx.jit(donate_argnames="run")
+    def update(
+        run: Run, batch: Batch, rate: Float[Array, ""], key: PRNGKeyArray
+    ) -> dict[str, Float[Array, ""]]:
+        metrics = train_step(run, loss, batch, rate, key, prepare)
+        nnx.update(run, devices.kept(nnx.state(run)))
+        return metrics
+
+    return update
+
+
 def fit(
     model: Model,
     loss: Loss[Model],
@@ -168,6 +189,7 @@ def fit(
     validate: Validate[Model] | None = None,
     prepare: Prepare[Model] | None = None,
     wrt: nnx.filterlib.Filter = nnx.Param,
+    devices: Devices | None = None,
     resume: bool = False,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Model:
@@ -175,45 +197,52 @@ def fit(
 
     Args:
         model: the module to train, in place.
-        loss: scalar loss of (module, batch, key).
-        batches: the batch of a step; must depend on the step number alone.
+        loss: scalar loss of (module, batch, key), a mean over the rows of the batch.
+        batches: the batch of a step; must depend on the step number alone. Of several
+            processes each gives its own rows, `Devices.own_rows`.
         config: length, learning rate and intervals.
-        directory: receives ``log.jsonl`` and ``checkpoints/``.
-        validate: metrics of the averaged model, logged at intervals and at the end.
+        directory: receives ``log.jsonl`` and ``checkpoints/``; several processes see
+            the same.
+        validate: metrics of the averaged model, logged at intervals and at the end by
+            the first process.
         prepare: what the averaged model makes of a batch before the loss sees it, such
             as roll-outs of its own; no gradient goes through it.
         wrt: which parameters to train, as a filter of Flax.
-        resume: continue from the last checkpoint in `directory`.
+        devices: that the batch is spread over, those of all processes; by default
+            `Devices.of` takes them.
+        resume: continue from the last checkpoint in `directory`, on any devices.
         clock: what a budget counts; ``time.process_time`` compares runs on a machine
             that has other work to do.
 
     Raises:
-        ValueError: `directory` holds a run and `resume` is not asked for.
+        ValueError: `directory` holds a run and `resume` is not asked for, or the
+            devices do not divide a batch.
         FloatingPointError: the loss or its gradient is not finite; the message names
             step and batch, and the last good checkpoint stays. It is noticed when the
             step is looked at, which is before anything is validated or kept.
-        SystemExit: after SIGTERM, once a checkpoint is written.
+        ProcessLost: another process has died; begun again, all of them resume.
+        SystemExit: after SIGTERM to any process, once a checkpoint is written.
     """
-    run = Run(model, config, wrt)
-    update = nnx.jit(train_step, static_argnames=("loss", "prepare"))
+    devices = Devices.of() if devices is None else devices
+    run, begin = Run(model, config, wrt), clock()
+    nnx.update(run, devices.placed(nnx.state(run)))
+    update = updating(loss, prepare, devices)
     key = jax.random.key(config.seed)
-    how = (config.steps, config.budget, config.log_every, clock)
+    elapsed = agreed(lambda: clock() - begin)
+    how = (config.steps, config.budget, config.log_every, elapsed)
     with (
         Record(run, Path(directory), resume, *how) as record,
-        on_sigterm() as stopped,
+        on_sigterm() as arrived,
+        others_needed(lambda: record.resumption),
     ):
-        for batch in prefetch(batches, record.step):
+        stopped = agreed(arrived)
+        spread = prefetch(lambda step: devices.spread(batches(step)), record.step)
+        for batch in spread:
             progress = config.progress(record.step, record.seconds)
-            if progress >= 1 or stopped():
+            if stopped() or progress >= 1:
                 break
-            metrics = update(
-                run,
-                loss=loss,
-                batch=batch,
-                rate=jnp.float32(config.rate(progress)),
-                key=jax.random.fold_in(key, record.step),
-                prepare=prepare,
-            )
+            rate = jnp.float32(config.rate(progress))
+            metrics = update(run, batch, rate, jax.random.fold_in(key, record.step))
             record.add(len(jax.tree.leaves(batch)[0]), metrics)
             if record.due("validate", config.validate_every):
                 with record.paused():
@@ -224,10 +253,11 @@ def fit(
         if stopped():
             raise SystemExit(128 + signal.SIGTERM)
         record.write(_validation(run, validate))
-    return run.average.apply_to(model)
+        return run.averaged()
 
 
 def _validation(run: Run, validate: Validate | None) -> dict[str, float]:
     if validate is None:
         return {}
-    return validate(run.average.apply_to(run.model))
+    averaged = run.averaged()  # to which all processes contribute
+    return validate(averaged) if is_first() else {}
