@@ -20,15 +20,12 @@ import pytest
 from flax import nnx
 
 from wdno.training.averaging import power_of_average
-from wdno.training.loop import (
-    Run,
-    TrainingConfig,
-    fit,
-    train_step,
-)
+from wdno.training.config import TrainingConfig
+from wdno.training.loop import fit
 from wdno.training.pending import IN_FLIGHT
 from wdno.training.prefetch import AHEAD, prefetch
 from wdno.training.run_log import on_sigterm
+from wdno.training.update import Run, train_step
 
 HEAD = nnx.All(nnx.Param, nnx.PathContains("head"))
 KEY = jax.random.key(0)
@@ -473,23 +470,3 @@ def test_batches_are_loaded_ahead_in_order():
     stream.close()
     assert loaded == list(range(3, 3 + len(loaded)))
     assert 4 <= len(loaded) <= 4 + AHEAD
-
-
-@pytest.mark.slow
-def test_a_batch_can_be_spread_over_devices(tmp_path):
-    script = Path(__file__).parents[1] / "support" / "sharded_batches.py"
-    devices = os.environ.get("XLA_FLAGS", "")
-    environment = os.environ | {
-        "XLA_FLAGS": f"{devices} --xla_force_host_platform_device_count=2",
-        "JAX_PLATFORMS": "cpu",
-        "PYTHONPATH": os.pathsep.join(
-            [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
-        ),
-    }
-    done = subprocess.run(
-        [sys.executable, script, tmp_path],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr

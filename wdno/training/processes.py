@@ -28,7 +28,7 @@ __all__ = [
 Tree = TypeVar("Tree")
 
 
-class ProcessLost(RuntimeError):
+class ProcessLost(ConnectionError):
     """Another process has died, without which this one cannot go on."""
 
 
@@ -111,12 +111,12 @@ def check_alike(facts: Mapping[str, Any]) -> None:
     texts = multihost_utils.process_allgather(padded)
     first, *others = (json.loads(text.tobytes()) for text in texts)
     for number, other in enumerate(others, 1):
-        names = {name for name in {*first, *other} if first.get(name) != other.get(name)}
-        if names:
-            name = min(names)
+        wrong = [n for n in {**first, **other} if first.get(n) != other.get(n)]
+        if wrong:
+            name = wrong[0]
             raise ValueError(
                 "Processes that train one model have the same versions, recipe, data "
-                f"and rates, but {', '.join(sorted(names))} differ: {name} is "
-                f"{str(first.get(name)):.200} of process 0 and "
-                f"{str(other.get(name)):.200} of process {number}. Give all the same."
+                f"and rates, but {wrong} differ: {name} is {first.get(name)!r:.200} of "
+                f"process 0 and {other.get(name)!r:.200} of process {number}. Give all "
+                "the same."
             )
