@@ -7,32 +7,36 @@ Tasks: "train" by a recipe, with "other data" in process 1, or "die" in process 
 
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import jax
 import numpy as np
-from test_begun import RECIPE, trajectories
 
 import wdno
+from wdno.networks import FourierConfig
+from wdno.systems import Burgers
 from wdno.training.batches import WindowBatches
 from wdno.training.devices import Devices
+from wdno.training.recipe import Recipe
+from wdno.training.run_log import Record
 
 CONFIG = wdno.TrainingConfig(
     steps=6, learning_rate=0.01, log_every=0.0, checkpoint_every=0.0
 )
-BATCH = replace(RECIPE, batch_size=4)
+RECIPE = Recipe(
+    ("u",), ("f",), 4, levels=1, network=FourierConfig((2, 2), 4, 1), batch_size=4
+)
 DIES = 3
-"""Step whose batch the process that dies does not live to see."""
+"""Step that the process that dies does not live to see."""
 
 
-def dying(read):
-    def batch(self, step, own=slice(None)):
-        if step == DIES and own != slice(None):
+def dying(add):
+    def step(self, *arguments):
+        if self.step == DIES:
             os._exit(9)
-        return read(self, step, own)
+        add(self, *arguments)
 
-    return batch
+    return step
 
 
 def own_rows_alone(read):
@@ -48,12 +52,13 @@ def own_rows_alone(read):
 
 
 def train(folder, number=0, task="train"):
-    dataset = trajectories()
+    system = Burgers(duration=0.8, frames=8, points=16)
+    dataset = system.trajectories(jax.random.key(0), 6)
     if task == "other data" and number == 1:
         dataset = dataset + 1
     # All arrays are divided that can be.
     devices = Devices.of(largest_copy=0)
-    how = {"recipe": BATCH, "validation_samples": 2, "resume": True}
+    how = {"recipe": RECIPE, "validation_samples": 2, "resume": True}
     return wdno.train(dataset, folder, CONFIG, devices=devices, **how)
 
 
@@ -62,8 +67,9 @@ def main(number, count, address, folder, task):
     jax.distributed.initialize(
         address, int(count), number, heartbeat_timeout_seconds=10
     )
-    wrap = dying if task == "die" and number == 1 else own_rows_alone
-    WindowBatches.__call__ = wrap(WindowBatches.__call__)
+    WindowBatches.__call__ = own_rows_alone(WindowBatches.__call__)
+    if task == "die" and number == 1:
+        Record.add = dying(Record.add)
     try:
         model = train(folder, number, task)
     except (ValueError, ConnectionError) as error:

@@ -184,8 +184,9 @@ def train_recipe(
 ) -> WDNO:
     """Train a shipped recipe, hold trajectories back for validation, save the model.
 
-    The arguments that are not named here are those of `train`. The folder ``model`` in `directory` receives weights and a card with the data's
-    recipe and checksum, the training configuration and the validation error.
+    The folder ``model`` in `directory` receives weights and a card with the data's
+    recipe and checksum, the training configuration and the validation error. What is
+    not explained here is as for `train`.
 
     Args:
         name: of the recipe, and of the model on its card.
