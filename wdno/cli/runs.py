@@ -40,6 +40,8 @@ class Length:
         checkpoint_every: training between checkpoints.
         log_every: training between lines of the log.
         seed: seed of initial parameters, batches and noise.
+        pieces: of an update's windows, computed one after another to save memory.
+        recompute: save memory by computing features twice.
         resume: continue from the last checkpoint in OUT.
     """
 
@@ -53,6 +55,8 @@ class Length:
     checkpoint_every: str = "3m"
     log_every: str = "1s"
     seed: int = 0
+    pieces: int = 1
+    recompute: bool = False
     resume: bool = False
 
     def config(self) -> TrainingConfig:
@@ -66,6 +70,8 @@ class Length:
             checkpoint_every=duration(self.checkpoint_every),
             log_every=duration(self.log_every),
             seed=self.seed,
+            pieces=self.pieces,
+            recompute=self.recompute,
         )
 
     def how(self) -> dict[str, Any]:

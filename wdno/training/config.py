@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
+from wdno._arguments import is_whole
 from wdno.training.averaging import WIDEST_AVERAGE
 
 __all__ = ["TrainingConfig"]
@@ -29,6 +30,11 @@ class TrainingConfig:
         log_every: seconds of training between lines of the log, each with the means
             since the one before; only then does the host wait for the device.
         seed: seed of the loss' randomness.
+        pieces: of a batch, whose gradients are computed one after another and added:
+            memory is that of one.
+        recompute: whether gradients compute features within a block of the network
+            anew, instead of keeping them: a third more work, far less memory, on GPUs
+            and TPUs. The compiler for processors keeps them nevertheless.
     """
 
     steps: int | None = None
@@ -42,9 +48,11 @@ class TrainingConfig:
     checkpoint_every: float = 180.0
     log_every: float = 1.0
     seed: int = 0
+    pieces: int = 1
+    recompute: bool = False
 
     def __post_init__(self) -> None:
-        """Exactly one of the two lengths must be given, and be positive."""
+        """Refuse what is no length, no width and no number."""
         lengths = [n for n in (self.steps, self.budget) if n is not None]
         if len(lengths) != 1 or not lengths[0] > 0:
             raise ValueError(
@@ -56,6 +64,12 @@ class TrainingConfig:
                 "The average reaches back a share of the run that is positive and "
                 f"below {WIDEST_AVERAGE}, but `average_width` is {self.average_width}. "
                 "Correct it."
+            )
+
+        if not is_whole(self.pieces, 1):
+            raise ValueError(
+                "A batch is computed in one piece or more, but `pieces` is "
+                f"{self.pieces!r}. Correct it."
             )
 
     def part(self, share: float) -> "TrainingConfig":

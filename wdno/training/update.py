@@ -1,14 +1,17 @@
 """One update of a run: gradient, AdamW, average."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 
 from wdno._typing import Batch, Loss, Prepare
+from wdno.networks.layers import BLOCK_END
 from wdno.training.averaging import PowerLawAverage
 from wdno.training.config import TrainingConfig
 from wdno.training.devices import Devices
@@ -52,7 +55,7 @@ class Run(nnx.Module):
             optax.add_decayed_weights(config.weight_decay),
             scale_by_rate(),
         )
-        self.model = model
+        self.model, self.config = model, config
         self.optimizer = nnx.Optimizer(model, transform, wrt=wrt)
         self.average = PowerLawAverage(model, config.average_width, wrt)
 
@@ -74,12 +77,63 @@ def train_step(
     if prepare is not None:
         key, own = jax.random.split(key)
         batch = prepare(run.average.apply_to(run.model), batch, own)
-    wrt = nnx.DiffState(0, run.optimizer.wrt)
-    value, gradient = nnx.value_and_grad(loss, argnums=wrt)(run.model, batch, key)
+    value, gradient = mean_gradient(run, loss, batch, key)
     with jax.numpy_dtype_promotion("standard"):  # Optax mixes dtypes
         run.optimizer.update(run.model, gradient, rate=rate)
     run.average.follow(run.model, run.optimizer.step[...])
     return {"loss": value, "gradient_norm": optax.tree.norm(gradient)}
+
+
+def mean_gradient(
+    run: Run, loss: Loss, batch: Batch, key: PRNGKeyArray
+) -> tuple[Float[Array, ""], PyTree]:
+    """Loss and gradient of a batch, the means over its pieces.
+
+    Raises:
+        ValueError: the pieces do not divide the batch.
+    """
+    config = run.config
+    definition, changing, fixed = nnx.split(run.model, run.optimizer.wrt, ...)
+
+    def of(changing: PyTree, part: Batch, key: PRNGKeyArray) -> Float[Array, ""]:
+        return loss(nnx.merge(definition, changing, fixed), part, key)
+
+    slope = jax.value_and_grad(recomputing(of) if config.recompute else of)
+    if config.pieces == 1:
+        return slope(changing, batch, key)
+
+    def add(total: Any, one: tuple[Batch, PRNGKeyArray]) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, slope(changing, *one)), None
+
+    parts = jax.tree.map(partial(_dealt, config.pieces), batch)
+    keys = jax.random.split(key, config.pieces)
+    like = jax.eval_shape(slope, changing, *jax.tree.map(lambda x: x[0], (parts, keys)))
+    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
+    total, _ = jax.lax.scan(add, nothing, (parts, keys))
+    return jax.tree.map(lambda x: x / config.pieces, total)
+
+
+def recomputing(loss: Callable) -> Callable:
+    """The same, of which a gradient keeps no features but those at ends of blocks.
+
+    Others are computed anew (Chen et al. 2016, arXiv 1604.06174), unless the compiler
+    finds that it has them: that of processors does, and keeps them.
+    """
+    between = jax.checkpoint_policies.save_only_these_names(BLOCK_END)
+    return jax.checkpoint(loss, policy=between)
+
+
+def _dealt(
+    pieces: int, rows: Shaped[Array, "batch *axes"]
+) -> Shaped[Array, "{pieces} part *axes"]:
+    """Rows in turn to each piece, so that every device has some of each."""
+    if len(rows) % pieces:
+        raise ValueError(
+            f"Pieces of a batch are equal, but {len(rows)} rows are not divided by "
+            f"`pieces` = {pieces}. Change one of the two."
+        )
+    dealt = rows.reshape(len(rows) // pieces, pieces, *rows.shape[1:])
+    return jnp.moveaxis(dealt, 1, 0)
 
 
 def updating(loss: Loss, prepare: Prepare | None, devices: Devices) -> Callable:
