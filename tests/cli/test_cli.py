@@ -312,6 +312,12 @@ def test_info_shows_models_and_files(files, capsys):
     assert json.loads(capsys.readouterr().out)["network"]["kind"] == "FourierConfig"
     cli.main(["info", str(files / "data.nc")])
     assert "sample: 6" in capsys.readouterr().out
+    model = str(files / "run" / "model")
+    cli.main(["info", model, "--cost", "simulation", "--frames", "8"])
+    assert " MiB of a device, " in capsys.readouterr().out
+    assert "samples is 0" in refused(
+        capsys, f"info {model} --cost simulation --samples 0"
+    )
 
 
 def test_data_is_generated_once(tmp_path, capsys):

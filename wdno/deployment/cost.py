@@ -20,7 +20,10 @@ from wdno.planning.planner import Planner
 __all__ = ["Cost", "planning_cost", "simulation_cost", "training_cost"]
 
 WORK = 2e10
-"""Operations of the larger batch that is timed, at most: a second of one core."""
+"""Operations of the larger batch that is timed, at most: a second of one core.
+
+A batch of fewer is timed as a whole.
+"""
 SMALLER = 4
 """Size of it in units of the smaller one."""
 CALLS = 4
@@ -72,7 +75,9 @@ def simulation_cost(
         >>> cost = simulation_cost(model, samples=100, members=16, frames=800, calls=8)
         >>> print(f"{cost.seconds:.0f} s, {cost.memory / 2**30:.1f} GiB")
     """
-    windows = -(-(frames or model.window) // model.window)
+    frames = model.window if frames is None else frames
+    _check(samples=samples, members=members, frames=frames, batch_size=batch_size)
+    windows = -(-frames // model.window)
     window = Window(_on(model, cells), sampler or ddim())
     how = (samples * members, windows, calls, batch_size, clock)
     return _generation(window, *how)
@@ -97,6 +102,7 @@ def planning_cost(
         batch_size: plans computed at once.
         clock: that is read before and after.
     """
+    _check(samples=samples, members=members, batch_size=batch_size)
     window = Window(_on(planner.model, cells), planner.sampler, planner.guided)
     return _generation(window, samples * members, 1, planner.steps, batch_size, clock)
 
@@ -142,7 +148,6 @@ def _generation(
     batch_size: int,
     clock: Clock,
 ) -> Cost:
-    _check(rows=rows, windows=windows, batch_size=batch_size)
     batch = min(rows, batch_size)
     outside, one = (window.over(n).operations(1) for n in (0, 1))
     first = window.over(min(calls, 1))
@@ -164,11 +169,13 @@ def _generation(
 
 def _sizes(rows: int, operations: float) -> tuple[int, int]:
     """Rows of two batches that are timed, of so many operations a row."""
-    many = min(rows, math.ceil(WORK / max(operations, 1.0)))
+    many = min(rows, max(2, math.ceil(WORK / max(operations, 1.0))))
     return max(1, many // SMALLER), many
 
 
-def _line(x: float, y: float, other_x: float, other_y: float, at: float) -> float:
+def _line(
+    x: int, y: int | float, other_x: int, other_y: int | float, at: int
+) -> int | float:
     """The value there of the line through two points; one passes through the origin."""
     if x == other_x:
         return y * at / x
