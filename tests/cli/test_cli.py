@@ -307,7 +307,7 @@ def test_control_steers_to_a_share(files, tmp_path, monkeypatch):
     np.testing.assert_allclose(plan.objective, 1 - plan.smoke[:, -1], atol=1e-6)
 
 
-def test_info_shows_models_and_files(files, capsys):
+def test_info_shows_models_and_files(files, capsys, unchecked):
     cli.main(["info", str(files / "run" / "model")])
     assert json.loads(capsys.readouterr().out)["network"]["kind"] == "FourierConfig"
     cli.main(["info", str(files / "data.nc")])
