@@ -104,7 +104,7 @@ def of_ptwt(x: np.ndarray, config: Config) -> Calls:
 def of_jaxwt(x: np.ndarray, config: Config) -> Calls:
     """JAX, by convolutions."""
     jaxwt, values = importlib.import_module("jaxwt"), jax.numpy.asarray(x)
-    how = {"mode": config.mode, "level": 1, "axes": AXES}
+    how = {"mode": config.mode, "level": 1}  # the last two axes, which are no option
     forward = jax.jit(lambda x: jaxwt.wavedec2(x, config.wavelet, **how))
     return {
         "jaxwt": (
