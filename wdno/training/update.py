@@ -59,7 +59,7 @@ class Run(nnx.Module):
         self.optimizer = nnx.Optimizer(model, transform, wrt=wrt)
         self.average = PowerLawAverage(model, config.average_width, wrt)
 
-    def averaged(self) -> nnx.Module:
+    def averaged(self) -> Any:
         """The model with its averaged parameters, bound to no device."""
         definition, state = nnx.split(self.average.apply_to(self.model))
         return nnx.merge(definition, gathered(state))
@@ -137,9 +137,13 @@ def _dealt(
 
 
 def updating(loss: Loss, prepare: Prepare | None, devices: Devices) -> Callable:
-    """`train_step` compiled; what it changes is written over, and stays where it is."""
+    """`train_step` compiled; what it changes stays on its devices, and is written over.
 
-    @nnx.jit(donate_argnames="run")
+    On processors it is not: there writing over takes longer than another copy.
+    """
+    (kind,) = {device.platform for device in devices.mesh.devices.flat}
+
+    @nnx.jit(donate_argnames=() if kind == "cpu" else ("run",))
     def update(
         run: Run, batch: Batch, rate: Float[Array, ""], key: PRNGKeyArray
     ) -> dict[str, Float[Array, ""]]:

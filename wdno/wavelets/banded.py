@@ -103,19 +103,18 @@ class Banded:
     def _along_last(
         self, x: Float[Array, "*batch column"]
     ) -> Float[Array, "*batch row"]:
-        size, width = self.block.shape
+        size = len(self.block)
         count = -(-self.length // size)
         reach = (count + 1) * self.step
         ends = (-self.offset, reach - x.shape[-1] + self.offset, 0)
         none = [(0, 0, 0)] * (x.ndim - 1)
         padded = jax.lax.pad(x, jnp.zeros((), x.dtype), [*none, ends])
-        # A window is a step and the beginning of the next.
         steps = padded.reshape(*x.shape[:-1], count + 1, self.step)
-        windows = [steps[..., :-1, :], steps[..., 1:, : max(width - self.step, 0)]]
-        blocks = np.split(self.block, [min(width, self.step)], axis=1)
-        windows[0] = windows[0][..., : blocks[0].shape[1]]
-        parts = (_times(one, other) for one, other in zip(windows, blocks, strict=True))
-        y = sum(parts).reshape(*x.shape[:-1], count * size)[..., : self.length]
+        # A window is a step and the beginning of the next.
+        head, tail = np.split(self.block, [self.step], axis=1)
+        here, after = steps[..., :-1, : head.shape[1]], steps[..., 1:, : tail.shape[1]]
+        y = _times(here, head) + _times(after, tail)
+        y = y.reshape(*x.shape[:-1], count * size)[..., : self.length]
         if len(self.rows):
             y = y.at[..., self.rows].add(_times(x[..., self.columns], self.rest))
         return y
