@@ -802,7 +802,56 @@ def navier_stokes_refinement() -> str:
     return "\n".join(lines)
 
 
+def cost() -> str:
+    """Table of costs that were foretold, and what it then took."""
+    result = json.loads((RESULTS / "cost.json").read_text())
+    rows = result["rows"]
+    within = sum(abs(row["ratio"] - 1) <= 0.25 for row in rows.values())
+    lines = [
+        f"Foretold and measured, seconds of one thread ({result['machine']}, other "
+        f"work beside); {within} of {len(rows)} within a quarter:",
+        "",
+        "| problem | foretold | measured | ratio | memory, ratio |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in rows.items():
+        memory = row["memory_ratio"]
+        lines.append(
+            f"| {name} | {row['foretold_seconds']:.3g} | {row['seconds']:.3g} "
+            f"| {row['ratio']:.2f} | {'' if memory is None else f'{memory:.2f}'} |"
+        )
+    return "\n".join(lines)
+
+
+def paper_presets() -> str:
+    """Table of what the largest configurations take."""
+    result = json.loads((RESULTS / "paper_presets.json").read_text())
+    rate = result["config"]["gpu_rate"] / 1e12
+    lines = [
+        "The largest configurations at full size, a few updates each on noise of the "
+        f"right shapes ({result['machine']}, one thread). State: parameters, their "
+        "average and both moments; beside it: all else of an update, in some pieces. "
+        f"Hours on a GPU are counted operations at {rate:.3g} TFLOP/s; no GPU has "
+        "measured them.",
+        "",
+        "| network | parameters, M | batch | pieces | state, GiB | beside it, GiB "
+        "| s an update | GFLOP an update | updates | hours on a GPU |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in result["rows"].items():
+        lines.append(
+            f"| {name} | {row['parameters'] / 1e6:.3g} | {row['batch']} "
+            f"| {row['pieces']} | {row['state_gib']:.2g} | {row['temporary_gib']:.2g} "
+            f"| {row['processor_seconds_an_update']:.3g} "
+            f"| {row['operations_an_update'] / 1e9:.3g} "
+            f"| {row['updates_of_a_run']:,} | {row['gpu_hours']:.2g} |"
+        )
+    return "\n".join(lines)
+
+
 BLOCKS = (
+    ("docs/scale.md", "cost", cost),
+    ("docs/scale.md", "paper-presets", paper_presets),
     ("docs/accelerators.md", "event_control", event_control),
     ("docs/accelerators.md", "guidance", guidance),
     ("docs/accelerators.md", "smoke_loop", smoke_loop),

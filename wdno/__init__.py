@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from wdno.planning.polish import Polish
     from wdno.planning.surrogate import Surrogate
     from wdno.training.calibration import calibrate
+    from wdno.training.config import TrainingConfig
     from wdno.training.diagnosis import diagnose
     from wdno.training.distillation import distill
     from wdno.training.from_data import finetune, train
     from wdno.training.ladder import stable_schedule
-    from wdno.training.loop import TrainingConfig
     from wdno.training.loss import training_loss
     from wdno.training.recipe import Recipe
     from wdno.training.suggestion import suggest
@@ -55,7 +55,7 @@ _PLACES = {
     "Task": "operator.tasks",
     "WaveletLayout": "wavelets.layout",
     "Recipe": "training.recipe",
-    "TrainingConfig": "training.loop",
+    "TrainingConfig": "training.config",
     "adjoint": "planning",
     "annotate": "operator.checkpoint",
     "best_plan": "planning.control",

@@ -25,9 +25,11 @@ from wdno import WDNO
 from wdno._typing import Loss
 from wdno.training.batches import WindowBatches
 from wdno.training.build import build_model
-from wdno.training.loop import Run, TrainingConfig, fit, train_step
+from wdno.training.config import TrainingConfig
+from wdno.training.loop import fit
 from wdno.training.loss import training_loss
 from wdno.training.pending import Pending, Step
+from wdno.training.update import Run, train_step
 from wdno.trajectory import open_trajectories
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))

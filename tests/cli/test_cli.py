@@ -18,7 +18,7 @@ import wdno
 from wdno import cli, io
 from wdno.cli import making
 from wdno.cli.fetching import amount
-from wdno.cli.training import duration
+from wdno.cli.runs import duration
 from wdno.diffusion import samplers
 from wdno.diffusion.schedules import LadderSchedule
 from wdno.networks import FourierConfig, MultiplierConfig
@@ -307,11 +307,17 @@ def test_control_steers_to_a_share(files, tmp_path, monkeypatch):
     np.testing.assert_allclose(plan.objective, 1 - plan.smoke[:, -1], atol=1e-6)
 
 
-def test_info_shows_models_and_files(files, capsys):
+def test_info_shows_models_and_files(files, capsys, unchecked):
     cli.main(["info", str(files / "run" / "model")])
     assert json.loads(capsys.readouterr().out)["network"]["kind"] == "FourierConfig"
     cli.main(["info", str(files / "data.nc")])
     assert "sample: 6" in capsys.readouterr().out
+    model = str(files / "run" / "model")
+    cli.main(["info", model, "--cost", "simulation", "--frames", "8"])
+    assert " MiB of a device, " in capsys.readouterr().out
+    assert "samples is 0" in refused(
+        capsys, f"info {model} --cost simulation --samples 0"
+    )
 
 
 def test_data_is_generated_once(tmp_path, capsys):
@@ -520,6 +526,15 @@ def test_an_update_has_a_window_or_more(files, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(recipes.RECIPES, "tiny", TINY)
     train = f"train tiny --data {files / 'data.nc'} --out {tmp_path / 'r'} --steps 1"
     assert "one window or more" in refused(capsys, f"{train} --batch-size 0")
+
+
+def test_processes_and_devices_that_cannot_be_are_refused(files, tmp_path, capsys):
+    train = f"train --data {files / 'data.nc'} --out {tmp_path / 'r'} --steps 1"
+    for wrong in ("--coordinator here:1 --process 0", "--processes 2 --process 1"):
+        assert "Give all three" in refused(capsys, f"{train} {wrong}")
+    many = jax.device_count() + 1
+    assert "Ask for others" in refused(capsys, f"{train} --devices {many}")
+    assert not (tmp_path / "r").exists()
 
 
 def test_one_trajectory_without_a_sample_is_simulated_and_scored(

@@ -1,7 +1,7 @@
-"""Training and sampling with the batch spread over two devices; run as a script.
+"""Training and sampling with the batch spread over devices; run as a script.
 
-A process has the devices it was started with, so `test_loop` starts this one with
-two, as parts of the CPU.
+A process has the devices it was started with, so `test_devices` starts this one with
+eight, as parts of the CPU.
 """
 
 import shutil
@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import xarray as xr
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -20,11 +21,14 @@ from test_loop import Network, draw, exact, noisy, parameters, stop
 
 import wdno
 from wdno.diffusion.samplers import ddim
-from wdno.training.loop import TrainingConfig, fit
+from wdno.training.config import TrainingConfig
+from wdno.training.devices import LARGEST_COPY, Devices
+from wdno.training.loop import fit
+from wdno.training.update import Run, updating
 from wdno.trajectory import to_dataset
 
 KEY = jax.random.key(0)
-MESH = Mesh(np.array(jax.devices()), ("batch",))
+MESH = Mesh(np.array(jax.devices()[:2]), ("batch",))
 SPREAD = NamedSharding(MESH, PartitionSpec("batch"))
 COPIED = NamedSharding(MESH, PartitionSpec())
 
@@ -37,17 +41,8 @@ def close(found, expected):
     )
 
 
-def spread(step):
-    return jax.device_put(draw(step), SPREAD)
-
-
-def copied(model):
-    nnx.update(model, jax.device_put(nnx.state(model), COPIED))
-    return model
-
-
 def check_training(folder):
-    """Begun and resumed, with the model on one device or on both."""
+    """Begun on some devices and resumed on others, parameters copied or divided."""
     config, errors = TrainingConfig(steps=12, learning_rate=0.05), []
 
     def validate(model):
@@ -56,17 +51,48 @@ def check_training(folder):
 
     how = {"config": config, "validate": validate, "resume": True}
     expected = fit(Network(), noisy, draw, directory=folder / "one", **how)
-    stop(folder / "stopped", config)
-    shutil.copytree(folder / "stopped", folder / "stopped too")
-    for directory, model in [
-        ("two", Network()),
-        ("stopped", Network()),
-        ("stopped too", copied(Network())),
-    ]:
-        found = fit(model, noisy, spread, directory=folder / directory, **how)
+    many = [(2, LARGEST_COPY), (4, 0), (8, 0)]
+    for count, largest in many:
+        devices = Devices.of(count, largest_copy=largest)
+        where = folder / f"{count}"
+        found = fit(Network(), noisy, draw, directory=where, devices=devices, **how)
         close(parameters(found), parameters(expected))
-    assert len(errors) == 4
+    stop(folder / "stopped", config, devices=Devices.of(4, largest_copy=0))
+    for count, largest in ((1, 0), *many):
+        where = folder / f"stopped, then {count}"
+        shutil.copytree(folder / "stopped", where)
+        devices = Devices.of(count, largest_copy=largest)
+        found = fit(Network(), noisy, draw, directory=where, devices=devices, **how)
+        close(parameters(found), parameters(expected))
+    assert len(errors) == 8
     np.testing.assert_allclose(errors, errors[0], rtol=1e-4)
+
+
+def check_division():
+    """Large arrays are divided, with what is kept of them, and stay so."""
+    devices = Devices.of(4, largest_copy=3 * 16 * 4 - 1)
+    run = Run(Network(), TrainingConfig(steps=1))
+    nnx.update(run, devices.placed(nnx.state(run)))
+    update = updating(noisy, None, devices)
+    for _ in range(2):
+        update(run, devices.spread(draw(0)), jnp.float32(0.1), KEY)
+        divided = [
+            array.shape
+            for array in jax.tree.leaves(nnx.state(run))
+            if array.addressable_shards[0].data.shape != array.shape
+        ]
+        assert divided == [(3, 16)] * 4  # parameters, their average, both moments
+
+
+def check_refusals():
+    for count in (0, 9, 2.0):
+        with pytest.raises(ValueError, match=f"but got {count!r} for processes: 1"):
+            Devices.of(count)
+    three = Devices.of(3)
+    with pytest.raises(ValueError, match="a batch of 8 is not divided by devices: 3"):
+        three.own_rows(8)
+    with pytest.raises(ValueError, match="a batch of 8 is not divided by devices: 3"):
+        three.spread(draw(0))
 
 
 def check_sampling():
@@ -95,7 +121,9 @@ def check_simulation():
 
 
 if __name__ == "__main__":
-    assert jax.device_count() == 2
+    assert jax.device_count() == 8
+    check_refusals()
+    check_division()
     check_training(Path(sys.argv[1]))
     check_sampling()
     check_simulation()

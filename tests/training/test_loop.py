@@ -1,13 +1,12 @@
 """The training loop: its optimiser, its record on disk, and that it resumes exactly."""
 
+import functools
 import itertools
 import json
 import math
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -19,16 +18,14 @@ import orbax.checkpoint as ocp
 import pytest
 from flax import nnx
 
+from wdno.networks.layers import block_end
 from wdno.training.averaging import power_of_average
-from wdno.training.loop import (
-    Run,
-    TrainingConfig,
-    fit,
-    train_step,
-)
+from wdno.training.config import TrainingConfig
+from wdno.training.loop import fit
 from wdno.training.pending import IN_FLIGHT
 from wdno.training.prefetch import AHEAD, prefetch
 from wdno.training.run_log import on_sigterm
+from wdno.training.update import Run, recomputing, train_step
 
 HEAD = nnx.All(nnx.Param, nnx.PathContains("head"))
 KEY = jax.random.key(0)
@@ -189,6 +186,56 @@ def test_batches_are_prepared_by_the_averaged_model(tmp_path):
         assert step < 2 or not np.allclose(target, 0.1 * run.model(draw(step)["x"]))
         found = update(run, exact, draw(step), jnp.float32(0.05), KEY, told)
         np.testing.assert_allclose(found["loss"], expected, rtol=1e-5)
+
+
+def updated(loss, model=Network, **how):
+    run = Run(model(), TrainingConfig(steps=1, **how))
+    batch = jax.tree.map(jnp.asarray, draw(0))
+    return train_step(run, loss, batch, jnp.float32(0.1), KEY), parameters(run.model)
+
+
+def test_pieces_of_a_batch_make_the_update_of_all_of_it():
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7)
+    found, expected = updated(exact, pieces=4), updated(exact)
+    for one, other in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+        close(one, other)
+    with pytest.raises(ValueError, match="8 rows are not divided by `pieces` = 3"):
+        updated(exact, pieces=3)
+    with pytest.raises(ValueError, match="one piece or more, but `pieces` is 0"):
+        TrainingConfig(steps=1, pieces=0)
+
+
+class Deep(nnx.Module):
+    """Many blocks of many features between few."""
+
+    def __init__(self):
+        rngs = nnx.Rngs(0)
+        self.inner = nnx.List(nnx.Linear(3, 512, rngs=rngs) for _ in range(8))
+        self.outer = nnx.List(nnx.Linear(512, 3, rngs=rngs) for _ in range(8))
+
+    def __call__(self, x):
+        for inner, outer in zip(self.inner, self.outer, strict=True):
+            x = block_end(x + outer(nnx.tanh(inner(x))))
+        return x[:, :2]
+
+
+def test_between_blocks_alone_features_are_kept_and_nothing_changes():
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7)
+    found, expected = (updated(exact, Deep, recompute=r) for r in (True, False))
+    for one, other in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+        close(one, other)
+    definition, state = nnx.split(Deep())
+
+    def of(state, batch):
+        return exact(nnx.merge(definition, state), batch, KEY)
+
+    rows = {"x": jnp.zeros((640, 3), "f4"), "y": jnp.zeros((640, 2), "f4")}
+    for recompute, most in ((True, 2 * 640 * 9 * 3), (False, math.inf)):
+        _, pull = jax.vjp(recomputing(of) if recompute else of, state, rows)
+        kept = [leaf for leaf in jax.tree.leaves(pull) if 640 in leaf.shape]
+        wide = [leaf.shape for leaf in kept if 512 in leaf.shape]
+        assert bool(wide) != recompute
+        assert sum(leaf.size for leaf in kept) <= most
 
 
 @pytest.mark.parametrize("width", [0.05, 0.1, 0.25])
@@ -473,23 +520,3 @@ def test_batches_are_loaded_ahead_in_order():
     stream.close()
     assert loaded == list(range(3, 3 + len(loaded)))
     assert 4 <= len(loaded) <= 4 + AHEAD
-
-
-@pytest.mark.slow
-def test_a_batch_can_be_spread_over_devices(tmp_path):
-    script = Path(__file__).parents[1] / "support" / "sharded_batches.py"
-    devices = os.environ.get("XLA_FLAGS", "")
-    environment = os.environ | {
-        "XLA_FLAGS": f"{devices} --xla_force_host_platform_device_count=2",
-        "JAX_PLATFORMS": "cpu",
-        "PYTHONPATH": os.pathsep.join(
-            [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
-        ),
-    }
-    done = subprocess.run(
-        [sys.executable, script, tmp_path],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr

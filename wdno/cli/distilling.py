@@ -6,8 +6,8 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from wdno._files import check_output_folder
+from wdno.cli.runs import Flat
 from wdno.cli.samplers import SAMPLERS, SamplerName
-from wdno.cli.training import Flat
 from wdno.networks.adapters import AdapterConfig
 from wdno.operator.card_file import notes_of
 from wdno.operator.checkpoint import load, read_card, save

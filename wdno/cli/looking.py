@@ -10,6 +10,7 @@ from tyro.conf import Positional
 import wdno
 from wdno import io, metrics, plotting
 from wdno._files import check_output_folder, located, replacing
+from wdno.cli.pricing import COSTS, About, TaskName, said
 from wdno.cli.samplers import SAMPLERS, SamplerName
 from wdno.operator import checkpoint
 from wdno.training.diagnosis import as_notes
@@ -138,14 +139,21 @@ def _table(found: xr.Dataset) -> str:
 _FORMAT = {"float_format": "{:.4g}".format, "na_rep": ""}
 
 
-def info(what: Positional[str]) -> None:
-    """Say what a model or a file of data is.
+def info(
+    what: Positional[str], cost: TaskName | None = None, *, problem: About
+) -> None:
+    """Say what a model or a file of data is, or what work with a model will take.
 
     Args:
         what: shipped name or folder of a model, or a file or folder of data in any
             layout that `wdno.io` knows, which is told by its content; or the address of
             a file, or of trajectories in a Zarr store.
+        cost: instead time and memory of the problem below, from programs of few rows.
+        problem: what is to be done with the model.
     """
+    if cost is not None:
+        print(said(COSTS[cost](checkpoint.load(what), problem)))
+        return
     if is_address(what) and not what.startswith("hf://"):
         copy = reached(what)
         print(open_trajectories(what) if copy is None else io.describe(copy))

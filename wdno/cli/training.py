@@ -2,91 +2,24 @@
 
 import dataclasses
 import json
-import re
 from pathlib import Path
-from typing import Annotated, Any
 
 import jax
-import tyro
 import xarray as xr
 from tyro.conf import Positional
 
 import wdno
 from wdno._files import check_output_folder
+from wdno.cli.runs import Flat, Length, On
 from wdno.cli.samplers import SAMPLERS, SamplerName
 from wdno.demo.training_run import training_run
 from wdno.operator.card_file import notes_of
 from wdno.operator.checkpoint import load, read_card, save
 from wdno.training import from_data, recipes
-from wdno.training.loop import TrainingConfig
+from wdno.training.processes import is_first
 from wdno.training.recipe_file import load_recipe
 from wdno.training.suggestion import suggest
 from wdno.trajectory import join_trajectories, open_trajectories
-
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
-
-
-def duration(text: str) -> float:
-    """Seconds of a duration such as ``90m``, ``2h``, ``45s`` or ``600``."""
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise ValueError(
-            f"A duration is a number with s, m or h, but got {text!r}. Write 90m or 2h."
-        )
-    return float(match[1]) * _SECONDS[match[2]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Length:
-    """How long and how a model is trained.
-
-    Attributes:
-        budget: length as a duration, e.g. 90m. Give this or steps.
-        steps: length in updates; the run is then reproducible bit for bit.
-        validation_samples: number of trajectories held back; an eighth by default, and
-            never more than 128.
-        batch_size: windows per update, in place of those of the recipe.
-        learning_rate: peak learning rate.
-        weight_decay: decoupled weight decay.
-        validate_every: training between validations, as a duration.
-        checkpoint_every: training between checkpoints.
-        log_every: training between lines of the log.
-        seed: seed of initial parameters, batches and noise.
-        resume: continue from the last checkpoint in OUT.
-    """
-
-    budget: str = ""
-    steps: int | None = None
-    validation_samples: int | None = None
-    batch_size: int | None = None
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    validate_every: str = "2m"
-    checkpoint_every: str = "3m"
-    log_every: str = "1s"
-    seed: int = 0
-    resume: bool = False
-
-    def config(self) -> TrainingConfig:
-        """With durations in seconds."""
-        return TrainingConfig(
-            steps=self.steps,
-            budget=duration(self.budget) if self.budget else None,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            validate_every=duration(self.validate_every),
-            checkpoint_every=duration(self.checkpoint_every),
-            log_every=duration(self.log_every),
-            seed=self.seed,
-        )
-
-    def how(self) -> dict[str, Any]:
-        """What else `wdno.train` is told."""
-        return {"validation_samples": self.validation_samples, "resume": self.resume}
-
-
-Flat = Annotated[Length, tyro.conf.OmitArgPrefixes]
 
 
 def train(
@@ -99,6 +32,7 @@ def train(
     static: tuple[str, ...] | None = None,
     start: str | None = None,
     length: Flat,
+    machines: On,
 ) -> None:
     """Train a model; writes its recipe, the log, checkpoints and OUT/model.
 
@@ -119,8 +53,10 @@ def train(
         static: variables that never change and are given, likewise.
         start: begin with the parameters of this model (name or folder).
         length: how long and how it is trained.
+        machines: what it is trained on.
     """
     check_output_folder(out)
+    devices = machines.joined()
     dataset = join_trajectories(data)
     names = {"state": state, "control": control, "static": static}
     chosen = _recipe(recipe, dataset, {n: v for n, v in names.items() if v})
@@ -132,13 +68,19 @@ def train(
         length.config(),
         recipe=chosen,
         start=None if start is None else load(start),
+        devices=devices,
         **length.how(),
     )
     _shown(out, dataset, length)
 
 
 def finetune(
-    model: Positional[str], *, data: tuple[str, ...], out: Path, length: Flat
+    model: Positional[str],
+    *,
+    data: tuple[str, ...],
+    out: Path,
+    length: Flat,
+    machines: On,
 ) -> None:
     """Go on training a model, on another grid or coefficient.
 
@@ -148,16 +90,19 @@ def finetune(
             model knows.
         out: folder of the run.
         length: how long and how it is trained.
+        machines: what it is trained on.
     """
     check_output_folder(out)
-    dataset, how = join_trajectories(data), length.how()
-    how |= {"batch_size": length.batch_size}
+    how = {"devices": machines.joined(), "batch_size": length.batch_size}
+    dataset, how = join_trajectories(data), how | length.how()
     from_data.finetune(model, dataset, out, length.config(), **how)
     _shown(out, dataset, length)
 
 
 def _shown(out: Path, dataset: xr.Dataset, length: Length) -> None:
     """The page on a run, and where everything lies."""
+    if not is_first():
+        return
     print(f"Wrote {out / 'model'}: use it by its path, e.g. wdno info {out / 'model'}")
     dataset = from_data.in_samples(dataset)
     count = from_data.held_back(dataset, length.validation_samples)

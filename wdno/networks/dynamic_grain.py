@@ -24,6 +24,7 @@ from wdno.networks.layers import (
     Condition,
     Features,
     NoiseEmbedding,
+    block_end,
     crop,
     pad_to_multiple,
 )
@@ -191,7 +192,7 @@ class DynamicGrain(nnx.Module):
         h = self.embed(self._patches(coarse))
         h = h + jnp.broadcast_to(code.reshape(1, count, -1), h.shape)
         for block in self.blocks:
-            h = block(h, whole)
+            h = block_end(block(h, whole))
         known = self.norm(h)
         grain = self.grain(known).reshape(len(x), *grid)
         if cells is None:
@@ -199,7 +200,7 @@ class DynamicGrain(nnx.Module):
         where = Where(whole.embedding, positions_of(cells, grid), None)
         f = take(self.embed_fine(self._patches(x[..., fine])) + h, cells)
         for block in self.refinements:
-            f = block(f, where, h, whole)
+            f = block_end(block(f, where, h, whole))
         details = place(self.head_fine(self.norm_fine(f)), cells, count)
         chosen = place(jnp.ones_like(f[..., :1]), cells, count)
         chosen = jnp.broadcast_to(chosen, (len(x), count, math.prod(self.config.patch)))

@@ -12,6 +12,7 @@ from wdno.networks.layers import (
     Features,
     Modulation,
     NoiseEmbedding,
+    block_end,
 )
 
 Kernel = Callable[[], nnx.Module]
@@ -78,5 +79,5 @@ class KernelOperator(nnx.Module):
         embedding = self.embedding(c_noise)
         h = self.lift(jnp.concatenate([x, cond], axis=-1))
         for block in self.blocks:
-            h = block(h, embedding)
+            h = block_end(block(h, embedding))
         return self.head(nnx.gelu(h))

@@ -3,11 +3,23 @@
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 Features = Float[Array, "batch *grid channel"]
 Condition = Float[Array, "batch *grid given"]
 Embedding = Float[Array, "batch embedding"]
+
+BLOCK_END = "block end"
+"""Name of what `block_end` marks."""
+
+
+def block_end(x: Features) -> Features:
+    """The features, marked as those between which a gradient may compute all anew.
+
+    See ``jax.checkpoint`` with the policy ``save_only_these_names(BLOCK_END)``.
+    """
+    return checkpoint_name(x, BLOCK_END)
 
 
 class NoiseEmbedding(nnx.Module):

@@ -21,6 +21,7 @@ from wdno.networks.layers import (
     Features,
     Modulation,
     NoiseEmbedding,
+    block_end,
 )
 from wdno.networks.patches import from_patches, to_patches
 from wdno.networks.registry import Shape, register
@@ -159,5 +160,5 @@ class Multiplier(nnx.Module):
         patch = (self.config.instants, 1)
         h = self.lift(to_patches(known, patch)[:, 0])
         for block in self.blocks:
-            h = block(h, embedding)
+            h = block_end(block(h, embedding))
         return from_patches(self.head(self.modulation(h, noise))[:, None], patch)

@@ -12,6 +12,7 @@ from wdno.networks.layers import (
     Condition,
     Features,
     NoiseEmbedding,
+    block_end,
     crop,
     pad_to_multiple,
 )
@@ -70,7 +71,7 @@ class PatchedTransformer(nnx.Module):
         """
         h, where = self.enter(x, c_noise, cond, tokens)
         for block in self.blocks:
-            h = block(h, where)
+            h = block_end(block(h, where))
         return self.leave(h, x.shape[1:-1], tokens)
 
     def enter(

@@ -12,7 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from wdno._ranges import check_counts
-from wdno.networks.layers import Embedding, Features, Modulation
+from wdno.networks.layers import Embedding, Features, Modulation, block_end
 from wdno.official.attention import Mix
 from wdno.official.convolution import Convolution, Convolved
 
@@ -113,7 +113,7 @@ class ResidualBlock(nnx.Module):
         """Return the refined features."""
         h = nnx.silu(self.modulation(self.inner(x), embedding))
         h = nnx.silu(self.outer(h))
-        return h + self.skip(x)
+        return block_end(h + self.skip(x))
 
 
 def unchanged(x: Features) -> Features:

@@ -1,5 +1,7 @@
 """Random windows of training trajectories: the batch of a step, by its number."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -82,8 +84,12 @@ class WindowBatches:
                 )
             self.frames[ratio] = frames
 
-    def __call__(self, step: int) -> Fields:
-        """Windows drawn with replacement; depends on seed and step alone.
+    def __call__(self, step: int, own: slice = slice(None)) -> Fields:
+        """Windows drawn with replacement; they depend on seed and step alone.
+
+        Args:
+            step: number of the batch.
+            own: rows that are read, of all that are drawn.
 
         Raises:
             ValueError: a window is not finite.
@@ -97,13 +103,15 @@ class WindowBatches:
         starts = apart * starts
         starts = np.where(draw.random(size) < self.recipe.share_at_start, 0, starts)
         rows = draw.integers(0, self._dataset.sizes["sample"], size)
-        cut = self._read(ratio, window, starts, rows)
+        numbers = range(size)[own]
+        draws = [np.random.default_rng([self.seed, step, n]) for n in numbers]
+        cut = self._read(ratio, window, starts[own], rows[own])
         cut = tasks.with_conditions(cut, self._given)
         for quantity in self._given:
             if quantity.role is Role.COARSE:
                 name, recipe = quantity.name, self.recipe
                 cut[name] = perturb_coarse(
-                    cut[name], recipe.coarse_shift, recipe.coarse_noise, draw
+                    cut[name], recipe.coarse_shift, recipe.coarse_noise, draws
                 )
         return jax.tree.map(jnp.asarray, cut)
 
@@ -144,11 +152,11 @@ def perturb_coarse(
     states: Float[np.ndarray, "batch frames *space"],
     shift: float,
     noise: float,
-    draw: np.random.Generator,
+    draws: Sequence[np.random.Generator],
 ) -> Float[np.ndarray, "batch frames *space"]:
     """States as a model or a coarse solver might give them: out of place, and off.
 
-    ``u + a (shift sum_i d_i h ∂_i u + noise n)`` with fields d_i and n of unit variance
+    ``u + a (shift sum_i d_i h ∂_i u + noise n)`` with fields d_i and n of mean square 1
     that are smooth in space and new at every instant, the spacing h, and a uniform
     between 0 and 1 for each row.
 
@@ -156,23 +164,33 @@ def perturb_coarse(
         states: what is perturbed.
         shift: standard deviation of the displacement at a = 1, in cells.
         noise: standard deviation of the rest at a = 1, in units of the states.
-        draw: source of the randomness.
+        draws: source of the randomness of each row.
     """
+    rows = zip(states, draws, strict=True)
+    return np.stack([_perturbed(row, shift, noise, draw) for row, draw in rows])
+
+
+def _perturbed(
+    states: Float[np.ndarray, "frames *space"],
+    shift: float,
+    noise: float,
+    draw: np.random.Generator,
+) -> Float[np.ndarray, "frames *space"]:
+    axes = range(1, states.ndim)
 
     def smooth() -> np.ndarray:
         field = draw.standard_normal(states.shape, np.float32)
-        for axis in range(2, states.ndim):
+        for axis in axes:
             field = gaussian_filter1d(field, ERROR_LENGTH, axis)
-        return field / field.std()
+        return field / np.sqrt(np.square(field).mean())
 
     error = noise * smooth()
-    for axis in range(2, states.ndim):
+    for axis in axes:
         beyond = [(int(n == axis),) * 2 for n in range(states.ndim)]
         ends = np.pad(states, beyond, mode="edge")
         inside = tuple(slice(low, -high or None) for low, high in beyond)
         error += shift * np.gradient(ends, axis=axis)[inside] * smooth()
-    share = draw.random((len(states), *(1,) * (states.ndim - 1)), np.float32)
-    return states + share * error
+    return states + draw.random(dtype=np.float32) * error
 
 
 def _check_cells(dataset: xr.Dataset, targets: tuple[Field, ...]) -> None:

@@ -2,13 +2,15 @@
 
 import dataclasses
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
 from wdno._files import check_output_folder, replacing
-from wdno.training.loop import TrainingConfig
+from wdno.training.config import TrainingConfig
+from wdno.training.processes import check_alike, is_first
 from wdno.training.recipe import Recipe
 from wdno.trajectory import fingerprint
 
@@ -16,6 +18,7 @@ __all__ = ["check_begun", "check_new"]
 
 _MAY_CHANGE = ("steps", "budget", "validate_every", "checkpoint_every", "log_every")
 """A run may be made longer, and be looked at more often."""
+_VERSIONS = ("wdno", "jax", "flax", "optax", "numpy")
 
 
 def check_new(folder: Path, *, resume: bool) -> None:
@@ -42,7 +45,8 @@ def check_begun(
     """Note what a run is begun with, or refuse to continue it with anything else.
 
     Notes lie in ``begun.json`` in the folder of the run; one without is continued and
-    noted from then on.
+    noted from then on. Processes that train together have to begin with the same, and
+    with the same versions.
 
     Args:
         folder: of the run.
@@ -52,12 +56,13 @@ def check_begun(
         resume: whether the run is continued.
 
     Raises:
-        ValueError: recipe, data, seed or rates are not those it was begun with, or the
-            notes are damaged.
+        ValueError: recipe, data, seed or rates are not those it was begun with, or not
+            those of another process; or the notes are damaged.
     """
     path = folder / "begun.json"
     noted = _noted(path) if path.is_file() and resume else None
     facts = _facts(recipe, config, dataset)
+    check_alike(facts | {f"version.{name}": version(name) for name in _VERSIONS})
     if noted is not None:
         changed = [
             f"{name} = {_brief(noted.get(name))}, now {_brief(facts.get(name))}"
@@ -71,6 +76,8 @@ def check_begun(
                 "begin a new run in another folder, e.g. from the parameters of this "
                 "one (`start`)."
             )
+    if not is_first():
+        return
     check_output_folder(folder).mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(facts, indent=1) + "\n")

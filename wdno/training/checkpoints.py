@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-__all__ = ["Checkpoints", "place"]
+from wdno.training.processes import gathered
+
+__all__ = ["Checkpoints"]
 
 KEPT = 2
 """Should the last one be damaged, the one before is gone on from."""
@@ -21,6 +22,8 @@ CHECKSUM = "sha256"
 
 class Checkpoints:
     """Checkpoints in a folder, each whole or absent and with its checksum.
+
+    Processes that train together see the same folder, and write their parts of it.
 
     Args:
         folder: of the checkpoints; what a killed process left half-written in it is
@@ -55,7 +58,8 @@ class Checkpoints:
         the steps since are done again, with the same result.
 
         Args:
-            like: arrays of the same names, shapes and types.
+            like: arrays of the same names, shapes and types, on the devices that what
+                is restored is to lie on.
 
         Raises:
             ValueError: none is whole, or they are of another network.
@@ -99,23 +103,12 @@ class Checkpoints:
         return tree
 
 
-def place(restored: jax.Array, fresh: jax.Array) -> jax.Array:
-    """Bind a restored array to devices only if the fresh one is bound.
-
-    Batches may be spread over devices, and an array that is bound to one of them cannot
-    be computed with together with these.
-    """
-    if fresh.committed:
-        return jax.device_put(restored, fresh.sharding)
-    return jnp.asarray(np.asarray(restored))
-
-
 def _digest(tree: Mapping[str, Any]) -> str:
-    """SHA-256 of names, types, shapes and values of all arrays."""
+    """SHA-256 of names, types, shapes and values of all arrays, wherever they lie."""
     digest = hashlib.sha256()
-    leaves, _ = jax.tree.flatten_with_path(jax.device_get(tree))
+    leaves, _ = jax.tree.flatten_with_path(tree)
     for path, leaf in sorted(leaves, key=lambda entry: str(entry[0])):
-        array = np.asarray(leaf)
+        array = np.asarray(gathered(leaf))
         digest.update(f"{path} {array.dtype} {array.shape} ".encode())
         digest.update(np.ascontiguousarray(array))
     return digest.hexdigest()

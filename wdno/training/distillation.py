@@ -29,9 +29,10 @@ from wdno.operator.adapted import OneCall, fingerprint, new_adapter, with_adapte
 from wdno.operator.adapter_file import write_adapter
 from wdno.operator.model import WDNO
 from wdno.operator.residual import Coefficients
+from wdno.training.config import TrainingConfig
 from wdno.training.detail_loss import DetailLoss
 from wdno.training.from_data import held_back, in_samples
-from wdno.training.loop import TrainingConfig, fit
+from wdno.training.loop import fit
 from wdno.training.teacher_pairs import Pairs, Teacher, TeacherPairs
 from wdno.wavelets.protocols import Layout
 

@@ -10,8 +10,10 @@ from wdno.operator.checkpoint import load, read_card
 from wdno.operator.domain import Domain
 from wdno.operator.model import WDNO
 from wdno.training.begun import check_new
-from wdno.training.loop import TrainingConfig
+from wdno.training.config import TrainingConfig
+from wdno.training.devices import Devices
 from wdno.training.pipeline import train_recipe
+from wdno.training.processes import is_first
 from wdno.training.recipe import Recipe
 from wdno.training.recipe_file import recipe_from, save_recipe
 from wdno.training.suggestion import suggest
@@ -33,6 +35,7 @@ def train(
     recipe: Recipe | None = None,
     validation_samples: int | None = None,
     start: WDNO | None = None,
+    devices: Devices | None = None,
     resume: bool = False,
 ) -> WDNO:
     """Train a model of the dynamics in these trajectories, and keep it in a folder.
@@ -52,11 +55,15 @@ def train(
         validation_samples: trajectories held back; an eighth by default, and never more
             than 128.
         start: trained model to go on from.
+        devices: that train it together, also of several processes, which then have the
+            same data and see the same `directory`; see `Devices`.
         resume: continue from the last checkpoint in `directory`.
 
     Raises:
         ValueError: the trajectories are too few or too short, not evenly spaced or not
-            finite, or do not have what the recipe names.
+            finite, or do not have what the recipe names; the devices do not divide a
+            batch, or processes have other data or versions.
+        ProcessLost: another process has died; begun again, all of them resume.
 
     Example:
         >>> data = xr.open_dataset("own.nc", chunks={})
@@ -69,7 +76,8 @@ def train(
     recipe = recipe or suggest(dataset)
     check_new(directory, resume=resume)
     directory.mkdir(parents=True, exist_ok=True)
-    if not resume or not (directory / "recipe.json").exists():
+    noted = resume and (directory / "recipe.json").exists()
+    if is_first() and not noted:
         save_recipe(recipe, directory / "recipe.json")
     return train_recipe(
         directory.name,
@@ -79,6 +87,7 @@ def train(
         recipe=recipe,
         validation_samples=held_back(dataset, validation_samples),
         start=start,
+        devices=devices,
         resume=resume,
     )
 
@@ -97,6 +106,7 @@ def finetune(
     *,
     batch_size: int | None = None,
     validation_samples: int | None = None,
+    devices: Devices | None = None,
     resume: bool = False,
 ) -> WDNO:
     """Go on training a model on trajectories of another grid, time step or coefficient.
@@ -112,6 +122,7 @@ def finetune(
             good beginning.
         batch_size: windows per update; by default that of the recipe.
         validation_samples: trajectories held back.
+        devices: that train it together, see `train`.
         resume: continue from the last checkpoint in `directory`.
 
     Raises:
@@ -148,6 +159,7 @@ def finetune(
         recipe=recipe,
         validation_samples=validation_samples,
         start=moved,
+        devices=devices,
         resume=resume,
     )
 

@@ -2,33 +2,32 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 from flax import nnx
 
-from wdno._typing import Loss, Prepare
+from wdno._typing import Fields, Loss, Prepare
 from wdno.diffusion.denoiser import Network, freeze
 from wdno.operator.calibrated import mean_of
 from wdno.operator.checkpoint import load, save
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.local_scale import LocalScale
 from wdno.operator.model import WDNO, with_backbone
+from wdno.training import closed_form
 from wdno.training.batches import WindowBatches
 from wdno.training.begun import check_begun, check_new
 from wdno.training.build import build_model
-from wdno.training.closed_form import (
-    FITTED,
-    has_closed_forms,
-    with_closed_forms,
-    with_scales,
-)
-from wdno.training.loop import TrainingConfig, fit
+from wdno.training.config import TrainingConfig
+from wdno.training.devices import Devices
+from wdno.training.loop import fit
 from wdno.training.loss import denoising_of, learned, mean_loss
+from wdno.training.processes import is_first, of_first
 from wdno.training.recipes import RECIPES, Recipe
-from wdno.training.validation import VALIDATIONS
+from wdno.training.validation import error
 from wdno.training.variances import with_local_scale
 from wdno.trajectory import with_samples
 
@@ -41,6 +40,7 @@ def train(
     *,
     held_back: xr.Dataset | None = None,
     start: WDNO | None = None,
+    devices: Devices | None = None,
     resume: bool = False,
     clock: Callable[[], float] = time.perf_counter,
 ) -> WDNO:
@@ -60,18 +60,22 @@ def train(
         held_back: trajectories for validation, and for the scales of a learned mean,
             which are larger for what the network has not seen.
         start: trained model to go on from; a fresh one by default.
+        devices: as for `fit`; every process fits closed forms, to all data.
         resume: continue from the last checkpoint.
         clock: what a budget counts.
 
     Raises:
-        ValueError: the mean explains nothing, after its share of the run or the fit; or
-            a run is continued with another recipe, other data, seed or rates
-            (`check_begun`).
+        ValueError: the mean explains nothing, after its share of the run or the fit; a
+            run is continued with another recipe, other data, seed or rates
+            (`check_begun`); or the devices do not divide a batch.
     """
     folder, mean_share = Path(directory), 0.0
     kept = folder / "fitted"
+    devices = Devices.of() if devices is None else devices
+    own = devices.own_rows(recipe.batch_size)
     check_new(folder, resume=resume)
-    if not resume:  # what an earlier run may have left must not be gone on with
+    # What an earlier run may have left must not be gone on with.
+    if is_first() and not resume:
         (kept / "card.json").unlink(missing_ok=True)
     check_begun(folder, recipe, config, dataset, resume=resume)
     batches = WindowBatches(dataset, recipe, config.seed)
@@ -86,7 +90,9 @@ def train(
         model = load(kept)
     else:
         model = _fitted(build_model(recipe, dataset, batches), batches, unseen, kept)
-    stage = partial(_trained, recipe, batches, held_back, resume=resume, clock=clock)
+    model = of_first(model)
+    how = {"devices": devices, "resume": resume, "clock": clock}
+    stage = partial(_trained, recipe, partial(batches, own=own), held_back, how)
     if isinstance(model.residual, LearnedMean):
         mean_share = recipe.mean_share
         if mean_share > 0:
@@ -98,10 +104,10 @@ def train(
                 folder / "mean",
                 steps=0,
             )
-            model = with_scales(model, unseen)
+            model = of_first(closed_form.with_scales(model, unseen))
         folder = folder / "denoiser"
     if isinstance(recipe.residual, LocalScale):
-        model = with_local_scale(model, unseen)
+        model = of_first(with_local_scale(model, unseen))
     if _mean_alone(recipe, model):
         return model
     loss, prepare = denoising_of(recipe, model)
@@ -121,16 +127,18 @@ def _fitted(
 ) -> WDNO:
     """The model without a local scale, parts of a closed form fitted and kept."""
     model = _of_mean(model)
-    if has_closed_forms(model.residual):
-        model = with_closed_forms(model, batches, unseen)
-        save(model, folder)
+    if closed_form.has_closed_forms(model.residual):
+        model = closed_form.with_closed_forms(model, batches, unseen)
+        if is_first():
+            save(model, folder)
     return model
 
 
 def _trained(
     recipe: Recipe,
-    batches: WindowBatches,
+    batches: Callable[[int], Fields],
     held_back: xr.Dataset | None,
+    how: Mapping[str, Any],
     network: Network,
     loss: Loss,
     placed: Callable[[Network], WDNO],
@@ -139,8 +147,6 @@ def _trained(
     *,
     steps: int,
     prepare: Prepare | None = None,
-    resume: bool,
-    clock: Callable[[], float],
 ) -> WDNO:
     """The model with one network trained; `steps` are those of its validation."""
 
@@ -148,7 +154,7 @@ def _trained(
         if held_back is None:
             return {}
         trained = placed(freeze(module))
-        return {"validation_error": _error(recipe, trained, held_back, steps)}
+        return {"validation_error": error(recipe.task, trained, held_back, steps)}
 
     module = fit(
         network.thaw(),
@@ -158,8 +164,7 @@ def _trained(
         folder,
         validate=validate,
         prepare=prepare,
-        resume=resume,
-        clock=clock,
+        **how,
     )
     return placed(freeze(module))
 
@@ -173,25 +178,22 @@ def train_recipe(
     recipe: Recipe | None = None,
     validation_samples: int = 128,
     start: WDNO | None = None,
+    devices: Devices | None = None,
     resume: bool = False,
     clock: Callable[[], float] = time.perf_counter,
 ) -> WDNO:
     """Train a shipped recipe, hold trajectories back for validation, save the model.
 
     The folder ``model`` in `directory` receives weights and a card with the data's
-    recipe and checksum, the training configuration and the validation error.
+    recipe and checksum, the training configuration and the validation error. What is
+    not explained here is as for `train`.
 
     Args:
         name: of the recipe, and of the model on its card.
         dataset: trajectories, read as they are needed; the last ones are held back, in
             memory.
-        config: length of the run, learning rate, seed.
-        directory: folder of the run.
         recipe: one to follow in place of the shipped recipe of that name.
         validation_samples: number of trajectories held back.
-        start: trained model to go on from; a fresh one by default.
-        resume: continue from the last checkpoint.
-        clock: what a budget counts.
 
     Raises:
         ValueError: too few trajectories to hold some back.
@@ -213,9 +215,12 @@ def train_recipe(
         directory,
         held_back=held_back,
         start=start,
+        devices=devices,
         resume=resume,
         clock=clock,
     )
+    if not is_first():
+        return model
     steps = 0 if _mean_alone(recipe, model) else 1
     notes = {
         "name": name,
@@ -223,7 +228,7 @@ def train_recipe(
         "training": dataclasses.asdict(config)
         | {"clock": getattr(clock, "__name__", repr(clock))},
         "data": {key: str(value) for key, value in dataset.attrs.items()},
-        "validation_error": _error(recipe, model, held_back, steps),
+        "validation_error": error(recipe.task, model, held_back, steps),
     }
     save(model, Path(directory) / "model", notes=notes)
     return model
@@ -243,8 +248,6 @@ def _of_mean(model: WDNO) -> WDNO:
 def _mean_alone(recipe: Recipe, model: WDNO) -> bool:
     """Whether the whole run is that of the mean."""
     mean = _of_mean(model).residual
-    return isinstance(mean, (*FITTED, LearnedMean)) and recipe.mean_share == 1
-
-
-def _error(recipe: Recipe, model: WDNO, truth: xr.Dataset, steps: int) -> float:
-    return float(VALIDATIONS[recipe.task](model, truth, steps).mean())
+    return (
+        isinstance(mean, (*closed_form.FITTED, LearnedMean)) and recipe.mean_share == 1
+    )

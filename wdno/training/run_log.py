@@ -1,21 +1,18 @@
 """The record of a training run: log, checkpoints, progress bar, orderly stop."""
 
-import json
 import math
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
 
-import jax
 from flax import nnx
-from tqdm import tqdm
 
-from wdno._files import replacing
-from wdno.training.checkpoints import Checkpoints, place
+from wdno.training.checkpoints import Checkpoints
+from wdno.training.log import Log
 from wdno.training.pending import Metrics, Pending, Step, means
+from wdno.training.processes import is_first
 
 
 @contextmanager
@@ -34,29 +31,12 @@ def on_sigterm() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _step_of(line: bytes) -> float:
-    """Step of a line of the log; a kill can cut one, which is of no step."""
-    try:
-        return float(json.loads(line)["step"])
-    except (LookupError, TypeError, ValueError):
-        return math.inf
-
-
-def _board(folder: Path, step: int) -> Any:
-    """A TensorBoard writer from that step on, or None without the extra for it."""
-    try:
-        from tensorboardX import SummaryWriter  # pyright: ignore
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder), purge_step=step)
-
-
 class Record:
     """What a run leaves on disk and on the terminal: log, checkpoints, progress bar.
 
     The host does not wait for a step before it begins the next, so that the device is
     never idle. What steps gave is looked at together, at intervals and before anything
-    is validated or kept.
+    is validated or kept. Of several processes only the first has a log.
 
     Attributes:
         step: updates begun.
@@ -83,14 +63,11 @@ class Record:
         self._marks: dict[str, float] = {}
         self._log_every = log_every
         self._pending = Pending()
-        self._log = self._open_log()
-        self._board = _board(self.directory / "tensorboard", self.step)
-        total = steps or math.ceil(budget or 0)
-        unit = "step" if steps else "s"
-        done = self.step if steps else self.seconds
-        self._bar = tqdm(
-            total=total, initial=done, unit=unit, unit_scale=True, disable=None
-        )
+        self._log = None
+        if is_first():
+            total, done = (steps, self.step) if steps else (budget or 0.0, self.seconds)
+            unit = "step" if steps else "s"
+            self._log = Log(self.directory, self.step, math.ceil(total), done, unit)
         self._logged = self.seconds
         self._clock, self._time = clock, clock()
 
@@ -98,10 +75,8 @@ class Record:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._bar.close()
-        self._log.close()
-        if self._board is not None:
-            self._board.close()
+        if self._log is not None:
+            self._log.close()
         self._checkpoints.close()
 
     def _restore(self, run: nnx.Module, resume: bool) -> None:
@@ -116,21 +91,10 @@ class Record:
         state = nnx.state(run)
         like = {"run": nnx.to_pure_dict(state), "seconds": 0.0}
         step, restored = self._checkpoints.restore(like)
-        placed = jax.tree.map(place, restored["run"], like["run"])
-        nnx.replace_by_pure_dict(state, placed)
+        nnx.replace_by_pure_dict(state, restored["run"])
         nnx.update(run, state)
         self.step = self.saved = step
         self.seconds = float(restored["seconds"])
-
-    def _open_log(self) -> TextIO:
-        """Open the log at the restored step: later lines belong to a lost future."""
-        path = self.directory / "log.jsonl"
-        lines = path.read_bytes().splitlines() if path.exists() else []
-        kept = [line for line in lines if _step_of(line) <= self.step]
-        self._noted = {(_step_of(line), n) for line in kept for n in json.loads(line)}
-        with replacing(path) as temporary:
-            temporary.write_bytes(b"".join(line + b"\n" for line in kept))
-        return path.open("a")
 
     @property
     def resumption(self) -> str:
@@ -198,29 +162,19 @@ class Record:
 
     def _log_steps(self, steps: Sequence[Step]) -> None:
         elapsed, self._logged = self.seconds - self._logged, self.seconds
+        if self._log is None:
+            return
         rate = sum(step.rows for step in steps) / max(elapsed, 1e-9)
         entries = means(steps) | {"samples_per_second": rate}
-        self._write(steps[-1].number + 1, entries)
-        self._bar.set_postfix_str(
-            f"loss {entries['loss']:.3g}, {rate:.0f} samples/s", refresh=False
-        )
-        self._bar.update(len(steps) if self._counts_steps else elapsed)
+        self._log.write(steps[-1].number + 1, self.seconds, entries)
+        amount = len(steps) if self._counts_steps else elapsed
+        note = f"loss {entries['loss']:.3g}, {rate:.0f} samples/s"
+        self._log.advance(amount, note)
 
     def write(self, entries: dict[str, float]) -> None:
-        """Append one line to the log, and to TensorBoard where it is installed.
-
-        A run that died after its last line, and is resumed, writes that line only once.
-        """
-        if not {(self.step, name) for name in entries} <= self._noted:
-            self._write(self.step, entries)
-
-    def _write(self, step: int, entries: dict[str, float]) -> None:
-        line = {"step": step, "seconds": round(self.seconds, 3), **entries}
-        self._log.write(json.dumps(line) + "\n")
-        self._log.flush()
-        if self._board is not None:
-            for name, value in entries.items():
-                self._board.add_scalar(name, value, step)
+        """Append one line to the log."""
+        if self._log is not None:
+            self._log.write_once(self.step, self.seconds, entries)
 
     def save(self, run: nnx.Module) -> None:
         """Write a checkpoint of this step, unless there is one.

@@ -106,3 +106,10 @@ VALIDATIONS: dict[Callable[..., tasks.Task], Callable[..., xr.DataArray]] = {
     tasks.reaching: denoising_error,
 }
 """The error that is watched while a model of each task trains."""
+
+
+def error(
+    task: Callable[..., tasks.Task], model: WDNO, truth: xr.Dataset, steps: int
+) -> float:
+    """Mean over the trajectories of what is watched in this task."""
+    return float(VALIDATIONS[task](model, truth, steps).mean())

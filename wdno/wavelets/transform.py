@@ -1,15 +1,17 @@
-"""Separable wavelet transforms as one dense matrix an axis.
+"""Separable wavelet transforms as one matrix an axis.
 
 A level of the discrete wavelet transform is linear: along an axis a = A x, d = D x and
 x = A' a + D' d, with approximation a and details d. The four matrices are found by
 applying PyWavelets to the identity, so that every wavelet, signal extension and parity
 is met exactly, and derivatives, batches and compilation are those of a matrix product.
+Those of long axes are banded and repeat, and are applied like that (`banded`).
 
 References:
     Mallat (2009), A Wavelet Tour of Signal Processing, sections 7.3, 7.5 and 7.7.
     Jensen and la Cour-Harbo (2001), Ripples in Mathematics, section 10.3.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +21,7 @@ import numpy as np
 import pywt
 from jaxtyping import Array, Float
 
+from wdno.wavelets.banded import Product, product_with
 from wdno.wavelets.filters import MODES, filter_bank
 
 __all__ = [
@@ -73,11 +76,11 @@ def analysis(
     for _ in range(levels):
         bands = {"": x}
         for axis, name in axis_modes:
-            low, high = analysis_matrices(x.shape[axis], wavelet, name)
+            low, high = _products(analysis_matrices, x.shape[axis], wavelet, name)
             bands = {
-                key + letter: _apply(matrix, band, axis)
+                key + letter: product(band, axis)
                 for key, band in bands.items()
-                for letter, matrix in (("a", low), ("d", high))
+                for letter, product in (("a", low), ("d", high))
             }
         x = bands.pop("a" * len(axes))
         details.append(bands)
@@ -123,10 +126,9 @@ def synthesis(
     for bands, target in zip(details, targets, strict=False):
         bands = {"a" * len(axes): x, **bands}
         for axis, name in reversed(axis_modes):
-            low, high = synthesis_matrices(target[axis], wavelet, name)
+            low, high = _products(synthesis_matrices, target[axis], wavelet, name)
             bands = {
-                key: _apply(low, bands[key + "a"], axis)
-                + _apply(high, bands[key + "d"], axis)
+                key: low(bands[key + "a"], axis) + high(bands[key + "d"], axis)
                 for key in sorted({key[:-1] for key in bands})
             }
         x = bands[""]
@@ -201,10 +203,12 @@ def _read_only(*matrices: np.ndarray) -> tuple[np.ndarray, ...]:
     return matrices
 
 
-def _apply(matrix: np.ndarray, x: Array, axis: int) -> Array:
-    """Multiplies one axis of an array by a matrix, in the precision of the array."""
-    y = jnp.tensordot(x, matrix.astype(x.dtype), (axis, 1), precision="highest")
-    return jnp.moveaxis(y, -1, axis)
+@lru_cache(maxsize=256)
+def _products(
+    matrices: Callable[[int, str, str], Matrices], length: int, wavelet: str, mode: str
+) -> tuple[Product, ...]:
+    """Products with the matrices of the approximation and of the details."""
+    return tuple(map(product_with, matrices(length, wavelet, mode)))
 
 
 def _axis_modes(
