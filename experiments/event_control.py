@@ -294,12 +294,13 @@ def arms(config: Config, chosen: dict[str, dict[str, float]]) -> dict[str, Arm]:
         how = Replanning(None, unchanged, sensors)
         found[f"adjoint {steps}, every tick"] = Arm(partial(reoptimised, steps), how, 0)
     half = InnovationThreshold(chosen["threshold"]["0.5"], most_skips=NEVER)
-    calls = f"{config.calls} calls, guided"
-    found[f"{calls}, every tick"] = arm(several, Periodic(1))
-    found[f"{calls}, threshold, 0.5"] = arm(several, half)
-    polish = f"polish {config.polish}"
-    found[f"{polish}, every tick"] = arm(polished, Periodic(1))
-    found[f"{polish}, threshold, 0.5"] = arm(polished, half)
+    dear = {
+        f"{config.calls} calls, guided": several,
+        f"polish {config.polish}": polished,
+    }
+    for when, trigger in {"every tick": Periodic(1), "threshold, 0.5": half}.items():
+        for name, planner in dear.items():
+            found[f"{name}, {when}"] = arm(planner, trigger)
     return found
 
 
