@@ -293,14 +293,10 @@ def arms(config: Config, chosen: dict[str, dict[str, float]]) -> dict[str, Arm]:
     for steps in (1, config.polish):
         how = Replanning(None, unchanged, sensors)
         found[f"adjoint {steps}, every tick"] = Arm(partial(reoptimised, steps), how, 0)
+    found[f"{config.calls} calls, guided, every tick"] = arm(several, Periodic(1))
+    found[f"polish {config.polish}, every tick"] = arm(polished, Periodic(1))
     half = InnovationThreshold(chosen["threshold"]["0.5"], most_skips=NEVER)
-    dear = {
-        f"{config.calls} calls, guided": several,
-        f"polish {config.polish}": polished,
-    }
-    for when, trigger in {"every tick": Periodic(1), "threshold, 0.5": half}.items():
-        for name, planner in dear.items():
-            found[f"{name}, {when}"] = arm(planner, trigger)
+    found[f"{config.calls} calls, guided, threshold, 0.5"] = arm(several, half)
     return found
 
 

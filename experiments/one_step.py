@@ -59,7 +59,7 @@ class Config:
     seed: int = 52_000
     pairs: int = 1024
     batch_size: int = 32
-    budget: float = 100.0
+    budget: float = 80.0
     """Processor seconds of each student."""
     learning_rate: float = 3e-3
     seeds: tuple[int, ...] = (0, 1)
