@@ -12,7 +12,7 @@ processor.
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -61,8 +61,8 @@ class Config:
     noise: float = 0.05
     seen: int = 4
     more_steps: int = 3
-    sizes: tuple[float, ...] = (0.05, 0.1, 0.2)
-    similarities: tuple[float, ...] = (0.0, 0.5, 0.7, 0.9)
+    sizes: tuple[float, ...] = (0.05, 0.2)
+    similarities: tuple[float, ...] = (-6.0, -2.0, -0.7, -0.4, -0.2, 0.1)
     periods: tuple[int, ...] = (2, 3)
     """Between plans; triggers plan as often."""
     seed: int = 44_000
@@ -240,6 +240,19 @@ def steer(config: Config, arm: Arm, problems: Problems) -> dict[str, Any]:
 KINDS = {"similarity filter": SimilarityFilter, "threshold": InnovationThreshold}
 
 
+def at_rates(
+    config: Config, rates: list[float], wished: Iterable[float]
+) -> list[float]:
+    """Similarities at which a trigger has the wished rates, from those it had.
+
+    In between 1 / (1 - η) is linear: where a filter never has to plan anew, its rate is
+    the mean of r / (1 - η), and nothing is planned for η = -∞.
+    """
+    shares = [0.0, *(1 / (1 - np.array(config.similarities)))]
+    found = 1 - 1 / np.interp(list(wished), [0.0, *rates], shares)
+    return found.round(4).tolist()
+
+
 def choose(config: Config) -> dict[str, Any]:
     """By other scenes: the size of a step, and similarities for rates of periods."""
     problems = Problems.draw(config, config.seed + 500, config.tuning)
@@ -258,8 +271,9 @@ def choose(config: Config) -> dict[str, Any]:
             arm = Arm(kind(eta, most_skips=NEVER), Steps(1, best))
             rates.append(steer(config, arm, problems)["rate"])
             print(name, eta, rates[-1], flush=True)
-        etas = np.interp(list(wished.values()), rates, config.similarities)
-        similarities[name] = dict(zip(map(str, wished), etas.round(4), strict=True))
+        similarities[name] = dict(
+            zip(map(str, wished), at_rates(config, rates, wished.values()), strict=True)
+        )
     return {
         "size": best,
         "leaks by size": leaks,
