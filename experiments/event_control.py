@@ -407,9 +407,10 @@ def picture(config: Config, results: dict) -> None:
             axis.set(major_formatter=FormatStrFormatter("%g"))
             axis.set(minor_formatter=NullFormatter())
         pair[1].yaxis.set(major_locator=LogLocator(subs=(1, 2, 3, 4, 6)))
-        for axis in pair:
+        pair[1].set_ylim(0.75 * pair[1].get_ylim()[0])  # room for names
+        for axis, place in zip(pair, ("upper right", "lower left"), strict=True):
             axis.grid(True, color=RULE)
-            axis.legend(frameon=False, fontsize="small")
+            axis.legend(frameon=False, fontsize="small", loc=place, ncols=2)
     plotting.save(figure, config.figure)
 
 
