@@ -17,7 +17,7 @@ from wdno.operator import Transport
 from wdno.operator.calibrated import mean_of
 from wdno.planning.constraints import Linear, all_of, region
 from wdno.planning.objectives import leakage
-from wdno.planning.surrogate import Surrogate
+from wdno.planning.surrogate import FrameByFrame
 from wdno.systems import Smoke
 
 SYSTEM = Smoke()
@@ -118,7 +118,7 @@ ALLOWED = Linear(all_of(*(region(name, SYSTEM.ring) for name in SYSTEM.control))
 """Controls act in the ring alone; regions of two fields are one linear projection."""
 
 
-def coarse(model: wdno.WDNO) -> Surrogate:
+def coarse(model: wdno.WDNO) -> FrameByFrame:
     """The model with its smoke carried on the stored points, in steps twice as long.
 
     A gradient then costs an eighth, and what is planned hardly differs.
@@ -126,7 +126,7 @@ def coarse(model: wdno.WDNO) -> Surrogate:
     mean = mean_of(model.residual)
     assert isinstance(mean, Transport)
     residual = replace(mean, refinement=1, steps=4)
-    return Surrogate(replace(model, residual=residual), SYSTEM.frames)
+    return FrameByFrame(replace(model, residual=residual), SYSTEM.frames)
 
 
 def sampled(

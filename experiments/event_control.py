@@ -293,13 +293,10 @@ def arms(config: Config, chosen: dict[str, dict[str, float]]) -> dict[str, Arm]:
     for steps in (1, config.polish):
         how = Replanning(None, unchanged, sensors)
         found[f"adjoint {steps}, every tick"] = Arm(partial(reoptimised, steps), how, 0)
+    found[f"{config.calls} calls, guided, every tick"] = arm(several, Periodic(1))
+    found[f"polish {config.polish}, every tick"] = arm(polished, Periodic(1))
     half = InnovationThreshold(chosen["threshold"]["0.5"], most_skips=NEVER)
-    calls = f"{config.calls} calls, guided"
-    found[f"{calls}, every tick"] = arm(several, Periodic(1))
-    found[f"{calls}, threshold, 0.5"] = arm(several, half)
-    polish = f"polish {config.polish}"
-    found[f"{polish}, every tick"] = arm(polished, Periodic(1))
-    found[f"{polish}, threshold, 0.5"] = arm(polished, half)
+    found[f"{config.calls} calls, guided, threshold, 0.5"] = arm(several, half)
     return found
 
 
@@ -410,9 +407,10 @@ def picture(config: Config, results: dict) -> None:
             axis.set(major_formatter=FormatStrFormatter("%g"))
             axis.set(minor_formatter=NullFormatter())
         pair[1].yaxis.set(major_locator=LogLocator(subs=(1, 2, 3, 4, 6)))
-        for axis in pair:
+        pair[1].set_ylim(0.75 * pair[1].get_ylim()[0])  # room for names
+        for axis, place in zip(pair, ("upper right", "lower left"), strict=True):
             axis.grid(True, color=RULE)
-            axis.legend(frameon=False, fontsize="small")
+            axis.legend(frameon=False, fontsize="small", loc=place, ncols=2)
     plotting.save(figure, config.figure)
 
 

@@ -20,7 +20,7 @@ from _control import ENERGY_WEIGHT, SYSTEM, interval
 from _planners import HORIZON, nearly_best, small_recipe
 from _results import record
 from matplotlib.figure import Figure
-from matplotlib.ticker import FormatStrFormatter
+from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 
 import wdno
 from wdno import plotting
@@ -201,8 +201,10 @@ def picture(config: Config, results: dict[str, Any]) -> None:
             axis.errorbar(calls, mean, bars, **style)
     for axis in axes:
         axis.set(yscale="log", xlabel="denoiser calls")
+        axis.xaxis.set(major_locator=MaxNLocator(integer=True))
         axis.grid(True, color=RULE)
-    axes[0].yaxis.set(minor_formatter=FormatStrFormatter("%g"))
+    plain = FormatStrFormatter("%g")
+    axes[0].yaxis.set(major_formatter=plain, minor_formatter=plain)
     axes[0].set_ylabel("J = miss + energy, by the solver")
     axes[1].set_ylabel("distance from two denoisers, relative")
     axes[0].legend(frameon=False, fontsize="small")

@@ -2,13 +2,17 @@
 
 The shipped planner makes the first plan of a scene. From then on few noisy sensors see
 the smoke, and a trigger decides whether to plan anew: by a few steps of descent through
-the simulation model, from the rest of the running plan. One scene at a time, since each
-has its own ticks with a new plan; the solver judges. An interrupted run goes on where
-it was. Run it on one thread: milliseconds are of the processor.
+the simulation model, from the rest of the running plan. Thresholds are chosen on other
+scenes, so that triggers plan as often as periods do. Rivals are plans by lot, the
+adjoint method (L-BFGS with its line search) through the model, and through the solver.
+One scene at a time, since each has its own ticks with a new plan; the solver judges. An
+interrupted run goes on where it was. Run it on one thread: milliseconds are of the
+processor.
 """
 
 import json
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -33,10 +37,10 @@ from wdno.accelerate.event_trigger import (
     SimilarityFilter,
 )
 from wdno.operator.generation import Start
-from wdno.planning.adjoint import steepest_step
+from wdno.planning.adjoint import descend, steepest_step
 from wdno.planning.feedback import MakePlan, Names, Replanning, replan
-from wdno.planning.inputs import on_horizon
 from wdno.planning.objectives import leakage
+from wdno.planning.surrogate import FrameByFrame
 from wdno.plotting.style import CURVES, RULE
 from wdno.systems.smoke.flow import advance, begin
 
@@ -50,17 +54,17 @@ class Config:
 
     planner: str = "smoke-control"
     simulation: str = "smoke-simulation"
-    scenes: int = 10
+    scenes: int = 25
     tuning: int = 4
-    every: int = 8
+    every: int = 4
     wind: float = 0.4
     noise: float = 0.05
     seen: int = 4
-    steps: int = 1
     more_steps: int = 3
     sizes: tuple[float, ...] = (0.05, 0.2)
-    similarities: tuple[float, ...] = (0.5, 0.8)
-    lot: float = 0.4
+    similarities: tuple[float, ...] = (-6.0, -2.0, -0.7, -0.4, -0.2, 0.1)
+    periods: tuple[int, ...] = (2, 3)
+    """Between plans; triggers plan as often."""
     seed: int = 44_000
     figure: Path = field(default=Path("docs/pictures/smoke_loop.png"))
 
@@ -116,39 +120,61 @@ class Problems(NamedTuple):
 
 
 @lru_cache
-def model(name: str, frames: int) -> wdno.Surrogate:
+def model(name: str, frames: int) -> FrameByFrame:
     """What is descended through, on a window that is no longer than the record."""
-    whole = coarse(wdno.load(name))
-    return wdno.Surrogate(on_horizon(whole.model, frames), frames)
+    return coarse(wdno.load(name)).over(frames)
+
+
+CLOSED = jnp.asarray(SYSTEM.static["obstacle"])[None]
+
+Descend = Callable[[Any, Fields, Fields], Fields]
+"""States and controls from a solver, what is known and the rest of the running plan."""
 
 
 class Steps(NamedTuple):
-    """What a new plan is."""
+    """A few steps of one size."""
 
     count: int
     size: float
 
+    def __call__(self, solve: Any, known: Fields, rest: Fields) -> Fields:
+        """The plan after these."""
+        how = {"size": self.size, "constraint": ALLOWED}
+        found = rest
+        for _ in range(self.count):
+            rest = {name: found[name] for name in NAMES.planned}
+            found = steepest_step(solve, known, rest, leakage, **how)
+        return found
 
-def maker(config: Config, how: Steps, left: int, first: Fields) -> MakePlan:
-    """The first plan, or a few steps from the rest of the running one."""
-    surrogate = model(config.simulation, left)
-    closed = jnp.asarray(SYSTEM.static["obstacle"])[None]
+
+class Adjoint(NamedTuple):
+    """L-BFGS, each step as long as its line search finds best."""
+
+    count: int
+
+    def __call__(self, solve: Any, known: Fields, rest: Fields) -> Fields:
+        """The plan after these."""
+        how = {"steps": self.count, "constraint": ALLOWED}
+        found = descend(solve, known, rest, leakage, **how)
+        return {**found.states, **found.controls}
+
+
+class Arm(NamedTuple):
+    """When a new plan is made, and what one is."""
+
+    trigger: Any
+    plan: Descend
+
+
+def maker(config: Config, plan: Descend, left: int, first: Fields) -> MakePlan:
+    """The first plan, or a descent from the rest of the running one."""
+    solve = model(config.simulation, left).solve
 
     def make(known: Fields, key: jax.Array, start: Start | None) -> Fields:
-        known = {**known, "obstacle": closed}
-        rest = first if start is None else {n: start.fields[n] for n in NAMES.planned}
-        found = {**surrogate.solve({**known, **rest}), **rest} if start is None else {}
-        for _ in range(0 if start is None else how.count):
-            found = steepest_step(
-                surrogate.solve,
-                known,
-                rest,
-                leakage,
-                size=how.size,
-                constraint=ALLOWED,
-            )
-            rest = {name: found[name] for name in NAMES.planned}
-        return found
+        known = {**known, "obstacle": CLOSED}
+        if start is None:
+            return {**solve({**known, **first}), **first}
+        return plan(solve, known, {name: start.fields[name] for name in NAMES.planned})
 
     return make
 
@@ -158,12 +184,10 @@ def as_it_is(observed: Fields, predicted: Fields) -> jax.Array:
     return jnp.zeros(1)
 
 
-def steer(
-    config: Config, trigger: Any, steps: Steps, problems: Problems
-) -> dict[str, Any]:
+def steer(config: Config, arm: Arm, problems: Problems) -> dict[str, Any]:
     """Every scene by itself: leakage, energy, new plans, and milliseconds of ticks."""
     sensors, ring = watched(config), jnp.asarray(SYSTEM.ring, jnp.float32)
-    how = Replanning(partial(decide, trigger), as_it_is, sensors)
+    how = Replanning(partial(decide, arm.trigger), as_it_is, sensors)
     leaks, efforts, rates, took = [], [], [], []
     for row in range(-1, len(problems.wind)):  # the first compiles
         which = slice(max(row, 0), max(row, 0) + 1)
@@ -175,7 +199,7 @@ def steer(
             keys = jax.random.split(jax.random.fold_in(jax.random.key(row + 1), n), 3)
             density = SYSTEM.flow.stored(scene.density)
             noise = config.noise * (n > 0) * jax.random.normal(keys[0], density.shape)
-            make = maker(config, steps, SYSTEM.frames - done, first)
+            make = maker(config, arm.plan, SYSTEM.frames - done, first)
             started = time.process_time()
             running, new = replan(
                 make, how, running, {}, {"density0": density + noise}, *keys[1:]
@@ -216,30 +240,84 @@ def steer(
 KINDS = {"similarity filter": SimilarityFilter, "threshold": InnovationThreshold}
 
 
+def at_rates(
+    config: Config, rates: list[float], wished: Iterable[float]
+) -> list[float]:
+    """Similarities at which a trigger has the wished rates, from those it had.
+
+    In between 1 / (1 - η) is linear: where a filter never has to plan anew, its rate is
+    the mean of r / (1 - η), and nothing is planned for η = -∞.
+    """
+    shares = [0.0, *(1 / (1 - np.array(config.similarities)))]
+    found = 1 - 1 / np.interp(list(wished), [0.0, *rates], shares)
+    return found.round(4).tolist()
+
+
 def choose(config: Config) -> dict[str, Any]:
-    """The size of a step, on other scenes with a new plan at every tick."""
+    """By other scenes: the size of a step, and similarities for rates of periods."""
     problems = Problems.draw(config, config.seed + 500, config.tuning)
     leaks = {}
     for size in config.sizes:
-        row = steer(config, Periodic(1), Steps(config.steps, size), problems)
+        row = steer(config, Arm(Periodic(1), Steps(1, size)), problems)
         leaks[size] = row["J"][0]
         print("size", size, row, flush=True)
-    return {"size": min(leaks, key=lambda size: leaks[size]), "leaks by size": leaks}
-
-
-def arms(config: Config, chosen: dict[str, Any]) -> dict[str, tuple[Any, Steps]]:
-    """Triggers, and what a new plan is."""
-    one, many = (Steps(n, chosen["size"]) for n in (config.steps, config.more_steps))
-    found: dict[str, tuple[Any, Steps]] = {
-        "open loop": (Periodic(NEVER), one),
-        "every tick": (Periodic(1), one),
-        "every 2 ticks": (Periodic(2), one),
-    }
+    best = min(leaks, key=lambda size: leaks[size])
+    ticks = SYSTEM.frames // config.every
+    wished = {p: len(range(p, ticks, p)) / (ticks - 1) for p in config.periods}
+    similarities = {}
     for name, kind in KINDS.items():
+        rates = []
         for eta in config.similarities:
-            found[f"{name}, η = {eta:g}"] = (kind(eta, most_skips=NEVER), one)
-    found[f"at random, {config.lot:g}"] = (AtRandom(config.lot), one)
-    found[f"{many.count} steps, every 2 ticks"] = (Periodic(2), many)
+            arm = Arm(kind(eta, most_skips=NEVER), Steps(1, best))
+            rates.append(steer(config, arm, problems)["rate"])
+            print(name, eta, rates[-1], flush=True)
+        similarities[name] = dict(
+            zip(map(str, wished), at_rates(config, rates, wished.values()), strict=True)
+        )
+    return {
+        "size": best,
+        "leaks by size": leaks,
+        "rates": {str(p): round(rate, 3) for p, rate in wished.items()},
+        "similarities": similarities,
+    }
+
+
+def arms(config: Config, chosen: dict[str, Any]) -> dict[str, Arm]:
+    """Triggers, and what a new plan is."""
+    step = Steps(1, chosen["size"])
+    found = {
+        "open loop": Arm(Periodic(NEVER), step),
+        "every tick": Arm(Periodic(1), step),
+    }
+    for period in config.periods:
+        rate = chosen["rates"][str(period)]
+        found[f"every {period} ticks"] = Arm(Periodic(period), step)
+        for name, kind in KINDS.items():
+            eta = chosen["similarities"][name][str(period)]
+            found[f"{name}, {rate:.2f}"] = Arm(kind(eta, most_skips=NEVER), step)
+        found[f"at random, {rate:.2f}"] = Arm(AtRandom(rate), step)
+    many = Steps(config.more_steps, chosen["size"])
+    found[f"{many.count} steps, every {many.count} ticks"] = Arm(
+        Periodic(many.count), many
+    )
+    for period in (1, *config.periods):
+        when = f"every {period} ticks" if period > 1 else "every tick"
+        found[f"adjoint 1, {when}"] = Arm(Periodic(period), Adjoint(1))
+    return found
+
+
+def through_the_solver(config: Config) -> dict[str, float]:
+    """Milliseconds of one gradient through the solver, by the frames that are left."""
+    scenes, found = Scenes.draw(config.seed, 1), {}
+    for frames in (config.every, 2 * config.every):
+        solve = SYSTEM.over(frames).solve
+        known = {"density0": scenes.inputs["density0"]}
+        rest = {name: c[:, :frames] for name, c in scenes.waypoints.items()}
+        step = partial(steepest_step, solve, known, rest, leakage, size=0.1)
+        jax.block_until_ready(step())  # compiles
+        begin = time.process_time()
+        jax.block_until_ready(step())
+        found[str(frames)] = round(1e3 * (time.process_time() - begin), 1)
     return found
 
 
@@ -250,15 +328,18 @@ def main(config: Config) -> None:
         results = {"chosen": choose(config), "arms": {}}
         record("smoke_loop", asdict(config), **results)
     problems = Problems.draw(config, config.seed, config.scenes)
-    for name, (trigger, steps) in arms(config, results["chosen"]).items():
+    for name, arm in arms(config, results["chosen"]).items():
         if name not in results["arms"]:
-            row = results["arms"][name] = steer(config, trigger, steps, problems)
+            row = results["arms"][name] = steer(config, arm, problems)
             blind = results["arms"]["open loop"]["J of each scene"]
             each = row["J of each scene"]
             row["J over that of the open loop"] = ratio(np.array(each), blind)
             record("smoke_loop", asdict(config), **results)
         shown = {k: v for k, v in results["arms"][name].items() if "each" not in k}
         print(name, shown, flush=True)
+    if "solver_ms" not in results:
+        results["solver_ms"] = through_the_solver(config)
+        record("smoke_loop", asdict(config), **results)
     picture(config, results["arms"])
 
 
@@ -267,18 +348,17 @@ def stored(config: Config) -> dict[str, Any]:
     path = RESULTS / "smoke_loop.json"
     entry = json.loads(path.read_text()) if path.exists() else {}
     same = entry.get("config") == json.loads(json.dumps(asdict(config), default=str))
-    return {n: entry[n] for n in ("chosen", "arms")} if same else {}
+    parts = ("chosen", "arms", "solver_ms")
+    return {n: entry[n] for n in parts if n in entry} if same else {}
 
 
 def picture(config: Config, rows: dict[str, Any]) -> None:
     """What leaks against the share of ticks with a new plan, and their time."""
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
-    families = ("open", "similarity", "threshold", "random", "every ", "steps")
+    families = ("open", "similarity", "threshold", "at random", "every ", "adjoint")
     for family, colour in zip(families, CURVES, strict=True):
-        mine = [r for n, r in rows.items() if family in n]
-        if family == "every ":
-            mine = [r for n, r in rows.items() if n.startswith(family)]
+        mine = [row for name, row in rows.items() if name.startswith(family)]
         for axis, by in zip(axes, ("rate", "mean_ms"), strict=True):
             points = np.array([(row[by], *row["J"]) for row in mine])
             errorbars(axis, points, family, colour, linestyle="none")

@@ -5,7 +5,8 @@ planner knows. Every few frames the state is observed, and the frames until the 
 time need a plan. Planning anew by n steps waits for n calls; a stream of depth n waits
 for one, and its plan was begun n - 1 ticks before: either it was rolled on, to begin at
 what is observed now, or it is as old as it is. One step a tick is the same wait without
-a stream.
+a stream. The adjoint method goes on from the rest of its last plan, by a few steps of
+L-BFGS through the solver itself.
 """
 
 import time
@@ -26,6 +27,7 @@ import wdno
 from wdno._typing import Fields
 from wdno.accelerate.stream_batch import Request, StreamBatch
 from wdno.diffusion.keys import row_keys
+from wdno.planning.adjoint import descend
 from wdno.planning.objectives import energy
 from wdno.systems.forces import gaussian
 
@@ -43,7 +45,8 @@ class Config:
     targets: int = 50
     horizon: int = 16
     tick: int = 4
-    ticks: int = 20
+    ticks: int = 12
+    descents: tuple[int, ...] = (1, 2)
     depths: tuple[int, ...] = (1, 2, 4, 8)
     push: float = 0.3
     seed: int = 40_000
@@ -85,6 +88,21 @@ def streamed(planner: wdno.Planner, tick: int, *, rolls: bool) -> Controller:
     return control
 
 
+def reoptimised(steps: int, config: Config) -> Controller:
+    """A few steps of descent through the solver, from the rest of the last plan."""
+    tick, solve = config.tick, SYSTEM.over(config.horizon).solve
+    still = jnp.zeros((config.targets, config.horizon, SYSTEM.points))
+    plans = [still]
+
+    def control(known: Fields, key: jax.Array) -> Forces:
+        rest = jnp.concatenate([plans[-1][:, tick:], still[:, :tick]], axis=1)
+        found = descend(solve, known, {"f": rest}, OBJECTIVE, steps=steps)
+        plans[:] = [found.controls["f"]]
+        return plans[-1][:, :tick]
+
+    return control
+
+
 def ways(planner: wdno.Planner, config: Config) -> dict[str, Way]:
     """All that are compared, by name."""
     tick, found = config.tick, {}
@@ -98,6 +116,10 @@ def ways(planner: wdno.Planner, config: Config) -> dict[str, Way]:
         if tick * steps <= config.horizon:
             stale = partial(streamed, of, tick, rolls=False)
             found[f"stream of {steps}, as begun"] = Way(stale, 1, steps)
+    for steps in config.descents:
+        found[f"adjoint, {steps} steps"] = Way(
+            partial(reoptimised, steps, config), 0, 0
+        )
     return found
 
 

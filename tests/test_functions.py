@@ -1,5 +1,7 @@
 """Functions by value: equal if they do the same, different if they might not."""
 
+import gc
+import weakref
 from functools import partial
 
 import jax
@@ -8,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 
+from wdno import _functions
 from wdno._functions import by_value
 from wdno.systems import Burgers
 
@@ -67,6 +70,18 @@ def test_a_function_stays_itself_when_what_it_closes_over_changes():
     before = by_value(function)
     function(1)
     assert by_value(function) == before and hash(by_value(function)) == hash(before)
+
+
+def test_a_function_is_looked_into_once_and_not_kept(monkeypatch):
+    """Planners compare their objective at every tick of a loop."""
+    function, optimiser = make(5.0), optax.adam(0.1)
+    before = by_value(function), by_value(optimiser)
+    monkeypatch.setattr(_functions.cloudpickle, "dumps", None)
+    assert (by_value(function), by_value(optimiser)) == before
+    seen = weakref.ref(function)
+    del function, before
+    gc.collect()
+    assert seen() is None
 
 
 def test_functions_that_write_into_lists_of_their_own_are_different():

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import FunctionType, MethodType
 from typing import Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 import cloudpickle
 
@@ -57,9 +58,26 @@ def by_value(value: T) -> ByValue[T]:
 def _key(value: object) -> Hashable:
     if isinstance(value, MethodType):
         return value.__func__, value.__self__
-    # NamedTuples of functions: samplers, optimisers.
+    if isinstance(value, tuple) and all(isinstance(v, FunctionType) for v in value):
+        return type(value), *map(_key, value)  # samplers, optimisers
     if not isinstance(value, FunctionType | partial | tuple) or _may_write(value):
         return value
+    if isinstance(value, tuple):
+        return _pickled(value)
+    if value not in _MET:
+        found = _pickled(value)
+        if found is value:  # which would keep itself
+            return found
+        _MET[value] = found
+    return _MET[value]
+
+
+_MET: WeakKeyDictionary[FunctionType | partial, Hashable] = WeakKeyDictionary()
+"""Keys of functions that are alive; one is what it was when it was first met."""
+
+
+def _pickled(value: object) -> Hashable:
+    """What cloudpickle collects, which takes milliseconds; else the value itself."""
     try:
         return hashlib.sha256(cloudpickle.dumps(value)).digest()
     except Exception:  # whatever a captured object raises

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import itertools
 import json
+import re
 import shutil
 import subprocess
 import threading
@@ -71,9 +72,13 @@ def refused(address, *arguments, **headers):
 
 def test_the_page_shows_a_running_loop_that_obeys():
     with page() as address:
-        with ask(address) as answer:
-            html = answer.read().decode()
-        assert "<title>wdno live" in html and "http" not in html.split("</style>")[1]
+        html, style, script = (
+            ask(address, path).read().decode() for path in ("", "live.css", "live.js")
+        )
+        assert "<title>wdno live" in html
+        assert not {"http:", "https:"} & {*re.findall("https?:", html + style + script)}
+        for name in re.findall(r"""(?:find|paper)\("(\w+)"\)""", html + script):
+            assert f'id="{name}"' in html  # what scripts look for is on the page
         seen = ticks(address)
         first = next(seen)
         assert np.shape(first["u"]) == (4, 16) and np.shape(first["f"]) == (16,)

@@ -48,6 +48,13 @@ def test_energies_are_means_over_neighbours():
     )
 
 
+def test_energies_have_gradients_where_they_are_compiled():
+    mean = jax.random.normal(jax.random.key(0), (2, 5, 5, 3))
+    slope = jax.jit(jax.grad(lambda z: local_energies(z).sum()))(mean)
+    # The nine means that the centre is part of count it a ninth each.
+    np.testing.assert_allclose(slope[:, 2, 2], 2 * mean[:, 2, 2], rtol=1e-5)
+
+
 def test_scale_is_the_root_of_weighted_energies_and_the_mean_stays():
     model = make_tiny()
     count = len(model.targets.channels)

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import add_up, make_fields, make_operator
+from oracles import Estimated, add_up, make_fields, make_operator
 
 from wdno.planning.adjoint import System, descend
 from wdno.planning.objectives import energy, terminal
-from wdno.planning.surrogate import Surrogate
+from wdno.planning.surrogate import FrameByFrame, Surrogate
 
 
 def make_surrogate(frames=8):
@@ -63,3 +63,36 @@ def test_no_record_is_refused():
         Surrogate(replace(make_operator(), residual=None), 4)
     with pytest.raises(ValueError, match="needs the fields .* at the beginning"):
         make_surrogate().solve({"f": make_fields()["f"]})
+
+
+def test_frame_by_frame_it_works_on_what_is_left_alone():
+    model = replace(make_operator(), residual=Estimated())
+    whole, fields = FrameByFrame(model, 8), make_fields(frames=8)
+    for frames, window in {8: 4, 3: 4, 2: 2}.items():
+        part = whole.over(frames)
+        assert (part.model.window, len(part.coords["time"])) == (window, frames + 1)
+        found = part.solve({**fields, "f": fields["f"][:, :frames]})["u"]
+        np.testing.assert_allclose(found, fields["u"][:, :frames], atol=1e-5)
+    with pytest.raises(ValueError, match="belongs to the whole window, but got steps"):
+        FrameByFrame(model, 8, steps=1)
+    with pytest.raises(ValueError, match="at least one frame, but got 0"):
+        whole.over(0)
+
+
+@pytest.mark.slow
+def test_smoke_that_ships_is_found_frame_by_frame():
+    import wdno
+    from wdno.systems import Smoke
+
+    system = Smoke()
+    inputs = system.sample_inputs(jax.random.key(0), 1)
+    known = {
+        "density0": inputs["density0"],
+        "obstacle": system.static["obstacle"][None],
+    }
+    known |= {name: inputs[name][:, :4] for name in ("cx", "cy")}
+    model = wdno.load("smoke-simulation")
+    whole, part = (kind(model, 32).over(4) for kind in (Surrogate, FrameByFrame))
+    expected, found = whole.solve(known), part.solve(known)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, atol=1e-4, err_msg=name)

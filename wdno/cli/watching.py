@@ -16,7 +16,7 @@ from wdno.operator import checkpoint
 from wdno.planning.feedback import Names
 from wdno.planning.objectives import leakage, reach
 from wdno.planning.planner import Planner
-from wdno.planning.surrogate import Surrogate
+from wdno.planning.surrogate import FrameByFrame, Surrogate
 from wdno.systems import Burgers, Smoke
 
 
@@ -68,7 +68,7 @@ def live_smoke(seed: int = 0, port: int = 8000, pace: float = 0.5) -> None:
     """
     system = Smoke()
     planner = Planner(checkpoint.load("smoke-control"), leakage, steps=0)
-    surrogate = Surrogate(checkpoint.load("smoke-simulation"), system.frames)
+    surrogate = FrameByFrame(checkpoint.load("smoke-simulation"), system.frames)
     plans = SmokePlans(planner, surrogate, system, every=4)
     print("Compiling the plans of every horizon …", flush=True)
     plans.compile()

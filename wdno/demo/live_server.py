@@ -18,6 +18,11 @@ from wdno.demo.watched import Watched
 ADDRESS = "127.0.0.1"
 LARGEST = 10_000
 """Bytes of a request."""
+BESIDE = {
+    "/live.css": ("live.css", "text/css"),
+    "/live.js": ("live.js", "text/javascript"),
+}
+"""What all pages share, by path: file and type."""
 WAIT = 1.0
 """Seconds after which a stream without ticks looks whether it is to end."""
 
@@ -38,9 +43,11 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if not self._is_local():
             return
-        if self.path == "/":
-            page = files("wdno.demo").joinpath(self.server.loop.page).read_bytes()
-            self._answer(200, page, "text/html; charset=utf-8")
+        shown = {"/": (self.server.loop.page, "text/html"), **BESIDE}.get(self.path)
+        if shown is not None:
+            name, kind = shown
+            text = files("wdno.demo").joinpath(name).read_bytes()
+            self._answer(200, text, f"{kind}; charset=utf-8")
         elif self.path == "/events":
             self._stream()
         else:

@@ -87,7 +87,7 @@ def local_energies(mean: Coefficients) -> Float[Array, "batch *grid energy"]:
     grid = mean.shape[1:-1]
     total = jax.lax.reduce_window(
         jnp.square(mean),
-        jnp.zeros((), mean.dtype),
+        np.zeros((), mean.dtype),  # a constant, or JAX takes it for no sum: no gradient
         jax.lax.add,
         (1, *(NEIGHBOURS,) * len(grid), 1),
         (1,) * mean.ndim,

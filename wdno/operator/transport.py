@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -109,13 +110,13 @@ class Transport(OnBase):
         points = (slice(None), *(slice(None, None, self.refinement),) * initial[0].ndim)
         fine = repeated(initial, self.refinement)
         exits = self._exits(fine.shape[1:], fine.dtype)
+        outside = np.prod(1 - exits, axis=-1)  # XLA folds such constants slowly
         space = tuple(range(1, fine.ndim))
 
         def step(state: State, displacement: Array) -> State:
             moved = carried(state[0], displacement)
             remaining = moved[..., 1, None]
             came = jnp.sum(remaining * exits[None], axis=space)
-            outside = jnp.prod(1 - exits, axis=-1)
             left = remaining[..., 0] * outside[None]
             return jnp.stack([moved[..., 0], left], axis=-1), state[1] + came
 
@@ -192,12 +193,12 @@ class Transport(OnBase):
             )
         return super().built(targets, given, rngs)
 
-    def _exits(self, points: tuple[int, ...], dtype: jnp.dtype) -> Array:
+    def _exits(self, points: tuple[int, ...], dtype: jnp.dtype) -> np.ndarray:
         """1 in each exit, (*space, exit)."""
         if self.outflow is None:
-            return jnp.zeros((*points, 0), dtype)
+            return np.zeros((*points, 0), dtype)
         masks = self.outflow.masks(points, self.refinement)
-        return jnp.moveaxis(jnp.asarray(masks, dtype), 0, -1)
+        return np.moveaxis(np.asarray(masks, dtype), 0, -1)
 
 
 State = tuple[Array, Array]

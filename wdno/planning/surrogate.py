@@ -10,6 +10,7 @@ import numpy as np
 from wdno._typing import Fields
 from wdno.inference.rollout import rollout
 from wdno.operator.model import WDNO
+from wdno.planning.inputs import on_horizon
 
 
 @dataclass(frozen=True)
@@ -77,3 +78,42 @@ class Surrogate:
     def over(self, frames: int) -> "Surrogate":
         """The same for a record of that many intervals."""
         return dataclasses.replace(self, frames=frames)
+
+
+@dataclass(frozen=True)
+class FrameByFrame(Surrogate):
+    """A model whose mean finds each frame from what comes before it, and nothing else.
+
+    Such as one that carries smoke by velocities that the controls of the same instant
+    cause: a record that is shorter than a window is the beginning of a longer one. Over
+    such a record it works on a window of that length, which costs as much less, where a
+    `Surrogate` computes the whole window and cuts it.
+
+    Raises:
+        ValueError: as `Surrogate`; or denoiser calls are asked for: a network sees the
+            whole window.
+
+    Example:
+        >>> model = wdno.load("smoke-simulation")
+        >>> tick = FrameByFrame(model, frames=32).over(4)
+    """
+
+    def __post_init__(self) -> None:
+        """Refuse what is not found frame by frame."""
+        super().__post_init__()
+        if self.steps:
+            raise ValueError(
+                "What a denoiser draws belongs to the whole window, but got "
+                f"steps={self.steps}. Take the mean, steps=0, or a `Surrogate`."
+            )
+
+    def over(self, frames: int) -> "FrameByFrame":
+        """The same for a record of that many intervals, on windows no longer than it.
+
+        Raises:
+            ValueError: there is no frame.
+        """
+        longer = dataclasses.replace(self, frames=frames)
+        halved = 2**self.model.targets.levels
+        window = min(-(-frames // halved) * halved, self.model.window)
+        return dataclasses.replace(longer, model=on_horizon(self.model, window))
