@@ -25,8 +25,9 @@ from wdno.training.closed_form import (
     with_closed_forms,
     with_scales,
 )
+from wdno.training.denoising import denoising_of
 from wdno.training.loop import TrainingConfig, fit
-from wdno.training.loss import denoising_of, learned, mean_loss
+from wdno.training.loss import learned, mean_loss
 from wdno.training.recipes import RECIPES, Recipe
 from wdno.training.validation import VALIDATIONS
 from wdno.training.variances import with_local_scale
@@ -205,7 +206,6 @@ def train_recipe(
             "back fewer, or generate more."
         )
     held_back = dataset.isel(sample=slice(-validation_samples, None)).load()
-
     model = train(
         recipe,
         dataset.isel(sample=slice(-validation_samples)),
