@@ -1,6 +1,7 @@
 """Systems on which networks of tokens are compared, and what all comparisons share."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,14 +49,10 @@ PROBLEMS = {
 }
 
 
-def price(model: wdno.WDNO, network: object, rows: int) -> dict[str, float]:
-    """Operations, bytes and seconds of a call of a backbone, and of its gradient.
-
-    Args:
-        model: whose grid and channels the backbone is for.
-        network: its configuration.
-        rows: of a batch.
-    """
+def call_of(
+    model: wdno.WDNO, network: object, rows: int
+) -> tuple[Callable[[Any], jax.Array], Any]:
+    """A call of a backbone on as many rows of a model's grid, and its parameters."""
     grid = model.targets.coefficient_grid
     channels, given = len(model.targets.channels), len(model.given.channels)
     made = build(network, Shape(len(grid), channels, given), rngs=nnx.Rngs(0))
@@ -65,11 +62,30 @@ def price(model: wdno.WDNO, network: object, rows: int) -> dict[str, float]:
     def call(state: Any) -> jax.Array:
         return nnx.merge(graph, state)(x, jnp.zeros(rows, jnp.float32), cond)
 
+    return call, state
+
+
+def operations(model: wdno.WDNO, network: object) -> float:
+    """Of a call with one row, before XLA simplifies it."""
+    call, state = call_of(model, network, 1)
+    counted = jax.jit(call).lower(state).cost_analysis() or {}
+    return float(counted["flops"])
+
+
+def price(model: wdno.WDNO, network: object, rows: int) -> dict[str, float]:
+    """Operations, bytes and seconds of a call of a backbone, and of its gradient.
+
+    Args:
+        model: whose grid and channels the backbone is for.
+        network: its configuration.
+        rows: of a batch.
+    """
+    call, state = call_of(model, network, rows)
     counted: Cost = cost(call, 5, state)
     slope = jax.jit(jax.grad(lambda state: jnp.square(call(state)).sum()))
     return {
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(state)),
-        "points": math.prod(grid),
+        "points": math.prod(model.targets.coefficient_grid),
         **counted._asdict(),
         "seconds_of_gradient": best(lambda: slope(state), 5),
     }

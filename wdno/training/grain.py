@@ -21,21 +21,25 @@ from wdno.training.recipe import NO_DROPOUT, ConditionDropout
 from wdno.wavelets.grain import detail_energy
 
 
-class _Told(NamedTuple):
+class Told(NamedTuple):
     """A network that is told the cells, and keeps what it says of them."""
 
     network: DynamicGrain
-    cells: Places
+    cells: Places | None
+    """To be refined; None for those that the network chooses."""
     said: list[Scores]
+    """Logits of the cells, of every call that is traced."""
 
     def estimated(
         self, x: Coefficients, c_noise: Float[Array, " batch"], cond: Condition
     ) -> tuple[Coefficients, Bool[Array, "batch *grid channel"]]:
+        """The output, and where there is one: see `diffusion.denoiser`."""
         output, there, grain = self.network.grained(x, c_noise, cond, self.cells)
         self.said.append(grain)
         return output, there
 
     def __call__(self, *inputs: Any) -> Coefficients:
+        """The output alone, zero where there is no estimate."""
         return self.estimated(*inputs)[0]
 
 
@@ -84,7 +88,7 @@ def grain_loss(
             most(drawn, true.shape[1], (0,) * (x0.ndim - 2)),
             true,
         )
-        told = _Told(network, cells, [])
+        told = Told(network, cells, [])
         error = plain(told, batch, own)
         return error + map_weight * choice_loss(told.said[0], true)
 
