@@ -176,16 +176,13 @@ def watched(here: Problem, base: Sampler, config: Config, regions: Regions) -> S
 def main(config: Config) -> None:
     """Measure, print, store and draw."""
     begin, here, base = time.process_time(), of(config), wdno.samplers.dpmpp_2m()
-    calls = {
-        str(n): calls_of(here, config.ratios, config.ranked, config.repeats, n)
-        for n in config.longer
-    }
+    measured = partial(calls_of, here, config.ratios, config.ranked, config.repeats)
+    calls = {str(longer): measured(longer) for longer in config.longer}
     print(calls, flush=True)
     ratio = min(config.ratios)
+    plain = partial(regions_of, here, ratio, config.start)
     seen = {
-        name: watched(
-            here, base, config, regions_of(here, ratio, config.start, memory=kept)
-        )
+        name: watched(here, base, config, plain(memory=kept))
         for name, kept in MEMORIES.items()
     }
     means = {
