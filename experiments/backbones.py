@@ -1,4 +1,4 @@
-"""Backbones that took part in the bake-off and did not stay in the package."""
+"""Backbones that took part in a comparison and did not stay in the package."""
 
 import itertools
 from dataclasses import dataclass
@@ -7,7 +7,12 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from wdno.networks import Shape, register
+from wdno.networks import (
+    Shape,
+    TokenTransformer,
+    TokenTransformerConfig,
+    register,
+)
 from wdno.networks.layers import (
     Condition,
     Embedding,
@@ -204,3 +209,52 @@ class GatedMixer(nnx.Module):
         for block in self.blocks:
             tokens = block(tokens, embedding)
         return crop(self.head(tokens.reshape(grid.shape)), x.shape[1:-1])
+
+
+@dataclass(frozen=True)
+class CoarseConfig:
+    """Configuration of a `Coarse`: a `TokenTransformerConfig`, and channels left out.
+
+    Attributes:
+        fine: channels of the finer details, which are zero.
+    """
+
+    fine: tuple[int, ...]
+    patch: tuple[int, ...]
+    width: int
+    depth: int
+    heads: int
+    windows: tuple[tuple[int, ...], ...] = ()
+
+
+@register(CoarseConfig)
+class Coarse(nnx.Module):
+    """A transformer of the coarse coefficients; finer details are zero in x0."""
+
+    def __init__(self, config: CoarseConfig, shape: Shape, *, rngs: nnx.Rngs) -> None:
+        """Create all layers; see `wdno.networks.build` for the arguments."""
+        self.config = config
+        kept = [n for n in range(shape.channels) if n not in config.fine]
+        entries = vars(config).copy()
+        del entries["fine"]
+        self.kept = tuple(kept)
+        self.tokens = TokenTransformer(
+            TokenTransformerConfig(**entries),
+            Shape(shape.axes, len(kept), shape.condition_channels),
+            rngs=rngs,
+        )
+
+    def __call__(
+        self, x: Features, c_noise: Float[Array, " batch"], cond: Condition
+    ) -> Features:
+        """The output alone, zero where there is no estimate."""
+        return self.estimated(x, c_noise, cond)[0]
+
+    def estimated(
+        self, x: Features, c_noise: Float[Array, " batch"], cond: Condition
+    ) -> tuple[Features, Array]:
+        """The output, and where there is one: see `diffusion.denoiser`."""
+        coarse = self.tokens(x[..., list(self.kept)], c_noise, cond)
+        output = jnp.zeros_like(x).at[..., list(self.kept)].set(coarse)
+        there = jnp.zeros(x.shape, bool).at[..., list(self.kept)].set(True)
+        return output, there

@@ -10,6 +10,7 @@ at random, each also widened by a cell.
 """
 
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +37,7 @@ class Config:
     """How much of each system, and which shares of cells."""
 
     systems: tuple[str, ...] = ("shocks", "smoke")
-    samples: int = 32
+    samples: int = 12
     frames: int = 32
     wavelets: tuple[str, ...] = ("haar", "bior2.4")
     levels: tuple[int, ...] = (2, 3)
@@ -52,6 +53,15 @@ SYSTEMS: dict[str, PhysicalSystem] = {
 Scores = Float[Array, "sample *cell"]
 
 
+@cache
+def records(name: str, config: Config) -> Fields:
+    """Records of a system, cut to as many frames."""
+    system = SYSTEMS[name]
+    inputs = system.sample_inputs(jax.random.key(config.seed), config.samples)
+    solved = system.solve(inputs)
+    return {n: solved[n][:, : config.frames] for n in system.state}
+
+
 class Tree(NamedTuple):
     """Records as a wavelet tree."""
 
@@ -61,14 +71,9 @@ class Tree(NamedTuple):
 
 
 def trees(name: str, wavelet: str, levels: int, config: Config) -> Tree:
-    """Records of a system that are cut to as many frames, and their coefficients."""
-    system = SYSTEMS[name]
-    inputs = system.sample_inputs(jax.random.key(config.seed), config.samples)
-    solved = system.solve(inputs)
-    available = min(config.frames, solved[system.state[0]].shape[1])
-    frames = available - available % 2**levels
-    fields = {n: solved[n][:, :frames] for n in system.state}
-    grid = fields[system.state[0]].shape[1:]
+    """Records of a system, and their coefficients."""
+    fields = records(name, config)
+    grid = next(iter(fields.values())).shape[1:]
     dims = ("time", "y", "x") if len(grid) == 3 else ("time", "x")
     layout = WaveletLayout(
         tuple(Field(n, dims) for n in fields),
@@ -101,27 +106,36 @@ def summed(of_fields: list[Scores]) -> Scores:
     return jnp.stack(of_fields).sum(axis=0)
 
 
-def without(tree: Tree, score: Scores, share: float, reach: int) -> Array:
-    """Relative error of each sample if other cells have no fine details."""
+def chosen(score: Scores, share: float, reach: int) -> Scores:
+    """1 in the cells of the largest scores, as many as the share says, 0 in others."""
     cells = score[0].size
-    kept, fine = round(share * cells), jnp.asarray(fine_channels(tree.layout))
-    chosen = jnp.zeros((len(score), cells, 1), score.dtype)
+    kept = round(share * cells)
+    there = jnp.zeros((len(score), cells, 1), score.dtype)
     if kept:
         places = most(score, kept, (reach,) * (score.ndim - 1))
-        chosen = place(jnp.ones((*places.shape, 1), score.dtype), places, cells)
-    there = chosen.reshape(*score.shape, 1)
+        there = place(jnp.ones((*places.shape, 1), score.dtype), places, cells)
+    return there.reshape(score.shape)
+
+
+def without(tree: Tree, score: Scores, share: float, reach: int) -> Array:
+    """Error of each sample if other cells have no fine details.
+
+    Relative to the deviation of a field over all samples: a box that the smoke has
+    left is a sample without any.
+    """
+    fine = jnp.asarray(fine_channels(tree.layout))
+    there = chosen(score, share, reach)[..., None]
     z = tree.z.at[..., fine].multiply(there.astype(tree.z.dtype))
     rebuilt = tree.layout.synthesis(z)
-    errors = []
-    for name, u in tree.fields.items():
-        square = jnp.square(rebuilt[name] - u), jnp.square(u - u.mean())
-        over = tuple(range(1, u.ndim))
-        errors.append(jnp.sqrt(square[0].mean(axis=over) / square[1].mean(axis=over)))
-    return jnp.mean(jnp.stack(errors), axis=0)
+    errors = [
+        jnp.square(rebuilt[n] - u).mean(axis=range(1, u.ndim)) / u.var()
+        for n, u in tree.fields.items()
+    ]
+    return jnp.sqrt(jnp.mean(jnp.stack(errors), axis=0))
 
 
 def curves(tree: Tree, config: Config) -> dict[str, dict[str, dict[str, float]]]:
-    """Errors against the share of cells, with intervals over samples."""
+    """Errors by the share of cells, with intervals over samples."""
     found: dict[str, dict[str, dict[str, float]]] = {}
     for name, score in scores(tree, jax.random.key(0)).items():
         for reach in (0, 1):
@@ -138,17 +152,38 @@ def curves(tree: Tree, config: Config) -> dict[str, dict[str, dict[str, float]]]
 
 
 def figure(results: dict[str, Any], config: Config) -> Figure:
-    """Error against the share of cells, the first wavelet and the last levels."""
-    drawn = new_figure(5 * len(config.systems), 4)
-    panels = np.atleast_1d(drawn.subplots(1, len(config.systems)))
-    for axis, name in zip(panels, config.systems, strict=True):
-        rows = results[f"{name}, {config.wavelets[0]}, {config.levels[-1]} levels"]
+    """Errors by the share of cells, and the cells of one field that hold most energy.
+
+    Of the first wavelet and the last number of levels; below, cells that are not among
+    an eighth are veiled.
+    """
+    drawn = new_figure(5 * len(config.systems), 8)
+    panels = drawn.subplots(2, len(config.systems), squeeze=False)
+    for (above, below), name in zip(panels.T, config.systems, strict=True):
+        wavelet, levels = config.wavelets[0], config.levels[-1]
+        rows = results[f"{name}, {wavelet}, {levels} levels"]
         for label, row in rows.items():
             if "widened" not in label:
                 means = [cell["mean"] for cell in row.values()]
-                axis.plot(config.shares, means, label=label, marker="o")
-        finish(axis, "share of cells refined", "relative error", name)
-    panels[0].legend()
+                above.plot(config.shares, means, label=label, marker="o")
+        finish(above, "share of cells refined", "relative error", name)
+        tree = trees(name, wavelet, levels, config)
+        cells = chosen(scores(tree, jax.random.key(0))["energy"], 0.125, 0)[0]
+        grown = np.asarray(cells)
+        for axis in range(grown.ndim):
+            grown = grown.repeat(2**levels, axis=axis)
+        label, field = next(iter(tree.fields.items()))
+        shown, veil = np.asarray(field[0]), 0.6 * (1 - grown)
+        if shown.ndim == 3:
+            shown, veil = shown[-1], veil[-1]
+        how = {"aspect": "auto", "origin": "lower", "interpolation": "nearest"}
+        below.imshow(shown, cmap="viridis", **how)
+        below.imshow(
+            np.ones_like(shown), cmap="gray", vmin=0, vmax=1, alpha=veil, **how
+        )
+        vertical = "y" if field.ndim == 4 else "frame"
+        finish(below, "x", vertical, f"{label}, the eighth of the cells with most")
+    panels[0, 0].legend()
     return drawn
 
 

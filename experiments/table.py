@@ -2,17 +2,12 @@
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "experiments" / "results"
+from _results import RESULTS, interval
+from _token_tables import grain_shares, grain_training, region_adaptive, tokens
 
-
-def interval(entry: list[float], digits: int = 2) -> str:
-    """A value to some digits with its confidence interval to two."""
-    value, low, high = entry
-    return f"{value:.{digits}g} ({low:.2g}–{high:.2g})"
+ROOT = RESULTS.parents[1]
 
 
 def burgers_simulation() -> str:
@@ -916,6 +911,10 @@ BLOCKS = (
     ("docs/accelerators.md", "guidance", guidance),
     ("docs/accelerators.md", "last_plan", last_plan),
     ("docs/accelerators.md", "one_step_plans", one_step_plans),
+    ("docs/accelerators.md", "tokens", tokens),
+    ("docs/accelerators.md", "grain-shares", grain_shares),
+    ("docs/accelerators.md", "grain-training", grain_training),
+    ("docs/accelerators.md", "region-adaptive", region_adaptive),
     ("docs/accelerators.md", "smoke_loop", smoke_loop),
     ("docs/results.md", "results", burgers_simulation),
     ("docs/results.md", "refinement", super_resolution),

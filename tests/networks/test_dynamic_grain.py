@@ -81,7 +81,8 @@ def test_all_fine_is_the_plain_transformer_in_any_order(network):
         f = module.embed_fine(whole(X[..., 4:])) + h
         for block in module.refinements:
             f = block(f, where, h, where)
-        parts = module.head(module.norm(h)), module.head_fine(module.norm_fine(f))
+        fine = module.head_fine(module.norm_fine(f), whole(X[..., 4:]))
+        parts = module.head(module.norm(h), whole(X[..., :4])), fine
         low, high = (module._points(part, GRID) for part in parts)
         return jnp.concatenate([low, high], axis=-1)
 

@@ -60,6 +60,15 @@ def test_blocks_start_as_the_identity_and_gates_open():
     assert abs(after - before).max() > 0.1
 
 
+def test_noise_of_more_numbers_than_features_passes_by_the_tokens():
+    """With factors of one and nothing else, what leaves is what came."""
+    module, (x, c_noise, cond) = network(depth=1), inputs(*GRID)
+    for head, bias in ((module.head.shift, 0.0), (module.head.factor, 1.0)):
+        head.kernel[...] = jnp.zeros_like(head.kernel[...])
+        head.bias[...] = jnp.full_like(head.bias[...], bias)
+    np.testing.assert_array_equal(call(module, x, c_noise, cond), x)
+
+
 @pytest.mark.parametrize("windows", [(), AXES, ((2, 3),)])
 def test_all_tokens_in_any_order_are_the_full_evaluation(windows):
     """Also of windows, which hold other tokens in the two evaluations' arrays."""

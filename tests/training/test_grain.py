@@ -1,5 +1,7 @@
 """The loss of dynamic grain: of the choice, of what is refined, and its gradient."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,9 +16,14 @@ from wdno.diffusion.preconditioning import EDMPreconditioning
 from wdno.diffusion.schedules import KarrasSchedule
 from wdno.networks import DynamicGrainConfig, Shape, build
 from wdno.operator import tasks
+from wdno.training.denoising import denoising_of
 from wdno.training.grain import choice_loss, grain_loss, true_cells
+from wdno.training.own_plans import OwnPlans
+from wdno.training.recipe import Recipe
+from wdno.training.recipe_file import load_recipe, save_recipe
 from wdno.wavelets.grain import fine_channels
 
+RECIPE = Recipe(("u",), (), window=8, wavelet="haar", residual=None)
 DIMS, GRID = ("time", "x"), (8, 16)
 TARGETS, GIVEN = (
     WaveletLayout(fields, DIMS, GRID, "haar", ("periodization",) * 2, levels=2)
@@ -61,3 +68,23 @@ def test_every_parameter_is_trained(network):
     slope = nnx.jit(nnx.grad(lambda m: loss(m, batch, jax.random.key(1))))(network)
     for path, leaf in jax.tree.leaves_with_path(slope):
         assert np.isfinite(leaf).all() and abs(leaf).max() > 1e-7, path
+
+
+def test_a_recipe_whose_network_refines_cells_is_trained_by_its_own_loss(
+    network, tmp_path
+):
+    recipe = replace(RECIPE, network=CONFIG, uniform_weight=0.25)
+    save_recipe(recipe, tmp_path / "recipe.json")
+    loss, prepare = denoising_of(load_recipe(tmp_path / "recipe.json"), model(network))
+    fields = jax.random.normal(jax.random.key(0), (4, *GRID), jnp.float32)
+    batch, key = {"u": fields, "u0": fields[:, 0]}, jax.random.key(1)
+    direct = grain_loss(model(network), recipe.noise.distribution(), 0.25)
+    assert prepare is None
+    assert float(loss(network, batch, key)) == float(direct(network, batch, key))
+
+
+def test_windows_of_plans_are_refused_where_cells_are_refined():
+    with pytest.raises(ValueError, match="Take another network"):
+        replace(
+            RECIPE, network=CONFIG, own_plans=OwnPlans(tick=2, updates=2, surprise=0.0)
+        )

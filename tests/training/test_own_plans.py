@@ -16,7 +16,8 @@ from wdno.operator.generation import Start, generate
 from wdno.systems import Burgers
 from wdno.training.batches import WindowBatches
 from wdno.training.build import build_model
-from wdno.training.loss import denoising_of, loss_of_begun, training_loss
+from wdno.training.denoising import denoising_of
+from wdno.training.loss import loss_of_begun, training_loss
 from wdno.training.own_plans import OwnPlans, roll_out
 from wdno.training.recipes import Recipe
 

@@ -173,7 +173,7 @@ def _arrived(
     module, rows = ends.denoiser.backbone.thaw(), len(one.x)
 
     def found(x: Coefficients, c_noise: Array, cond: Array) -> Coefficients:
-        return module.leave(features, x.shape[1:-1])
+        return module.leave(features, x)
 
     def row(value: Array, dtype: DTypeLike) -> Array:
         return jnp.full(rows, value, dtype)

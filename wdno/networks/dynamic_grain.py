@@ -31,7 +31,7 @@ from wdno.networks.layers import (
 from wdno.networks.patches import (
     Kept,
     PatchEmbedding,
-    PatchHead,
+    PatchShrinkage,
     Tokens,
     from_patches,
     place,
@@ -154,8 +154,9 @@ class DynamicGrain(nnx.Module):
         )
         self.norm, self.norm_fine = (nnx.RMSNorm(width, rngs=rngs) for _ in range(2))
         self.grain = nnx.Linear(width, 1, rngs=rngs)
-        self.head = PatchHead(patch, width, len(self.coarse_channels), rngs=rngs)
-        self.head_fine = PatchHead(patch, width, len(config.fine), rngs=rngs)
+        low, high = len(self.coarse_channels), len(config.fine)
+        self.head = PatchShrinkage(patch, width, low, rngs=rngs)
+        self.head_fine = PatchShrinkage(patch, width, high, rngs=rngs)
 
     def __call__(
         self,
@@ -185,7 +186,8 @@ class DynamicGrain(nnx.Module):
         points, fine = x.shape[1:-1], list(self.config.fine)
         grid = self.cell_grid(points)
         count = math.prod(grid)
-        coarse = jnp.concatenate([x[..., list(self.coarse_channels)], cond], axis=-1)
+        low, high = x[..., list(self.coarse_channels)], self._patches(x[..., fine])
+        coarse = jnp.concatenate([low, cond], axis=-1)
         every = positions_of(jnp.arange(count)[None], grid)
         whole = Where(self.embedding(c_noise), every, grid)
         code = position_encoding((*grid, self.config.width), x.dtype)
@@ -198,17 +200,17 @@ class DynamicGrain(nnx.Module):
         if cells is None:
             cells = most(grain, self.config.kept, self.config.reach)
         where = Where(whole.embedding, positions_of(cells, grid), None)
-        f = take(self.embed_fine(self._patches(x[..., fine])) + h, cells)
+        f = take(self.embed_fine(high) + h, cells)
         for block in self.refinements:
             f = block_end(block(f, where, h, whole))
-        details = place(self.head_fine(self.norm_fine(f)), cells, count)
+        details = self.head_fine(self.norm_fine(f), take(high, cells))
+        details = place(details, cells, count)
+        rough = self.head(known, self._patches(low))
         chosen = place(jnp.ones_like(f[..., :1]), cells, count)
         chosen = jnp.broadcast_to(chosen, (len(x), count, math.prod(self.config.patch)))
         there = self._points(chosen, points)[..., :1] > 0
         return Grained(
-            self._joined(
-                self._points(self.head(known), points), self._points(details, points)
-            ),
+            self._joined(self._points(rough, points), self._points(details, points)),
             self._joined(
                 jnp.ones((*x.shape[:-1], len(self.coarse_channels)), bool),
                 jnp.broadcast_to(there, (*x.shape[:-1], len(fine))),

@@ -19,7 +19,7 @@ from wdno.networks.layers import (
 from wdno.networks.patches import (
     Kept,
     PatchEmbedding,
-    PatchHead,
+    Patches,
     from_patches,
     place,
     take,
@@ -31,6 +31,8 @@ from wdno.networks.registry import Shape
 
 class PatchedTransformer(nnx.Module):
     """A stack of blocks between patches of a grid and patches of a grid.
+
+    What patches are made of features at the end is each one's own: `estimates`.
 
     Attributes:
         config: with the entries patch and width.
@@ -46,7 +48,6 @@ class PatchedTransformer(nnx.Module):
         self.embedding = NoiseEmbedding(width, rngs=rngs)
         self.embed = PatchEmbedding(self.config.patch, inputs, width, rngs=rngs)
         self.norm = nnx.RMSNorm(width, rngs=rngs)
-        self.head = PatchHead(self.config.patch, width, shape.channels, rngs=rngs)
 
     @property
     def patch(self) -> tuple[int, ...]:
@@ -72,7 +73,7 @@ class PatchedTransformer(nnx.Module):
         h, where = self.enter(x, c_noise, cond, tokens)
         for block in self.blocks:
             h = block_end(block(h, where))
-        return self.leave(h, x.shape[1:-1], tokens)
+        return self.leave(h, x, tokens)
 
     def enter(
         self,
@@ -98,13 +99,22 @@ class PatchedTransformer(nnx.Module):
     def leave(
         self,
         h: Kept,
-        points: tuple[int, ...],
+        x: Features,
         tokens: Int[Array, "batch kept"] | None = None,
     ) -> Features:
-        """The grid of so many points that the features after the last block make."""
+        """The grid that the features after the last block make, like the x before."""
+        points = x.shape[1:-1]
         grid = self.token_grid(points)
-        estimates = self.head(self.norm(h))
+        patches = to_patches(pad_to_multiple(x, self.patch), self.patch)
+        patches = patches.reshape(len(x), math.prod(grid), -1)
+        if tokens is not None:
+            patches = take(patches, tokens)
+        estimates = self.estimates(self.norm(h), patches)
         if tokens is not None:
             estimates = place(estimates, tokens, math.prod(grid))
         whole = from_patches(estimates.reshape(len(h), *grid, -1), self.patch)
         return crop(whole, points)
+
+    def estimates(self, h: Kept, patches: Patches) -> Patches:
+        """Patches of the output, from normalised features and the patches of x."""
+        raise NotImplementedError

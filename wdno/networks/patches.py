@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from wdno.networks.layers import Features
 
+Patches = Float[Array, "batch kept patched"]
 Tokens = Float[Array, "batch token feature"]
 Kept = Float[Array, "batch kept feature"]
 Places = Int[Array, "batch kept"]
@@ -118,6 +119,34 @@ class PatchHead(nnx.Module):
         bias = jnp.tile(self.bias[...], math.prod(patch)).astype(tokens.dtype)
         patches = tokens @ matrix
         return patches + jnp.broadcast_to(bias, patches.shape)
+
+
+class PatchShrinkage(nnx.Module):
+    """Points of every patch from its token and from what they were: ``a + b x``.
+
+    Both a and b are read off the token, and zero at first. A patch may hold more
+    numbers than its token has features; the noise of each then cannot pass through the
+    token, but a token can tell by how much each is to be scaled. That is the shrinkage
+    by which coefficients of wavelets are denoised (Donoho and Johnstone 1994,
+    doi:10.1093/biomet/81.3.425, section 2), by factors that are learned.
+
+    Args:
+        patch: grid points along each axis.
+        width: features of a token.
+        channels: channels of a grid point.
+        rngs: source of the initial parameters.
+    """
+
+    def __init__(
+        self, patch: tuple[int, ...], width: int, channels: int, *, rngs: nnx.Rngs
+    ) -> None:
+        """Create the two heads."""
+        self.shift = PatchHead(patch, width, channels, rngs=rngs)
+        self.factor = PatchHead(patch, width, channels, rngs=rngs)
+
+    def __call__(self, tokens: Tokens, patches: Patches) -> Patches:
+        """Make patches of tokens and of the patches from which these were made."""
+        return self.shift(tokens) + self.factor(tokens) * patches
 
 
 def dilate(

@@ -4,6 +4,8 @@ Norms are modulated by the noise level and every branch enters through a gate th
 starts at zero (adaLN-Zero, section 3.2 there); keys and queries are turned by their
 positions; on large grids attention stays within windows, of another shape in each
 block, which with windows of one row or column is attention along one axis at a time.
+At the end a token makes a patch anew and shrinks the noisy one, so that patches may be
+large: that decides what a call costs.
 """
 
 import math
@@ -19,7 +21,7 @@ from wdno._ranges import MOST_BLOCKS, check_counts
 from wdno.networks.gated_block import GatedBlock
 from wdno.networks.layers import Condition, Features
 from wdno.networks.patched import PatchedTransformer
-from wdno.networks.patches import Kept
+from wdno.networks.patches import Kept, Patches, PatchShrinkage
 from wdno.networks.positions import positions_of
 from wdno.networks.registry import Shape, register
 
@@ -95,10 +97,15 @@ class TokenTransformer(PatchedTransformer):
             shape.check_numbers_per_axis(windows=window)
         self.add_ends(shape, rngs)
         width = config.width
+        self.head = PatchShrinkage(config.patch, width, shape.channels, rngs=rngs)
         self.blocks = nnx.List(
             GatedBlock(width, config.heads, config.window(n), width, rngs=rngs)
             for n in range(config.depth)
         )
+
+    def estimates(self, h: Kept, patches: Patches) -> Patches:
+        """From the features, and the patches of x shrunk by these."""
+        return self.head(h, patches)
 
     def remembering(
         self,
@@ -134,7 +141,7 @@ class TokenTransformer(PatchedTransformer):
                 return found
 
             h = block.around(attention, h, where)
-        return self.leave(h, x.shape[1:-1], tokens), jnp.stack(layers, axis=1)
+        return self.leave(h, x, tokens), jnp.stack(layers, axis=1)
 
 
 @cache  # one function for equal calls: jit compiles once

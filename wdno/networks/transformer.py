@@ -17,7 +17,7 @@ from wdno.networks.layers import (
     SelfAttention,
 )
 from wdno.networks.patched import PatchedTransformer
-from wdno.networks.patches import Kept
+from wdno.networks.patches import Kept, Patches, PatchHead
 from wdno.networks.registry import Shape, register
 
 
@@ -87,6 +87,7 @@ class Transformer(PatchedTransformer):
         self.config = config
         shape.check_numbers_per_axis(patch=config.patch)
         self.add_ends(shape, rngs)
+        self.head = PatchHead(config.patch, config.width, shape.channels, rngs=rngs)
         self.blocks = nnx.List(
             TransformerBlock(config.width, config.heads, config.width, rngs=rngs)
             for _ in range(config.depth)
@@ -102,3 +103,7 @@ class Transformer(PatchedTransformer):
         """What the first block is given: features of patches, and of the noise."""
         h, where = super().enter(x, c_noise, cond, tokens)
         return h, where.embedding
+
+    def estimates(self, h: Kept, patches: Patches) -> Patches:
+        """From the features alone."""
+        return self.head(h)

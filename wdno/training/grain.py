@@ -8,39 +8,47 @@ import optax
 from jaxtyping import Array, ArrayLike, Bool, Float, PRNGKeyArray
 
 from wdno._typing import Fields, Loss
-from wdno.diffusion.loss import denoising_loss
 from wdno.diffusion.noise import NoiseDistribution
 from wdno.networks.cells import Scores, most
 from wdno.networks.dynamic_grain import DynamicGrain
 from wdno.networks.layers import Condition, pad_to_multiple
 from wdno.networks.patches import Places, place, to_patches
 from wdno.operator.generation import left_open, prepare
-from wdno.operator.model import WDNO, with_backbone
+from wdno.operator.model import WDNO
 from wdno.operator.residual import Coefficients, energy_share
+from wdno.training.loss import on_grid_of, training_loss
+from wdno.training.recipe import NO_DROPOUT, ConditionDropout
 from wdno.wavelets.grain import detail_energy
 
 
-class _Told(NamedTuple):
+class Told(NamedTuple):
     """A network that is told the cells, and keeps what it says of them."""
 
     network: DynamicGrain
-    cells: Places
+    cells: Places | None
+    """To be refined; None for those that the network chooses."""
     said: list[Scores]
+    """Logits of the cells, of every call that is traced."""
 
     def estimated(
         self, x: Coefficients, c_noise: Float[Array, " batch"], cond: Condition
     ) -> tuple[Coefficients, Bool[Array, "batch *grid channel"]]:
+        """The output, and where there is one: see `diffusion.denoiser`."""
         output, there, grain = self.network.grained(x, c_noise, cond, self.cells)
         self.said.append(grain)
         return output, there
 
     def __call__(self, *inputs: Any) -> Coefficients:
+        """The output alone, zero where there is no estimate."""
         return self.estimated(*inputs)[0]
 
 
 def grain_loss(
     model: WDNO,
     noise: NoiseDistribution,
+    uniform_weight: float = 0.0,
+    dropout: ConditionDropout = NO_DROPOUT,
+    *,
     map_weight: float = 0.1,
     random_share: float = 0.1,
 ) -> Loss[DynamicGrain]:
@@ -55,32 +63,33 @@ def grain_loss(
     Args:
         model: with a `DynamicGrain`, whose parameters are not used.
         noise: distribution of the noise levels.
+        uniform_weight: as in `training_loss`.
+        dropout: as there.
         map_weight: of the cross-entropy.
         random_share: share of rows with random cells.
 
     Returns:
         ``loss(network, batch, key)`` with physical fields.
     """
+    plain = training_loss(model, noise, uniform_weight, dropout)
 
     def loss(
         network: DynamicGrain, batch: Fields, key: PRNGKeyArray
     ) -> Float[Array, ""]:
-        context = prepare(model, batch)
-        x0 = left_open(model, context, batch)
+        here = on_grid_of(model, batch)
+        context = prepare(here, batch)
+        x0 = left_open(here, context, batch)
         own, draw, share = jax.random.split(key, 3)
-        weight = energy_share(model.targets, context.estimate)
-        true = true_cells(network, x0, weight)
-        count = len(true)
-        shape = count, *network.cell_grid(x0.shape[1:-1])
+        true = true_cells(network, x0, energy_share(here.targets, context.estimate))
+        shape = len(true), *network.cell_grid(x0.shape[1:-1])
         drawn = jax.random.uniform(draw, shape, x0.dtype)
         cells = jnp.where(
-            jax.random.bernoulli(share, random_share, (count, 1)),
+            jax.random.bernoulli(share, random_share, (len(true), 1)),
             most(drawn, true.shape[1], (0,) * (x0.ndim - 2)),
             true,
         )
-        told = _Told(network, cells, [])
-        denoiser = with_backbone(model, told).denoiser
-        error = denoising_loss(denoiser, x0, context.condition, noise, weight, own)
+        told = Told(network, cells, [])
+        error = plain(told, batch, own)
         return error + map_weight * choice_loss(told.said[0], true)
 
     return loss

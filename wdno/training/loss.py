@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from wdno._typing import Fields, Loss, Prepare
+from wdno._typing import Fields, Loss
 from wdno.diffusion.denoiser import Backbone
 from wdno.diffusion.loss import Source, denoising_loss
 from wdno.diffusion.noise import NoiseDistribution
@@ -16,8 +16,7 @@ from wdno.operator.generation import Start, left_open, prepare
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.model import WDNO, with_backbone
 from wdno.operator.residual import energy_share
-from wdno.training.own_plans import roll_out
-from wdno.training.recipe import NO_DROPOUT, ConditionDropout, Recipe
+from wdno.training.recipe import NO_DROPOUT, ConditionDropout
 
 
 def training_loss(
@@ -72,7 +71,7 @@ def loss_of_begun(
     def one(
         backbone: Backbone, fields: Fields, start: Start | None, key: PRNGKeyArray
     ) -> Float[Array, ""]:
-        trained = _on_grid(with_backbone(model, backbone), fields)
+        trained = on_grid_of(with_backbone(model, backbone), fields)
         if dropout.names:
             key, own = jax.random.split(key)
             fields = dropout(fields, own)
@@ -98,16 +97,6 @@ def loss_of_begun(
         return jnp.stack(losses).mean()
 
     return loss
-
-
-def denoising_of(
-    recipe: Recipe, model: WDNO
-) -> tuple[Loss[Backbone], Prepare[Backbone] | None]:
-    """The loss of a recipe's denoiser, and what it makes of its batches itself."""
-    how = recipe.noise.distribution(), recipe.uniform_weight, recipe.dropout
-    if recipe.own_plans is None:
-        return training_loss(model, *how), None
-    return loss_of_begun(model, *how), roll_out(model, recipe.own_plans)
 
 
 def mean_loss(model: WDNO) -> Loss[Backbone]:
@@ -144,7 +133,7 @@ def mean_error(model: WDNO, batch: Fields) -> Float[Array, ""]:
     """
     residual: Any = mean_of(model.residual)
     plain = dataclasses.replace(model, residual=dataclasses.replace(residual, scale=()))
-    plain = _on_grid(plain, batch)
+    plain = on_grid_of(plain, batch)
     context = prepare(plain, batch)
     error = left_open(plain, context, batch)
     weight = energy_share(plain.targets, context.estimate)
@@ -165,5 +154,6 @@ def learned(model: WDNO) -> LearnedMean:
     return model.residual
 
 
-def _on_grid(model: WDNO, batch: Fields) -> WDNO:
+def on_grid_of(model: WDNO, batch: Fields) -> WDNO:
+    """The model on the grid of the fields of a batch, by their names."""
     return model.on(batch[model.targets.fields[0].name].shape[1:])

@@ -22,9 +22,10 @@ from wdno.training.batches import WindowBatches
 from wdno.training.begun import check_begun, check_new
 from wdno.training.build import build_model
 from wdno.training.config import TrainingConfig
+from wdno.training.denoising import denoising_of
 from wdno.training.devices import Devices
 from wdno.training.loop import fit
-from wdno.training.loss import denoising_of, learned, mean_loss
+from wdno.training.loss import learned, mean_loss
 from wdno.training.processes import is_first, of_first
 from wdno.training.recipes import RECIPES, Recipe
 from wdno.training.validation import error
@@ -207,7 +208,6 @@ def train_recipe(
             "back fewer, or generate more."
         )
     held_back = dataset.isel(sample=slice(-validation_samples, None)).load()
-
     model = train(
         recipe,
         dataset.isel(sample=slice(-validation_samples)),

@@ -16,7 +16,7 @@ from wdno._json import entries_of, register
 from wdno._typing import Fields
 from wdno.diffusion.noise import NoiseDistribution, log_normal, mixture, point
 from wdno.diffusion.preconditioning import EDMPreconditioning, Preconditioning
-from wdno.networks import FourierConfig
+from wdno.networks import DynamicGrainConfig, FourierConfig
 from wdno.operator import tasks
 from wdno.operator.residual import Residual
 from wdno.training.own_plans import OwnPlans
@@ -176,6 +176,12 @@ class Recipe:
             raise ValueError(
                 "An update has one window or more, but `batch_size` is "
                 f"{self.batch_size!r}. Ask for more."
+            )
+        if self.own_plans is not None and isinstance(self.network, DynamicGrainConfig):
+            raise ValueError(
+                "Which cells are refined is learned from whole windows, but windows of "
+                "`own_plans` begin from a plan. Take another network, or leave these "
+                "plans out."
             )
         if self.dropout.names and self.residual is not None:
             raise ValueError(
