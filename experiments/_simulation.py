@@ -25,7 +25,7 @@ import wdno
 from wdno import metrics, plotting
 from wdno.systems import PhysicalSystem, generate
 from wdno.training import pipeline
-from wdno.training.loop import TrainingConfig
+from wdno.training.config import TrainingConfig
 from wdno.training.recipes import RECIPES
 from wdno.trajectory import open_trajectories
 

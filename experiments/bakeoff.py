@@ -22,7 +22,7 @@ from backbones import AttentionUNetConfig, GatedMixerConfig
 
 from wdno import metrics
 from wdno.networks import FourierConfig, TransformerConfig
-from wdno.training.loop import TrainingConfig
+from wdno.training.config import TrainingConfig
 from wdno.training.pipeline import train
 from wdno.training.recipes import RECIPES, NoiseLevels, Recipe
 from wdno.training.validation import simulation_error

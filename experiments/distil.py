@@ -22,6 +22,7 @@ from wdno.cli.systems import SYSTEMS, SystemName
 from wdno.networks.adapters import AdapterConfig
 from wdno.operator.checkpoint import attach
 from wdno.systems import trajectories
+from wdno.training.config import TrainingConfig
 from wdno.training.distillation import (
     Distillation,
     asked,
@@ -29,7 +30,6 @@ from wdno.training.distillation import (
     learned_from,
     one_call,
 )
-from wdno.training.loop import TrainingConfig
 from wdno.training.teacher_pairs import Teacher, TeacherPairs
 
 SHIPPED = Path(wdno.__file__).parent / "pretrained"

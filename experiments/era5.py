@@ -38,7 +38,7 @@ import wdno
 from wdno.diffusion.samplers import dpmpp_2m
 from wdno.networks import LocalConfig
 from wdno.operator import tasks
-from wdno.training.loop import TrainingConfig
+from wdno.training.config import TrainingConfig
 from wdno.training.pipeline import train
 from wdno.training.recipes import RECIPES, Recipe
 from wdno.weather import ATTRIBUTION

@@ -38,9 +38,9 @@ from wdno.operator.generation import generate, left_open, prepare
 from wdno.operator.model import with_backbone
 from wdno.training.batches import WindowBatches
 from wdno.training.build import build_model
+from wdno.training.config import TrainingConfig
 from wdno.training.grain import Told, true_cells
 from wdno.training.held_out import held_windows
-from wdno.training.loop import TrainingConfig
 from wdno.training.pipeline import train
 from wdno.trajectory import open_trajectories
 from wdno.wavelets.grain import fine_channels

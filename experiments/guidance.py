@@ -35,7 +35,7 @@ from wdno.diffusion.samplers import ddim
 from wdno.operator.generation import denoiser, generate, prepare, sample_shape
 from wdno.planning.objectives import energy, terminal
 from wdno.plotting.style import CURVES, RULE
-from wdno.training.loop import TrainingConfig
+from wdno.training.config import TrainingConfig
 from wdno.training.pipeline import train_recipe
 from wdno.training.recipe import ConditionDropout
 

@@ -40,9 +40,9 @@ from wdno.networks.adapters import AdapterConfig
 from wdno.operator.generation import generate
 from wdno.operator.model import WDNO
 from wdno.systems import Burgers
+from wdno.training.config import TrainingConfig
 from wdno.training.detail_loss import DetailLoss
 from wdno.training.distillation import Distillation, asked, learned_from
-from wdno.training.loop import TrainingConfig
 from wdno.training.teacher_pairs import TeacherPairs
 
 SQUARED = DetailLoss(detail=0.0, edge=0.0, spectrum=0.0, energy=0.0)

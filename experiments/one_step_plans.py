@@ -23,8 +23,8 @@ from _results import record
 import wdno
 from wdno.diffusion.samplers import ddim, dpmpp_2m
 from wdno.networks.adapters import AdapterConfig
+from wdno.training.config import TrainingConfig
 from wdno.training.distillation import Distillation, asked, learned_from
-from wdno.training.loop import TrainingConfig
 from wdno.training.teacher_pairs import Teacher
 
 

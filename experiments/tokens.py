@@ -32,7 +32,7 @@ from wdno.networks import TokenTransformerConfig, TransformerConfig
 from wdno.operator.checkpoint import save
 from wdno.training.batches import WindowBatches
 from wdno.training.build import build_model
-from wdno.training.loop import TrainingConfig
+from wdno.training.config import TrainingConfig
 from wdno.training.pipeline import train
 from wdno.training.validation import simulation_error
 from wdno.trajectory import open_trajectories

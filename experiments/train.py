@@ -23,7 +23,7 @@ from wdno.operator.calibrated import mean_of
 from wdno.operator.model import with_backbone
 from wdno.training.batches import WindowBatches
 from wdno.training.build import build_model
-from wdno.training.loop import TrainingConfig
+from wdno.training.config import TrainingConfig
 from wdno.training.pipeline import train_recipe, with_mean
 from wdno.training.recipe import ConditionDropout, NoiseLevels
 from wdno.training.recipes import RECIPES

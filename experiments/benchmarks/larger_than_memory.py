@@ -22,7 +22,7 @@ import tyro
 import xarray as xr
 
 from wdno.networks import FourierConfig
-from wdno.training.loop import TrainingConfig
+from wdno.training.config import TrainingConfig
 from wdno.training.pipeline import train_recipe
 from wdno.training.recipes import RECIPES
 from wdno.trajectory import open_trajectories

@@ -12,7 +12,7 @@ import pytest
 from flax import nnx
 
 from wdno.systems import Advection
-from wdno.training.loop import TrainingConfig
+from wdno.training.config import TrainingConfig
 from wdno.training.recipes import RECIPES
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"

@@ -8,7 +8,7 @@ import pytest
 from wdno.networks import FourierConfig
 from wdno.systems import Burgers
 from wdno.training.begun import check_begun, check_new
-from wdno.training.loop import TrainingConfig
+from wdno.training.config import TrainingConfig
 from wdno.training.recipe import Recipe
 
 RECIPE = Recipe(("u",), ("f",), 4, levels=1, network=FourierConfig((2, 2), 4, 1))

@@ -27,7 +27,7 @@ from wdno.training import pipeline, recipes
 from wdno.training.batches import WindowBatches
 from wdno.training.build import build_model
 from wdno.training.closed_form import fitted, with_closed_forms, with_scales
-from wdno.training.loop import TrainingConfig
+from wdno.training.config import TrainingConfig
 from wdno.training.recipes import Recipe
 from wdno.training.records import Records
 from wdno.training.ridge import fit_maps

@@ -20,7 +20,7 @@ from wdno.systems import Burgers
 from wdno.training import pipeline, recipes
 from wdno.training.batches import WindowBatches
 from wdno.training.build import build_model
-from wdno.training.loop import TrainingConfig
+from wdno.training.config import TrainingConfig
 from wdno.training.loss import mean_loss
 from wdno.training.recipes import Recipe, TrainingGrid
 from wdno.training.validation import VALIDATIONS, simulation_error
