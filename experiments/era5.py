@@ -57,6 +57,7 @@ class Config:
     past: tuple[int, ...] = (0, 1)
     lead: int = 24
     leads: tuple[int, ...] = (1, 6, 12, 24)
+    levels: int = 3
     network: LocalConfig = LocalConfig((3, 3, 3), width=64, depth=3)
     rival_batch: int = 4
     rival_rate: float = 1e-3
@@ -83,6 +84,7 @@ PAPER = replace(
     past=tuple(range(13)),
     lead=20,
     leads=(1, 6, 12, 20),
+    levels=2,  # 20 hours are halved twice
     network=LocalConfig((3, 3, 3), width=192, depth=8),
     rival_batch=16,
     fno_modes=(10, 12, 12),
@@ -124,7 +126,8 @@ def problem_of(config: Config) -> Problem:
 
 def recipe_of(config: Config) -> Recipe:
     """The shipped recipe for windows and network of this run."""
-    return replace(RECIPES[RECIPE], window=config.lead, network=config.network)
+    own = {"levels": config.levels, "network": config.network}
+    return replace(RECIPES[RECIPE], window=config.lead, **own)
 
 
 def regression_of(config: Config) -> Recipe:

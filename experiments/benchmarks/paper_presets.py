@@ -30,12 +30,13 @@ from official import made_up
 from wdno import WDNO, official
 from wdno._typing import Batch, Loss
 from wdno.diffusion.samplers import ddim
+from wdno.operator.calibrated import mean_of
 from wdno.operator.generation import generate
 from wdno.training.batches import WindowBatches
 from wdno.training.build import build_model
 from wdno.training.config import TrainingConfig
 from wdno.training.devices import Devices
-from wdno.training.loss import mean_loss, training_loss
+from wdno.training.loss import learned, mean_loss, training_loss
 from wdno.training.recipes import RECIPES, Recipe
 from wdno.training.update import Run, mean_gradient, updating
 
@@ -87,8 +88,9 @@ def by_recipe(recipe: Recipe, data: xr.Dataset, updates: int) -> Iterator[Proble
     """The networks of a recipe: that of its mean, if it has one, and its denoiser."""
     batches = WindowBatches(data, recipe)
     model = build_model(recipe, data, batches)
+    model = replace(model, residual=mean_of(model.residual))
     if recipe.residual is not None:
-        network = model.residual.network.thaw()
+        network = learned(model).network.thaw()
         yield Problem(network, mean_loss(model), batches(0), 1, updates)
     if recipe.mean_share < 1:
         loss = training_loss(model, recipe.noise.distribution())
