@@ -3,11 +3,10 @@
 The shipped planner makes the first plan of a scene. From then on few noisy sensors see
 the smoke, and a trigger decides whether to plan anew: by a few steps of descent through
 the simulation model, from the rest of the running plan. Thresholds are chosen on other
-scenes, so that triggers plan as often as periods do. Rivals are plans by lot, the
-adjoint method (L-BFGS with its line search) through the model, and through the solver.
-One scene at a time, since each has its own ticks with a new plan; the solver judges. An
-interrupted run goes on where it was. Run it on one thread: milliseconds are of the
-processor.
+scenes, so that triggers plan as often as periods do. Rivals are plans by lot and the
+adjoint method, L-BFGS with its line search through the model. One scene at a time,
+since each has its own ticks with a new plan; the solver judges. An interrupted run goes
+on where it was. Run it on one thread: milliseconds are of the processor.
 """
 
 import json
@@ -300,24 +299,8 @@ def arms(config: Config, chosen: dict[str, Any]) -> dict[str, Arm]:
     found[f"{many.count} steps, every {many.count} ticks"] = Arm(
         Periodic(many.count), many
     )
-    for period in (1, *config.periods):
-        when = f"every {period} ticks" if period > 1 else "every tick"
-        found[f"adjoint 1, {when}"] = Arm(Periodic(period), Adjoint(1))
-    return found
-
-
-def through_the_solver(config: Config) -> dict[str, float]:
-    """Milliseconds of one gradient through the solver, by the frames that are left."""
-    scenes, found = Scenes.draw(config.seed, 1), {}
-    for frames in (config.every, 2 * config.every):
-        solve = SYSTEM.over(frames).solve
-        known = {"density0": scenes.inputs["density0"]}
-        rest = {name: c[:, :frames] for name, c in scenes.waypoints.items()}
-        step = partial(steepest_step, solve, known, rest, leakage, size=0.1)
-        jax.block_until_ready(step())  # compiles
-        begin = time.process_time()
-        jax.block_until_ready(step())
-        found[str(frames)] = round(1e3 * (time.process_time() - begin), 1)
+    found["adjoint 1, every tick"] = Arm(Periodic(1), Adjoint(1))
+    found["adjoint 1, every 2 ticks"] = Arm(Periodic(2), Adjoint(1))
     return found
 
 
@@ -337,9 +320,6 @@ def main(config: Config) -> None:
             record("smoke_loop", asdict(config), **results)
         shown = {k: v for k, v in results["arms"][name].items() if "each" not in k}
         print(name, shown, flush=True)
-    if "solver_ms" not in results:
-        results["solver_ms"] = through_the_solver(config)
-        record("smoke_loop", asdict(config), **results)
     picture(config, results["arms"])
 
 
@@ -348,8 +328,7 @@ def stored(config: Config) -> dict[str, Any]:
     path = RESULTS / "smoke_loop.json"
     entry = json.loads(path.read_text()) if path.exists() else {}
     same = entry.get("config") == json.loads(json.dumps(asdict(config), default=str))
-    parts = ("chosen", "arms", "solver_ms")
-    return {n: entry[n] for n in parts if n in entry} if same else {}
+    return {n: entry[n] for n in ("chosen", "arms")} if same else {}
 
 
 def picture(config: Config, rows: dict[str, Any]) -> None:

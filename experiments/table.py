@@ -502,8 +502,7 @@ def one_step() -> str:
     lines = [
         f"Windows of 16 frames from the true state before them, {config['judged']} "
         f"unseen trajectories of Burgers flow, {config['members']} members, "
-        f"{config['budget']:g} processor seconds for every student. Fair CRPS and its "
-        "ratio to that "
+        f"{config['steps']} updates for every student. Fair CRPS and its ratio to that "
         "of the teacher's 8 calls have 95 % bootstrap intervals over windows, the "
         "ratio by pairs; energy is that of the subbands of members over the teacher's, "
         "from the least to the largest; seconds are of one processor, compilation "
