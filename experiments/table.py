@@ -213,24 +213,20 @@ def smoke() -> str:
 
 
 def seconds() -> str:
-    """Table of what the verbs take: the first call, another, and what was stated."""
+    """Table of what the verbs take: the first call, and another."""
     result = json.loads((RESULTS / "seconds.json").read_text())
-    config, before = result["config"], result["before"]["results"]
+    config = result["config"]
     lines = [
         f"Seconds on {result['machine']}, nothing beside, {config['flows']} flows or "
         f"{config['scenes']} scenes at once: the first call in a process, which "
         "compiles, and each flow or scene of another call, with functions, planners "
-        "and systems made anew. Beside it what was stated for version 0.1, measured "
-        "on another machine of that kind.",
+        "and systems made anew.",
         "",
-        "| call | first call | each | stated before |",
-        "|---|---|---|---|",
+        "| call | first call | each |",
+        "|---|---|---|",
     ]
     for name, row in result["results"].items():
-        stated = f"{before[name]:.2g}" if name in before else "–"
-        lines.append(
-            f"| {name} | {row['first_call']:.1f} | {row['each']:.2g} | {stated} |"
-        )
+        lines.append(f"| {name} | {row['first_call']:.1f} | {row['each']:.2g} |")
     return "\n".join(lines)
 
 
