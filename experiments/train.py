@@ -24,7 +24,8 @@ from wdno.operator.model import with_backbone
 from wdno.training.batches import WindowBatches
 from wdno.training.build import build_model
 from wdno.training.config import TrainingConfig
-from wdno.training.pipeline import train_recipe, with_mean
+from wdno.training.loss import with_mean
+from wdno.training.pipeline import train_recipe
 from wdno.training.recipe import ConditionDropout, NoiseLevels
 from wdno.training.recipes import RECIPES
 from wdno.trajectory import join_trajectories

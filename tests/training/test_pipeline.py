@@ -174,7 +174,7 @@ def test_a_validation_compiles_nothing_that_the_one_before_did(
         counts.append(compilations(lambda: simulation_error(model, truth, steps)))
         return xr.DataArray(0.0)
 
-    monkeypatch.setitem(pipeline.VALIDATIONS, TINY.task, counted)
+    monkeypatch.setitem(VALIDATIONS, TINY.task, counted)
     config = TrainingConfig(steps=2, validate_every=0.0)
     pipeline.train(TINY, dataset, config, tmp_path, held_back=dataset)
     assert len(counts) == 3 and counts[0] > 0

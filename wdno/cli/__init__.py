@@ -44,7 +44,7 @@ SUMMARIES = {
     "diagnose": "Say at which noise levels a model errs, and what ensembles are worth.",
     "calibrate": "Make the ensembles of a model scatter as far as they are off.",
     "distill": "Train an adapter by which one call does what several did.",
-    "info": "Say what a model or a file of data is.",
+    "info": "Say what a model or a file of data is, or what work with it will take.",
     "export": "Write a model as a program that needs neither networks nor layouts.",
     "serve": "Simulate over HTTP: NetCDF or zipped Zarr in and out.",
 }

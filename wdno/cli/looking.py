@@ -142,7 +142,7 @@ _FORMAT = {"float_format": "{:.4g}".format, "na_rep": ""}
 def info(
     what: Positional[str], cost: TaskName | None = None, *, problem: About
 ) -> None:
-    """Say what a model or a file of data is, or what work with a model will take.
+    """Say what a model or a file of data is, or what work with it will take.
 
     Args:
         what: shipped name or folder of a model, or a file or folder of data in any

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from wdno._typing import Fields, Loss
-from wdno.diffusion.denoiser import Backbone
+from wdno.diffusion.denoiser import Backbone, Network
 from wdno.diffusion.loss import Source, denoising_loss
 from wdno.diffusion.noise import NoiseDistribution
 from wdno.operator.calibrated import mean_of
@@ -152,6 +152,16 @@ def learned(model: WDNO) -> LearnedMean:
             f"model is {model.residual}. Give the recipe a `LearnedMean`."
         )
     return model.residual
+
+
+def with_mean(model: WDNO, network: Network) -> WDNO:
+    """The model with another network of its mean.
+
+    Raises:
+        ValueError: it has none.
+    """
+    mean = dataclasses.replace(learned(model), network=network)
+    return dataclasses.replace(model, residual=mean)
 
 
 def on_grid_of(model: WDNO, batch: Fields) -> WDNO:

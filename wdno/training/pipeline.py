@@ -25,7 +25,7 @@ from wdno.training.config import TrainingConfig
 from wdno.training.denoising import denoising_of
 from wdno.training.devices import Devices
 from wdno.training.loop import fit
-from wdno.training.loss import learned, mean_loss
+from wdno.training.loss import mean_loss, with_mean
 from wdno.training.processes import is_first, of_first
 from wdno.training.recipes import RECIPES, Recipe
 from wdno.training.validation import error
@@ -70,9 +70,8 @@ def train(
             run is continued with another recipe, other data, seed or rates
             (`check_begun`); or the devices do not divide a batch.
     """
-    folder, mean_share = Path(directory), 0.0
-    kept = folder / "fitted"
-    devices = Devices.of() if devices is None else devices
+    kept, mean_share = Path(directory) / "fitted", 0.0
+    folder, devices = kept.parent, Devices.of() if devices is None else devices
     own = devices.own_rows(recipe.batch_size)
     check_new(folder, resume=resume)
     # What an earlier run may have left must not be gone on with.
@@ -82,9 +81,7 @@ def train(
     batches = WindowBatches(dataset, recipe, config.seed)
     unseen = batches
     if held_back is not None:
-        # How far a mean is off is measured on coarse states as they are.
-        exact = dataclasses.replace(recipe, coarse_noise=0.0, coarse_shift=0.0)
-        unseen = WindowBatches(held_back, exact, config.seed + 1)
+        unseen = _unseen(recipe, held_back, config.seed)
     if start is not None:
         model = _of_mean(start)
     elif resume and (kept / "card.json").is_file():
@@ -121,6 +118,12 @@ def train(
         steps=1,
         prepare=prepare,
     )
+
+
+def _unseen(recipe: Recipe, held_back: xr.Dataset, seed: int) -> WindowBatches:
+    """Windows that say how far a mean is off, with coarse states as they are."""
+    exact = dataclasses.replace(recipe, coarse_noise=0.0, coarse_shift=0.0)
+    return WindowBatches(held_back, exact, seed + 1)
 
 
 def _fitted(
@@ -232,12 +235,6 @@ def train_recipe(
     }
     save(model, Path(directory) / "model", notes=notes)
     return model
-
-
-def with_mean(model: WDNO, network: Network) -> WDNO:
-    """The model with another network of its mean."""
-    mean = dataclasses.replace(learned(model), network=network)
-    return dataclasses.replace(model, residual=mean)
 
 
 def _of_mean(model: WDNO) -> WDNO:
