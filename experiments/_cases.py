@@ -21,6 +21,8 @@ DIAGNOSED = 30_000
 """Seed of what is diagnosed; no training used it."""
 HELD_OUT = 60_000
 """Seed of what ensembles are calibrated on; nothing else used it."""
+JUDGED = 31_000
+"""Seed of what calibrated ensembles are judged on; nothing was chosen on it."""
 
 
 @dataclass(frozen=True)
@@ -126,12 +128,12 @@ CASES: dict[str, Case] = {
     "advection-simulation": Case(drawn("advection", 512), calls=8),
     # Most of what is drawn is what its network adds to the mean.
     "burgers-simulation": Case(
-        drawn("burgers", 128), calls=8, sampler=ddim(1.0, inflation=1.5)
+        drawn("burgers", 512), calls=8, sampler=ddim(1.0, inflation=1.5)
     ),
-    "burgers-refinement": Case(drawn("burgers", 32)),
+    "burgers-refinement": Case(drawn("burgers", 128)),
     "burgers-control": Case(flow_plans, flow_plans),
     "kuramoto-sivashinsky-simulation": Case(
-        drawn("kuramoto-sivashinsky", 32),
+        drawn("kuramoto-sivashinsky", 128),
         drawn("kuramoto-sivashinsky", 64),
         ships=True,
     ),
@@ -146,10 +148,10 @@ CASES: dict[str, Case] = {
         calls=8,
         ships=True,
     ),
-    "navier-stokes-refinement": Case(finer_gas(8)),
-    "smoke-simulation": Case(drawn("smoke", 16)),
+    "navier-stokes-refinement": Case(finer_gas(32)),
+    "smoke-simulation": Case(drawn("smoke", 32)),
     "smoke-control": Case(plans),
-    "smoke-refinement": Case(finer_scenes(1), finer_scenes(3), ships=True),
+    "smoke-refinement": Case(finer_scenes(4), finer_scenes(3), ships=True),
     "era5-t2m": Case(weather("test", 6), calls=8),
 }
 

@@ -33,22 +33,48 @@ def portable(value: object) -> str:
     return path.name if path.is_absolute() else str(value)
 
 
-def record(name: str, config: Mapping[str, Any], **results: Any) -> Path:
-    """Write ``results/<name>.json`` with what is needed to measure it again."""
+def provenance() -> dict[str, str]:
+    """Command and commit that measure now."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
     )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in KiB, on Linux
     script = Path(sys.argv[0]).resolve()
-    entry = {
+    return {
         "command": f"python {script.relative_to(RESULTS.parents[1])} "
         + " ".join(map(portable, sys.argv[1:])),
         "commit": commit.stdout.strip(),
-        "machine": f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}",
+    }
+
+
+def record(name: str, config: Mapping[str, Any], **results: Any) -> Path:
+    """Write ``results/<name>.json`` with what is needed to measure it again."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in KiB, on Linux
+    entry = {
+        **provenance(),
+        "machine": _machine(),
         "peak_memory_gib": round(peak / 2**20, 2),
         "config": dict(config),
         **results,
     }
+    return _written(name, entry)
+
+
+def amend(name: str, part: str, row: str, values: Mapping[str, Any]) -> Path:
+    """Write one row of a part of ``results/<name>.json`` anew; all others stay.
+
+    Rows come from different commands, so that each has its own and its commit.
+    """
+    path = RESULTS / f"{name}.json"
+    stored = json.loads(path.read_text())[part] if path.exists() else {}
+    rows = stored | {row: {**provenance(), "machine": _machine(), **values}}
+    return _written(name, {part: rows})
+
+
+def _machine() -> str:
+    return f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}"
+
+
+def _written(name: str, entry: Mapping[str, Any]) -> Path:
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(entry, indent=1, default=portable) + "\n")

@@ -1,15 +1,21 @@
 """Ensembles of shipped models, calibrated on trajectories that nothing was fitted to.
 
 Slopes and factors are fitted to one seed; scores before and after are of another. Where
-a case says that they ship, weights and card are written.
+a case says that they ship, weights, card and what the card promises are written, and
+what was found before of models that are left out stays. The calibrations that ship:
+
+python experiments/calibration.py --models navier-stokes-correction \\
+    navier-stokes-shock smoke-refinement
+
+Those that were tried:
 
 python experiments/burgers_plans.py --plans 256 --chunk 64 --seed 61000 --out held-out
-python experiments/calibration.py --era5 era5_uk_t2m_32x48_744h.nc \\
+python experiments/calibration.py --models burgers-control \\
     --flow-plans flow-plans --held-out-plans held-out
 """
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +25,12 @@ import numpy as np
 import ship
 import tyro
 import xarray as xr
-from _cases import CASES, DIAGNOSED, HELD_OUT, Case, Source, calibrated
-from _results import RESULTS, record
+from _cases import CASES, HELD_OUT, JUDGED, Case, Source, calibrated
+from _results import amend
 
 import wdno
 from wdno import metrics
+from wdno.metrics.bootstrap import central_quantiles, resampled_means
 from wdno.operator.calibrated import uncalibrated
 from wdno.operator.card_file import notes_of
 from wdno.training.diagnosis import of_records
@@ -44,8 +51,8 @@ class Config:
     finer: Path = Path("runs/finer")
     members: int = 8
     seed: int = HELD_OUT
-    scored_on: int = DIAGNOSED
-    scored: int = 256
+    scored_on: int = JUDGED
+    scored: int = 512
     """Trajectories of the scores, at most."""
     batch_size: int = 16
 
@@ -74,6 +81,31 @@ def of_shape(cast: xr.DataArray, right: xr.DataArray) -> float:
     return round(float((r * rank).sum() / len(r) / np.abs(r).sum()), 4)
 
 
+def energies(
+    drawn: xr.DataArray, true: xr.DataArray, records: int
+) -> dict[str, list[float]]:
+    """Energy of the members over that of the truth, with its interval over records.
+
+    Of the subbands in which it is least and most; both energies are resampled as pairs.
+    """
+
+    def of_each(windows: xr.DataArray) -> xr.DataArray:
+        squares = np.square(of_records(windows, records))
+        rest = [dim for dim in squares.dims if dim not in ("sample", "channel")]
+        return squares.mean(rest, dtype=float)
+
+    above, below = of_each(drawn), of_each(true)
+    ratio = (above.mean("sample") / below.mean("sample")).values
+    pairs = (resampled_means(part, 2000, 0) for part in (above, below))
+    ends = np.quantile(np.divide(*pairs), central_quantiles(0.95), axis=0)
+    return {
+        str(drawn["channel"].values[n]): [
+            float(f"{value:.4g}") for value in (ratio[n], *ends[:, n])
+        ]
+        for n in (ratio.argmin(), ratio.argmax())
+    }
+
+
 def scores(
     model: wdno.WDNO, truth: xr.Dataset, case: Case, config: Config
 ) -> dict[str, Any]:
@@ -84,13 +116,10 @@ def scores(
     levels = placed.levels(case.calls)
     drawn, true = ensemble(placed, fields, levels, config.members, case.sampler, **how)
     one, _ = ensemble(placed, fields, placed.levels(1), 1, case.sampler, **how)
-    squares = [np.square(z[COEFFICIENTS].astype(float)) for z in (drawn, true)]
-    energies = [z.mean([d for d in z.dims if d != "channel"]) for z in squares]
-    ratio = (energies[0] / energies[1]).values
-    found: dict[str, Any] = {
-        "energy_ratio": [round(float(r), 4) for r in (ratio.min(), ratio.max())]
-    }
     records = truth.sizes["sample"]
+    found: dict[str, Any] = {
+        "energy_ratio": energies(drawn[COEFFICIENTS], true[COEFFICIENTS], records)
+    }
     for name in (quantity.name for quantity in placed.targets.fields):
         cast, right, first = (
             of_records(part[name], records) for part in (drawn, true, one)
@@ -107,12 +136,6 @@ def scores(
             "spread_skill": rounded(metrics.spread_skill_interval(cast, right)),
         }
     return found
-
-
-def stored() -> dict[str, Any]:
-    """What was found before, which stays for models that are left out now."""
-    path = RESULTS / "calibration.json"
-    return json.loads(path.read_text())["models"] if path.exists() else {}
 
 
 def main(config: Config) -> None:
@@ -134,15 +157,18 @@ def main(config: Config) -> None:
         }
         found = {
             "held_out": held_out.sizes["sample"],
+            "held_out_seed": config.seed,
             "scored": truth.sizes["sample"],
+            "scored_seed": config.scored_on,
             "calls": case.calls,
+            "members": config.members,
             **ranges,
             "before": scores(before, truth, case, config),
             "after": scores(after, truth, case, config),
             "ships": case.ships,
         }
         print(name, json.dumps(found), flush=True)
-        record("calibration", asdict(config), models=stored() | {name: found})
+        amend("calibration", "models", name, found)
         if case.ships:
             notes = notes_of(wdno.read_card(name))
             notes["calibration"] = {
@@ -152,12 +178,11 @@ def main(config: Config) -> None:
                 "seed": config.seed,
             }
             wdno.save(after, SHIPPED / name, notes=notes, dtype=jnp.float16)
-            promised = ship.Config(
-                Path(), name, config.data, notes["metrics"]["samples"]
-            )
-            found = ship.measured(wdno.load(name), promised)
-            wdno.annotate(SHIPPED / name, metrics=found)
-            print(name, json.dumps(found), flush=True)
+            samples = notes["metrics"]["samples"]
+            promised = ship.Config(Path(), name, data=finer, samples=samples)
+            promise = ship.measured(wdno.load(name), promised)
+            wdno.annotate(SHIPPED / name, metrics=promise)
+            print(name, json.dumps(promise), flush=True)
 
 
 if __name__ == "__main__":

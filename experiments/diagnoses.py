@@ -5,8 +5,7 @@ python experiments/diagnoses.py --era5 era5_uk_t2m_32x48_744h.nc --plans smoke-p
     --flow-plans flow-plans
 """
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 import tyro
 import xarray as xr
 from _cases import CASES, DIAGNOSED, Source
-from _results import RESULTS, record
+from _results import amend
 
 import wdno
 from wdno.training.diagnosis import as_notes
@@ -63,14 +62,8 @@ def summary(found: xr.Dataset) -> dict[str, Any]:
     }
 
 
-def stored() -> dict[str, Any]:
-    """What was found before, which stays for models that are not diagnosed now."""
-    path = RESULTS / "diagnoses.json"
-    return json.loads(path.read_text())["models"] if path.exists() else {}
-
-
 def main(config: Config) -> None:
-    """Diagnose, write cards, print and store."""
+    """Diagnose, write cards, print and store; models that are left out stay."""
     folders = config.plans, config.flow_plans, config.finer
     source = Source(config.seed, config.era5, *folders)
     for name in config.models:
@@ -86,9 +79,9 @@ def main(config: Config) -> None:
             key=jax.random.key(0),
         )
         wdno.annotate(SHIPPED / name, diagnosis=as_notes(found))
-        row = {name: summary(found)}
-        print(row, flush=True)
-        record("diagnoses", asdict(config), models=stored() | row)
+        row = {"seed": config.seed, **summary(found)}
+        print(name, row, flush=True)
+        amend("diagnoses", "models", name, row)
 
 
 if __name__ == "__main__":
