@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 from _control import interval
-from _results import RESULTS, record
+from _results import RESULTS, provenance, record
 
 import wdno
 from wdno import metrics, plotting
@@ -83,8 +83,11 @@ def run(system: PhysicalSystem, training: PhysicalSystem, config: Config) -> Non
         found = forecast(truth)
         seconds = (time.perf_counter() - begin) / config.samples / config.records
         first = slice(frames + 1)
-        results[name] = _scores(found.isel(time=first), truth.isel(time=first))
-        results[name]["seconds_per_record"] = round(seconds, 5)
+        results[name] = {
+            **provenance(),
+            **_scores(found.isel(time=first), truth.isel(time=first)),
+            "seconds_per_record": round(seconds, 5),
+        }
         over_time[name] = _over_time(found, truth)
         print(name, results[name], flush=True)
     rollouts |= {name: _portable(table) for name, table in over_time.items()}

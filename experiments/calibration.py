@@ -27,6 +27,7 @@ import tyro
 import xarray as xr
 from _cases import CASES, HELD_OUT, JUDGED, Case, Source, calibrated
 from _results import amend
+from promises import renewed
 
 import wdno
 from wdno import metrics
@@ -36,8 +37,6 @@ from wdno.operator.card_file import notes_of
 from wdno.training.diagnosis import of_records
 from wdno.training.ensembles import COEFFICIENTS, ensemble
 from wdno.training.held_out import held_windows, on_points_of
-
-SHIPPED = Path(wdno.__file__).parent / "pretrained"
 
 
 @dataclass(frozen=True)
@@ -177,12 +176,8 @@ def main(config: Config) -> None:
                 "trajectories": held_out.sizes["sample"],
                 "seed": config.seed,
             }
-            wdno.save(after, SHIPPED / name, notes=notes, dtype=jnp.float16)
-            samples = notes["metrics"]["samples"]
-            promised = ship.Config(Path(), name, data=finer, samples=samples)
-            promise = ship.measured(wdno.load(name), promised)
-            wdno.annotate(SHIPPED / name, metrics=promise)
-            print(name, json.dumps(promise), flush=True)
+            wdno.save(after, ship.SHIPPED / name, notes=notes, dtype=jnp.float16)
+            renewed(name, finer)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ same backbone, data and seconds; each is sampled in the way that it was trained 
     taskset -c 0 python experiments/rivals.py --data burgers.nc
 """
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import tyro
 import xarray as xr
-from _results import record
+from _results import RESULTS, record
 from burgers_simulation import energies
 from jaxtyping import Array, PRNGKeyArray
 
@@ -80,6 +81,8 @@ class StraightPath:
         return 1 - t, -t, 1 - t, t
 
 
+COMPARED = ("budget", "learning_rate", "validation", "samples", "members", "test_seed")
+"""Settings that rows of one table have in common."""
 Train = Callable[[Recipe, "Data", TrainingConfig, Path], WDNO]
 
 
@@ -236,13 +239,23 @@ def judged(arm: Arm, model: WDNO, truth: xr.Dataset, members: int) -> dict[str, 
     }
 
 
+def stored(config: Config) -> dict[str, dict[str, Any]]:
+    """What arms made of the same data and time before; only the rest is trained."""
+    path = RESULTS / "rivals.json"
+    if not path.exists():
+        return {}
+    found = json.loads(path.read_text())
+    same = all(found["config"][name] == getattr(config, name) for name in COMPARED)
+    return found["arms"] if same else {}
+
+
 def main(config: Config) -> None:
     """Train every arm from every seed, judge, print and store as they come."""
     whole = open_trajectories(config.data).load()
     cut = whole.sizes["sample"] - config.validation
     data = Data(whole.isel(sample=slice(cut)), whole.isel(sample=slice(cut, None)))
     truth = Burgers().trajectories(jax.random.key(config.test_seed), config.samples)
-    results: dict[str, dict[str, Any]] = {}
+    results = stored(config)
     for seed in config.seeds:
         training = TrainingConfig(
             budget=config.budget,
@@ -251,6 +264,8 @@ def main(config: Config) -> None:
             seed=seed,
         )
         for name, arm in ARMS.items():
+            if f"seed {seed}" in results.get(name, {}):
+                continue
             folder = config.out / f"{name}, seed {seed}"
             model = arm.train(arm.recipe, data, training, folder)
             found = judged(arm, model, truth, config.members)
