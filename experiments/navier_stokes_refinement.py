@@ -23,6 +23,7 @@ import tyro
 import xarray as xr
 from _cells import FIELDS, FINEST, RULES, LinearMap, finest, on_cells
 from _control import interval
+from _pair import pair, trained
 from _results import RESULTS, record
 from tqdm import tqdm
 
@@ -51,8 +52,8 @@ class Config:
     """Which models, on how many trajectories."""
 
     model: str = "navier-stokes-refinement"
-    rival: Path = Path("runs/gas/lazy/model")
-    """The same without wavelets; left out where it has not been trained."""
+    pair: Path = Path("runs/gas-pair")
+    """Folder of `_pair`, with and without wavelets; left out where there is none."""
     correction: str = "navier-stokes-correction"
     data: Path = Path("runs/gas/data/80000-000.nc")
     """Training trajectories, of which the linear map is fitted."""
@@ -254,8 +255,7 @@ def main(config: Config) -> None:
         "linear map": lambda flow, _: fitted(flow),
         "model": partial(doubled, wdno.load(config.model)),
     }
-    if config.rival.exists():
-        doublings["without wavelets"] = partial(doubled, wdno.load(config.rival))
+    doublings |= {n: partial(doubled, arm) for n, arm in pair(config.pair).items()}
     if config.only:
         doublings = {name: doublings[name] for name in config.only}
     correction = wdno.load(config.correction)
@@ -267,7 +267,8 @@ def main(config: Config) -> None:
         first = first or shown
         results = merged(pooled(groups), config.only)
         how = asdict(config) | {"compared": GROUP * len(groups)}
-        record("navier_stokes_refinement", how, coarse=results)
+        parts = {"pair": trained(config.pair), "coarse": results}
+        record("navier_stokes_refinement", how, **parts)
         if "model" in doublings:
             picture(results, first, config)
     for of, arms in merged(pooled(groups), config.only).items():

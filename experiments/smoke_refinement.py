@@ -18,6 +18,7 @@ import tyro
 import xarray as xr
 from _control import interval
 from _finer_smoke import CHUNK, kept
+from _pair import pair, trained
 from _results import record
 from _smoke import SYSTEM
 from scipy.interpolate import interp1d
@@ -42,8 +43,8 @@ class Config:
     """Which models, on how many scenes."""
 
     model: str = "smoke-refinement"
-    rival: Path = Path("runs/smoke-refinement-lazy/model")
-    """The same without wavelets; left out where it has not been trained."""
+    pair: Path = Path("runs/smoke-refinement-pair")
+    """Folder of `_pair`, with and without wavelets; left out where there is none."""
     chunks: tuple[int, ...] = (1, 2, 3)
     """Of scenes; those of chunk 0 were looked at when the mean was made up."""
     seed: int = 30_000
@@ -263,8 +264,7 @@ def main(config: Config) -> None:
         "model": (model, 1),
         "without network": (replace(model, residual=mean.base), 0),
     }
-    if config.rival.exists():
-        models["without wavelets"] = (wdno.load(config.rival), 1)
+    models |= {name: (arm, 1) for name, arm in pair(config.pair).items()}
     groups = []
     for chunk in tqdm(config.chunks, desc="chunks"):
         truth = kept(config.data, config.seed, chunk)
@@ -277,6 +277,7 @@ def main(config: Config) -> None:
             "smoke_refinement",
             asdict(config),
             scenes=len(groups) * CHUNK,
+            pair=trained(config.pair),
             **scored,
         )
     for name, entry in pooled(groups).items():

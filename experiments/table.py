@@ -623,6 +623,18 @@ def _held(result: dict[str, Any], machine: str) -> list[str]:
     return lines
 
 
+def _pair(trained: dict[str, Any]) -> str:
+    """What rows with and without wavelets are of."""
+    if not trained:
+        return ""
+    (seconds,) = {arm["seconds"] for arm in trained.values()}
+    updates = " and ".join(f"{arm['updates']}" for arm in trained.values())
+    return (
+        " Rows with and without wavelets are of the recipe trained anew for "
+        f"{seconds:.0f} s of processor time each, {updates} updates."
+    )
+
+
 def smoke_refinement() -> str:
     """Table of errors of refined smoke, by what made the coarse states finer."""
     result = json.loads((RESULTS / "smoke_refinement.json").read_text())
@@ -630,7 +642,7 @@ def smoke_refinement() -> str:
         f"{result['scenes']} unseen scenes against the solver with "
         "128 × 128 points and 64 frames, MSE without t = 0. Interpolations hold "
         "velocities in time. Seconds a scene were taken on a busy machine and are "
-        "upper bounds.",
+        f"upper bounds.{_pair(result.get('pair', {}))}",
         "",
         "| coarse states | refined by | density | ÷ cubic | vx | vy | seconds |",
         "|---|---|---|---|---|---|---|",
@@ -773,7 +785,8 @@ def navier_stokes_refinement() -> str:
         "energy without t = 0, 1e-4, against the solver on 1,024 cells, to which what "
         "has fewer is parted by parabolas; 95 % bootstrap intervals over trajectories. "
         "Rules that are one line halve cells three times at once. Seconds are those of "
-        "the last halving alone, on a busy machine, and upper bounds.",
+        "the last halving alone, on a busy machine, and upper bounds."
+        f"{_pair(result.get('pair', {}))}",
         "",
         "| over 128 cells | halved by | 128 | 256 | 512 | 1,024 | seconds |",
         "|---|---|---|---|---|---|---|",
