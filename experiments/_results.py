@@ -75,7 +75,7 @@ def _machine() -> str:
 
 
 def _written(name: str, entry: Mapping[str, Any]) -> Path:
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(entry, indent=1, default=portable) + "\n")
     return path
