@@ -443,6 +443,39 @@ def diagnoses() -> str:
     return "\n".join(lines)
 
 
+def calibration() -> str:
+    """Table of the calibrations that ship: ensembles before and after, on others."""
+    result = json.loads((RESULTS / "calibration.json").read_text())
+    lines = [
+        "| model | fitted to | judged on | field | spread–skill before | after "
+        "| fair CRPS before | after | CRPS / MAE before | after |",
+        f"|{'---|' * 10}",
+    ]
+    energies = []
+    for name, row in sorted(result["models"].items()):
+        if not row.get("ships"):
+            continue
+        stages = row["before"], row["after"]
+        for field in (field for field in stages[1] if field != "energy_ratio"):
+            cells = [
+                f"{row['held_out']} | {row['scored']} | {field}",
+                *(interval(stage[field]["spread_skill"]) for stage in stages),
+                *(interval(stage[field]["fair_crps"], 3) for stage in stages),
+                *(f"{stage[field]['crps_over_mae']:.2f}" for stage in stages),
+            ]
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+        ends = [list(map(interval, stage["energy_ratio"].values())) for stage in stages]
+        energies.append(f"{name} {' to '.join(ends[0])}, then {' to '.join(ends[1])}")
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "Energy of members over that of the truth, in the subbands where it is "
+            f"least and most: {'; '.join(energies)}.",
+        ]
+    )
+
+
 def stream() -> str:
     """Table of closed loops by streams of windows, and by planning anew."""
     result = json.loads((RESULTS / "stream.json").read_text())
@@ -834,6 +867,7 @@ BLOCKS = (
     ("docs/rivals.md", "front", front),
     ("docs/rivals.md", "rivals", rivals),
     ("docs/rivals.md", "diagnoses", diagnoses),
+    ("docs/rivals.md", "calibration", calibration),
     ("docs/accelerators.md", "stream", stream),
     ("docs/accelerators.md", "one_step", one_step),
     ("docs/accelerators.md", "one_step_smoke", one_step_smoke),
