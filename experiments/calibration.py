@@ -89,7 +89,7 @@ def energies(
     """
 
     def of_each(windows: xr.DataArray) -> xr.DataArray:
-        squares = np.square(of_records(windows, records))
+        squares = of_records(windows, records) ** 2
         rest = [dim for dim in squares.dims if dim not in ("sample", "channel")]
         return squares.mean(rest, dtype=float)
 
