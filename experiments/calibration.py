@@ -7,6 +7,9 @@ what was found before of models that are left out stays. The calibrations that s
 python experiments/calibration.py --models navier-stokes-correction \\
     navier-stokes-shock smoke-refinement
 
+Ensembles are held as they are scored: 16 scenes of smoke take 11 GiB, half of them
+(`--scored 8`) half of that.
+
 Those that were tried:
 
 python experiments/burgers_plans.py --plans 256 --chunk 64 --seed 61000 --out held-out

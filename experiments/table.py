@@ -459,7 +459,10 @@ def calibration() -> str:
         for field in (field for field in stages[1] if field != "energy_ratio"):
             cells = [
                 f"{row['held_out']} | {row['scored']} | {field}",
-                *(interval(stage[field]["spread_skill"]) for stage in stages),
+                *(
+                    "{:.2f} ({:.2f}–{:.2f})".format(*stage[field]["spread_skill"])
+                    for stage in stages
+                ),
                 *(interval(stage[field]["fair_crps"], 3) for stage in stages),
                 *(f"{stage[field]['crps_over_mae']:.2f}" for stage in stages),
             ]
