@@ -263,6 +263,7 @@ def test_control_plans_by_a_name_or_by_a_file(files, tmp_path, capsys):
     )
 
 
+@pytest.mark.slow
 def test_controls_act_within_a_mask_of_the_file(files, tmp_path, capsys):
     trained(files, tmp_path, replace(TINY, task=tasks.control))
     data = xr.load_dataset(files / "data.nc")

@@ -29,6 +29,7 @@ def make_loop():
     return SmokeLoop(BOX, SmokePlans(still, BOX, BOX, every=4), noise=0.0, key=KEY)
 
 
+@pytest.mark.slow
 def test_scenes_are_the_solver_s_wind_included():
     loop = make_loop()
     for scene in range(2):

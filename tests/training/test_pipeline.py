@@ -165,6 +165,7 @@ def test_names_of_fields_say_nothing_of_their_part(dataset, tmp_path):
     np.testing.assert_array_equal(forecasts[0].v[:, 0], plain.v[:, 0])
 
 
+@pytest.mark.slow
 def test_a_validation_compiles_nothing_that_the_one_before_did(
     dataset, tmp_path, compilations, monkeypatch
 ):
