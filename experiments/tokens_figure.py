@@ -59,7 +59,7 @@ def main(config: Config) -> None:
         own = arm["config"]
         found = systems.setdefault(own["system"], {"arms": {}})
         seed = f", seed {own['seed']}" if own["seed"] else ""
-        label = LABELS.get(path.parent.name.split("-")[1], own["arm"])
+        label = LABELS[path.parent.name.split("-")[1]]
         found["arms"][label + seed] = arm
     for name, found in systems.items():
         found["standing_still"] = standing_still(name, config)
