@@ -6,12 +6,16 @@ WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 # Compiled programs are kept, the smallest too: for later files of tests, for other
-# workers and for the next run. Thousands of small programs are compiled once and run
-# once: at the first level of optimisation a random draw takes an eighth of the time.
-PROGRAMS := JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.jax_cache \
+# workers and for the next run. Fast tests compile thousands of small programs and run
+# them once, so that XLA is not to optimise, to use the emitters of single operations
+# and to make each program in one piece: a random draw takes it a twentieth of the time,
+# a gradient a fifth. Slow ones run what they compile for long, or time it.
+PYTEST := JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.jax_cache \
   JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
-  XLA_FLAGS=--xla_backend_optimization_level=1
-PYTEST := $(PROGRAMS) $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile
+  $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile
+COMPILED_ONCE := --xla_backend_optimization_level=0 \
+  --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1
+COMPILED_TO_RUN := --xla_backend_optimization_level=1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint format docs docs-check table clean
@@ -23,10 +27,10 @@ demo: $(VENV)/.installed ## simulate, refine and control forced Burgers flow wit
 	$(BIN)/wdno demo burgers --out demo
 
 test: $(VENV)/.installed-test ## the fast tests
-	$(PYTEST) -m "not slow"
+	XLA_FLAGS="$(COMPILED_ONCE)" $(PYTEST) -m "not slow"
 
 test-slow: $(VENV)/.installed-test ## the tests that take more than ten seconds each
-	$(PYTEST) -m slow
+	XLA_FLAGS="$(COMPILED_TO_RUN)" $(PYTEST) -m slow
 
 lint: $(VENV)/.installed-lint ## style, formatting, static types and layers
 	$(BIN)/ruff check .

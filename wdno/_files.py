@@ -118,8 +118,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         synced(path.parent, inside=False)
     finally:
         _restore(path)
-        _remove(temporary)
-        _remove(before)
+        remove(temporary)
+        remove(before)
 
 
 def standing(path: str | Path) -> Path:
@@ -148,6 +148,13 @@ def synced(path: Path, inside: bool = True) -> None:
         os.close(handle)
 
 
+def remove(path: Path) -> None:
+    """Delete a file, or a folder with what is in it, if there is one."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+
+
 def _temporary(path: Path, process: int) -> Path:
     return path.with_name(f".{path.stem}.{platform.node()}.{process}{path.suffix}")
 
@@ -159,13 +166,13 @@ def _before(path: Path) -> Path:
 def _clean(path: Path) -> None:
     """Put back, or remove, what killed processes of this machine left."""
     _restore(path)
-    _remove(_before(path))
+    remove(_before(path))
     start = re.escape(f".{path.stem}.{platform.node()}.")
     pattern = re.compile(rf"{start}(\d+){re.escape(path.suffix)}")
     for entry in path.parent.iterdir():
         match = pattern.fullmatch(entry.name)
         if match and (int(match[1]) == os.getpid() or not _alive(int(match[1]))):
-            _remove(entry)
+            remove(entry)
 
 
 def _alive(process: int) -> bool:
@@ -181,9 +188,3 @@ def _alive(process: int) -> bool:
 def _restore(path: Path) -> None:
     if not path.exists() and _before(path).exists():
         _before(path).replace(path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    path.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ import numpy as np
 import tyro
 import xarray as xr
 from flax import nnx
-from larger_than_memory import RECIPE, written
+from larger_than_memory import GRID, RECIPE, written
 
 from wdno import WDNO
 from wdno._typing import Loss
@@ -92,7 +92,10 @@ def sources(folder: Path, config: Config) -> dict[str, xr.Dataset]:
     how = (config.gigabytes, config.seed)
     plain = open_trajectories(written(folder / "plain.nc", *how))
     packed = written(folder / "packed.nc", *how, compression="zlib", complevel=1)
-    plain.to_zarr(folder / "data.zarr")
+    # As `wdno data` writes stores: each sample is compressed by itself.
+    pieces = {"chunks": (1, *GRID.values()), "shards": (64, *GRID.values())}
+    plain = plain.drop_encoding()
+    plain.to_zarr(folder / "data.zarr", encoding={"u": pieces, "f": pieces})
     return {
         "memory": plain.copy().load(),
         "NetCDF": plain,

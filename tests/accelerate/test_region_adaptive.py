@@ -152,6 +152,7 @@ def test_guidance_moves_tokens_that_are_not_refreshed(condition):
     np.testing.assert_allclose(came, wanted, 1e-4, 1e-4)
 
 
+@pytest.mark.slow
 def test_rows_of_a_stream_are_what_they_would_be_alone(known):
     """Though some are in dense steps while others are not."""
     sampler = region_adaptive(dpmpp_2m(), HALF)

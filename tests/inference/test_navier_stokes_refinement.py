@@ -51,6 +51,7 @@ def test_the_error_falls_with_every_doubling(truth, doublings):
     assert errors[1] < 0.7 * errors[0] and errors[2] < 0.9 * errors[1]
 
 
+@pytest.mark.slow
 def test_mass_momentum_and_energy_stay_in_every_coarse_cell(doublings):
     for coarse, fine in zip(doublings, doublings[1:], strict=False):
         assert fine.density.dims == ("sample", "time", "x")

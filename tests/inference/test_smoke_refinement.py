@@ -74,6 +74,7 @@ def test_its_output_is_its_next_input(model, truth):
     np.testing.assert_allclose(twice.density, again.density, atol=0.02)
 
 
+@pytest.mark.slow
 def test_velocities_are_needed(model, truth):
     with pytest.raises(ValueError, match="'vx'"):
         wdno.super_resolve(

@@ -323,6 +323,7 @@ def test_losses_and_their_gradients(shared, parameters, system, task):
     np.testing.assert_allclose(norm, golden[f"{run}/grad_norm_total"][0], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_training_loss_draws_levels_and_noise_by_its_key():
     kind = KINDS["burgers-simulation"]
     tiling, network = burgers_tiling(9, 16, (8, 8)), UNetConfig(8, (1, 2))
@@ -369,6 +370,7 @@ def test_steps_are_multiples_of_frames_and_intervals():
         solve_burgers(u0, f, frames=5, steps=10)
 
 
+@pytest.mark.slow
 def test_models_of_smoke_run_by_the_ordinary_verbs():
     """What nothing is given of at the first instant is not a number there."""
     kind = dataclasses.replace(

@@ -70,6 +70,7 @@ def test_what_the_known_flow_carries_is_exact_where_interpolation_is_not():
     assert abs(density(Interpolation(), fields) - right).max() > 0.5
 
 
+@pytest.mark.slow
 def test_coarse_values_are_met_and_errors_of_the_flow_do_not_grow():
     """With half the speed fronts are late; coarse values bring them back."""
     fields = followed()

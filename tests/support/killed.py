@@ -47,7 +47,9 @@ def begun(argv, devices=1):
     process = os.fork()
     if process:
         return process
-    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
+    flags = os.environ.get("XLA_FLAGS", "")
+    of_devices = f"--xla_force_host_platform_device_count={devices}"
+    os.environ["XLA_FLAGS"] = f"{flags} {of_devices}"
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
     code = 1

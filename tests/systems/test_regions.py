@@ -17,7 +17,7 @@ from wdno.trajectory import open_trajectories
 
 SYSTEM = Burgers(points=16, frames=3, duration=0.3)
 RECIPE = {"samples": 5, "seed": 5, "chunk": 2}
-SOLVED: dict[bytes, object] = {}
+SOLVED: dict[tuple[bytes, int], object] = {}
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def remembered(monkeypatch):
     """Each chunk is solved once in all: what is tested are the files."""
 
     def solved(system, key, count):
-        name = jax.random.key_data(key).tobytes()
+        name = jax.random.key_data(key).tobytes(), count
         if name not in SOLVED:
             SOLVED[name] = trajectories(system, key, count)
         return SOLVED[name]
@@ -104,7 +104,8 @@ def test_no_file_of_a_store_is_of_two_chunks(tmp_path, monkeypatch):
     monkeypatch.setattr(regions, "LARGEST", 4 * row + 1)
     recipe = {"samples": 8, "seed": 0, "chunk": 6}
     store = generate(SYSTEM, tmp_path / "set.zarr", **recipe)
-    assert regions.opened(store, "r")["u"].chunks[0] == 3
+    array = regions.opened(store, "r")["u"]
+    assert (array.chunks[0], array.shards[0]) == (1, 3)  # each sample is read alone
 
 
 def test_runs_that_exclude_each_other_are_refused(tmp_path, monkeypatch):

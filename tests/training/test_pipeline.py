@@ -128,6 +128,7 @@ def test_the_card_tells_the_recipe_followed_and_the_clock(dataset, tmp_path):
     assert max(steps) == 2  # of one tick each
 
 
+@pytest.mark.slow
 def test_names_of_fields_say_nothing_of_their_part(dataset, tmp_path):
     """As "c0" of a control beside the state "c", or "uT" of a state.
 
@@ -203,7 +204,14 @@ def test_three_steps_of_training_make_a_model_that_simulates(dataset, tmp_path):
     np.testing.assert_array_equal(forecast.u[:, 0], dataset.u[:, 0])
 
 
-@pytest.mark.parametrize("task", [tasks.refinement, tasks.control, tasks.reaching])
+@pytest.mark.parametrize(
+    "task",
+    [
+        pytest.param(tasks.refinement, marks=pytest.mark.slow),
+        tasks.control,
+        pytest.param(tasks.reaching, marks=pytest.mark.slow),
+    ],
+)
 def test_refiners_and_planners_are_trained_by_the_same_code(task, tmp_path):
     system = Burgers(duration=1.6, frames=16, points=32)
     dataset = system.trajectories(jax.random.key(0), 3)
@@ -333,6 +341,7 @@ def test_models_without_a_mean_to_learn_have_none_to_train(released):
         mean_loss(released[0])
 
 
+@pytest.mark.slow
 def test_the_card_of_two_stages_says_both(dataset, tmp_path, monkeypatch):
     monkeypatch.setitem(recipes.RECIPES, "tiny", TWO_STAGES)
     config = TrainingConfig(steps=60, learning_rate=0.02)

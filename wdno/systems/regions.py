@@ -13,7 +13,6 @@ import importlib
 import json
 import math
 import os
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from wdno._files import replacing, synced
+from wdno._files import remove, replacing, synced
 from wdno.systems.pieces import check_recipe
 from wdno.trajectory.storing import storable
 
@@ -116,8 +115,16 @@ class Regions:
         self._marker(index).unlink(missing_ok=True)
         group, region = opened(self._partial, "r+"), self._region(index)
         for name in _of_samples(group):
-            group[name][region] = data[name].values
-            self._sync(name, group[name].chunks[0], region)
+            parts = self._parts(name, group[name].shards[0], region)
+            try:
+                group[name][region] = data[name].values
+            except ValueError:  # zarr reads what it writes into: that was damaged
+                for part in parts:
+                    remove(part)
+                group[name][region] = data[name].values
+            for part in parts:
+                if part.exists():  # there is none of zeros
+                    synced(part)
         note = {"recipe": self._recipe, "sha256": self._digest(index)}
         with replacing(self._marker(index)) as temporary:
             temporary.write_text(json.dumps(note))
@@ -134,14 +141,13 @@ class Regions:
     def remove(self) -> None:
         """Forget the chunks."""
         for folder in (self._partial, self._markers):
-            if folder.is_dir():
-                shutil.rmtree(folder)
+            remove(folder)
 
     def _lay_out(self, data: xr.Dataset) -> None:
         """The store with room for all samples, at once or by whoever is first."""
         first = storable(data.isel(sample=slice(1)))
         moving = [n for n, v in first.variables.items() if "sample" in v.dims]
-        encoding = {name: {"chunks": self._extents(first[name])} for name in moving}
+        encoding = {name: self._encoding(first[name]) for name in moving}
         system = json.loads(self._recipe)["system"]
         first.attrs = {
             "Conventions": "CF-1.11",
@@ -159,19 +165,25 @@ class Regions:
             with contextlib.suppress(OSError):
                 os.rename(new, self._partial)
 
-    def _sync(self, name: str, samples: int, region: slice) -> None:
-        """Wait until the files of a region are on the disk; those of zeros are none."""
-        for number in range(region.start // samples, -(-region.stop // samples)):
-            part = self._partial / name / "c" / str(number)
-            if part.exists():
-                synced(part)
+    def _parts(self, name: str, samples: int, region: slice) -> list[Path]:
+        """Files of a region, of so many samples each, or their folders."""
+        numbers = range(region.start // samples, -(-region.stop // samples))
+        return [self._partial / name / "c" / str(number) for number in numbers]
 
-    def _extents(self, array: xr.DataArray) -> tuple[int, ...]:
-        """Samples of a file divide those of a chunk: no file is of two chunks."""
-        row = math.prod(array.shape[1:]) * array.dtype.itemsize
-        most = max(1, LARGEST // row)
+    def _encoding(self, array: xr.DataArray) -> dict[str, tuple[int, ...]]:
+        """Files of many samples, each of which is compressed by itself.
+
+        Training reads windows of samples here and there, and what is compressed is read
+        as a whole. Samples of a file divide those of a chunk of the data set: no file
+        is of two of these.
+        """
+        row = array.shape[1:]
+        most = max(1, LARGEST // (math.prod(row) * array.dtype.itemsize))
         divisors = (n for n in range(1, self._chunk + 1) if self._chunk % n == 0)
-        return max(n for n in divisors if n <= most), *array.shape[1:]
+        return {
+            "chunks": (1, *row),
+            "shards": (max(n for n in divisors if n <= most), *row),
+        }
 
     def _region(self, index: int) -> slice:
         start = index * self._chunk
