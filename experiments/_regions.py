@@ -86,11 +86,12 @@ def calls_of(
 
         built = jax.jit(call).lower(backbone, memory).compile()
         compiled[str(ratio)] = partial(built, backbone, memory)
-        counted = built.cost_analysis() or {}
+        counted, memory_of = built.cost_analysis() or {}, built.memory_analysis()
+        assert memory_of is not None
         found[str(ratio)] = {
             "tokens": kept,
             "operations": float(counted["flops"]),
-            "temporary_bytes": built.memory_analysis().temp_size_in_bytes,
+            "temporary_bytes": memory_of.temp_size_in_bytes,
         }
     for name, seconds in medians(compiled, repeats).items():
         found[name]["seconds"] = seconds

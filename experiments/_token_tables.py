@@ -5,6 +5,9 @@ from typing import Any
 
 from _results import RESULTS, interval
 
+ROWS = {"shocks": 16, "smoke": 8}
+"""Of a batch."""
+
 
 def _read(name: str) -> dict[str, Any]:
     return json.loads((RESULTS / f"{name}.json").read_text())
@@ -24,9 +27,9 @@ def tokens() -> str:
     for system, found in _read("tokens")["systems"].items():
         for name, arm in found["arms"].items():
             cost = arm["price"]
-            rows = 16 if system == "shocks" else 8
+            rows = ROWS[system]
             lines.append(
-                f"| {system}, {arm['config']['budget']:g} s | {name} "
+                f"| {system}, {float(arm['config']['budget']):g} s | {name} "
                 f"| {cost['parameters'] / 1e6:.1f} M | {arm['updates']:,} "
                 f"| {cost['operations'] / rows / 1e6:.0f} "
                 f"| {cost['seconds_of_gradient']:.2f} "

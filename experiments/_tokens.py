@@ -13,7 +13,7 @@ from flax import nnx
 
 import wdno
 from wdno.networks import FourierConfig, MixerConfig, Shape, build
-from wdno.systems import CompressibleNavierStokes, PhysicalSystem, Smoke
+from wdno.systems import CompressibleNavierStokes, Smoke
 from wdno.training.recipes import RECIPES, NoiseLevels, Recipe
 
 WHOLE_FIELDS: dict[str, Any] = {"residual": None, "noise": NoiseLevels()}
@@ -24,7 +24,7 @@ WHOLE_FIELDS: dict[str, Any] = {"residual": None, "noise": NoiseLevels()}
 class Problem:
     """A system, and how models of it are made, up to their backbone."""
 
-    system: PhysicalSystem
+    system: CompressibleNavierStokes | Smoke
     recipe: Recipe
     """With the best backbone that is not one of tokens."""
     patch: tuple[int, ...]

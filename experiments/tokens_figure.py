@@ -58,8 +58,8 @@ def main(config: Config) -> None:
         arm = json.loads(path.read_text())
         own = arm["config"]
         found = systems.setdefault(own["system"], {"arms": {}})
-        seed = f", seed {own['seed']}" if own["seed"] else ""
-        label = LABELS.get(path.parent.name.split("-")[1], own["arm"])
+        seed = f", seed {own['seed']}" if int(own["seed"]) else ""
+        label = LABELS[path.parent.name.split("-")[1]]
         found["arms"][label + seed] = arm
     for name, found in systems.items():
         found["standing_still"] = standing_still(name, config)
