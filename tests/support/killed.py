@@ -91,7 +91,8 @@ def kept(kind, out):
     """How much is said to be written."""
     if kind == "data":
         notes = [*Path(f"{out}.partial").glob("[0-9]*.json")]
-        return len(notes) + SAMPLES * out.exists()
+        # Once the whole is there, its parts are removed.
+        return SAMPLES if out.exists() else len(notes)
     steps = map(int, filter(str.isdigit, names(out, "checkpoints")))
     return max(steps, default=0) + STEPS * (out / "model/card.json").exists()
 
