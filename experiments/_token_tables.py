@@ -80,10 +80,11 @@ def grain_training() -> str:
                 continue
             share = f"{found:.2f}" if found and choice == "predicted" else ""
             label = choice if found else ""
+            several = _mean(errors["8"]) if "8" in errors else ""
             lines.append(
                 f"| {names[arm]} | {row['network']['width']} "
                 f"| {row['price']['operations'] / 16e6:.0f} | {row['updates']:,} "
-                f"| {label} | {_mean(errors['1'])} | {_mean(errors['8'])} | {share} |"
+                f"| {label} | {_mean(errors['1'])} | {several} | {share} |"
             )
     return "\n".join(lines)
 
