@@ -38,16 +38,18 @@ def standing_still(name: str, config: Config) -> float:
 
 def figure(systems: dict[str, dict[str, Any]]) -> Figure:
     """Error of one call against processor time, a panel a system."""
+    arms = dict.fromkeys(arm for found in systems.values() for arm in found["arms"])
+    colours = dict(zip(arms, CURVES, strict=False))
     drawn = new_figure(5.5 * len(systems), 4.5)
     panels = np.atleast_1d(drawn.subplots(1, len(systems)))
     for axis, (name, found) in zip(panels, systems.items(), strict=True):
-        for colour, (arm, row) in zip(CURVES, found["arms"].items(), strict=False):
+        for arm, row in found["arms"].items():
             seconds, errors = zip(*row["curve"], strict=True)
-            axis.plot(seconds, errors, marker=".", color=colour, label=arm)
+            axis.plot(seconds, errors, marker=".", color=colours[arm], label=arm)
         axis.axhline(found["standing_still"], color="0.6", ls=":", label="no motion")
         axis.set_yscale("log")
         finish(axis, "seconds of one core", "MSE of one call", name)
-        axis.legend(frameon=False)
+        axis.legend(loc="center right", frameon=False)
     return drawn
 
 
