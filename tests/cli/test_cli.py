@@ -141,6 +141,7 @@ def test_simulate_then_evaluate(files, capsys):
     assert "fair_crps" in printed
 
 
+@pytest.mark.slow
 def test_diagnose_says_and_writes_what_a_model_does(files, tmp_path, capsys):
     diagnose = f"diagnose {files / 'run' / 'model'} {files / 'data.nc'} --samples 3"
     cli.main(
@@ -177,6 +178,7 @@ def test_calibrate_writes_a_model_with_its_numbers_on_the_card(files, tmp_path, 
     assert "trajectory or more" in refused(capsys, f"{words} --samples 0")
 
 
+@pytest.mark.slow
 def test_distill_writes_an_adapter_and_the_model_with_it(files, tmp_path):
     folder, data, out = files / "run" / "model", files / "data.nc", tmp_path / "out"
     words = f"distill {folder} {data} --out {out} --steps 2 --pairs 8 --batch-size 4"

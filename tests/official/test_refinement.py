@@ -409,6 +409,7 @@ def test_smoke_is_refined_in_space_with_what_is_generated_beside(monkeypatch):
         assert name == "density" or np.isnan(found[name][:, 0]).all()
 
 
+@pytest.mark.slow
 def test_refiners_of_plans_in_time_are_for_generate_alone():
     """Their instants double, 32 to 64, and frames with them from 31 to 63."""
     model = empty("smoke-refinement-in-time")

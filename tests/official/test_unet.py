@@ -55,6 +55,7 @@ def test_every_input_of_a_unet_matters(kind):
         assert gaps.reshape(3, -1).max(axis=1).min() > 1e-3
 
 
+@pytest.mark.slow
 @each_unet
 def test_every_parameter_of_a_unet_matters(kind):
     parameters, run = busy_unet(kind)

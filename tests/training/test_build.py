@@ -380,6 +380,7 @@ def test_models_generate_what_comes_beside_given_what_never_changes(
     assert 0 < loss(model.denoiser.backbone, batches(0), KEY) < np.inf
 
 
+@pytest.mark.slow
 def test_a_refiner_is_scaled_to_residuals(dataset):
     """What is left of smooth fields after interpolation is much smaller than they."""
     fitted = {}

@@ -112,6 +112,7 @@ def test_faces_are_open_between_fluid_and_at_the_open_sides():
     np.testing.assert_array_equal(y, [[1, 1, 0], [1, 0, 0], [1, 0, 1]])
 
 
+@pytest.mark.slow
 def test_no_divergence_is_left_in_the_official_box():
     """Up to rounding, which its narrow gaps amplify; a second pass is exact."""
     official = Smoke().flow.project
