@@ -1,6 +1,6 @@
 """Commands as processes that are killed again and again, and what is left each time.
 
-    python killed.py data|train FOLDER KILLS
+    python killed.py data|train FOLDER KILLS [SEED]
 
 The modules are imported once and every process is forked from here, before JAX has any
 device: a start takes a moment, and kills meet what the commands do.
@@ -140,8 +140,8 @@ def survive(kind, folder, out, kills, draw):
     return found
 
 
-def main(kind, folder, kills):
-    folder, draw = Path(folder), np.random.default_rng(0)
+def main(kind, folder, kills, seed=0):
+    folder, draw = Path(folder), np.random.default_rng(int(seed))
     os.setpgrp()  # what is forked ends with this process
     if kind == "train":
         save_recipe(RECIPE, folder / "recipe.json")
