@@ -46,7 +46,8 @@ def main(config: Config) -> None:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = {"processor_seconds": round(used.ru_utime + used.ru_stime)}
     print(found, seconds)
-    amend("kills", "commands", config.kind, asdict(config) | found | seconds)
+    row = f"{config.kind}, seed {config.seed}"
+    amend("kills", "rows", row, asdict(config) | found | seconds)
 
 
 def outcome(config: Config, folder: Path) -> dict[str, int]:
