@@ -176,7 +176,7 @@ def run_python(code: str, platforms: str) -> str:
         cwd=PACKAGE.parent,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert result.returncode == 0, result.stderr
     return result.stdout

@@ -27,7 +27,6 @@ def test_killed_commands_end_with_the_bits_of_undisturbed_ones(kind, tmp_path):
         },
         capture_output=True,
         text=True,
-        timeout=3600,
     )
     assert done.returncode == 0, done.stderr[-4000:]
     found = json.loads(done.stdout.splitlines()[-1])

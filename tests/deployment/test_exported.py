@@ -116,7 +116,7 @@ np.save({str(tmp_path / "made.npy")!r}, made["u"])
 """
     command = [sys.executable, "-c", code]
     place = {"PYTHONPATH": str(Path(wdno.__file__).parents[1]), "JAX_PLATFORMS": "cpu"}
-    subprocess.run(command, env=os.environ | place, check=True, timeout=120)
+    subprocess.run(command, env=os.environ | place, check=True, timeout=600)
     expected = simulation.rollout(initial, control, key=KEY)["u"]
     np.testing.assert_array_equal(np.load(tmp_path / "made.npy"), expected)
 

@@ -371,11 +371,11 @@ def test_solution_equals_the_published_shock(shared):
 
 
 @pytest.mark.slow
-def test_hundred_trajectories_a_second():
-    """Measured 270 a second on two quiet cores."""
+def test_fifty_trajectories_a_processor_second():
+    """The time of the process, as others may run; quiet cores solve 135 in it."""
     system = Burgers()
     inputs = draw(system, KEY, 256)
     jax.block_until_ready(system.solve(inputs))
-    begin = time.perf_counter()
+    begin = time.process_time()
     jax.block_until_ready(system.solve(inputs))
-    assert 256 / (time.perf_counter() - begin) > 100
+    assert 256 / (time.process_time() - begin) > 50

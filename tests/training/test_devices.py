@@ -16,6 +16,8 @@ import wdno
 
 SUPPORT = Path(__file__).parents[1] / "support"
 
+HANGS = 1200  # seconds: a start takes many where other processes run
+
 
 def begin(devices, script, *words):
     """A process with so many devices."""
@@ -43,7 +45,7 @@ def joined(folder, task):
         address = f"localhost:{free.getsockname()[1]}"
     both = [begin(2, "joined.py", n, 2, address, folder, task) for n in range(2)]
     try:
-        outputs = [process.communicate(timeout=300) for process in both]
+        outputs = [process.communicate(timeout=HANGS) for process in both]
     finally:
         for process in both:
             process.kill()
@@ -60,7 +62,7 @@ def alone(tmp_path_factory):
     """The folder of a run of one process on one device."""
     folder = tmp_path_factory.mktemp("alone")
     process = begin(1, "joined.py", 0, 1, "", folder, "train")
-    _, errors = process.communicate(timeout=300)
+    _, errors = process.communicate(timeout=HANGS)
     assert process.returncode == 0, errors
     return folder
 
@@ -68,7 +70,7 @@ def alone(tmp_path_factory):
 @pytest.mark.slow
 def test_training_does_not_depend_on_devices_nor_resuming_on_those_before(tmp_path):
     process = begin(8, "sharded_batches.py", tmp_path)
-    _, errors = process.communicate(timeout=300)
+    _, errors = process.communicate(timeout=HANGS)
     assert process.returncode == 0, errors
 
 
