@@ -10,7 +10,7 @@ import xarray as xr
 import wdno
 from wdno.networks import FourierConfig
 from wdno.operator import LearnedMean, LocalScale
-from wdno.training.from_data import in_samples
+from wdno.training.parts import in_samples
 from wdno.training.recipe_file import load_recipe, save_recipe
 from wdno.training.recipes import RECIPES
 from wdno.training.suggestion import fitting_window, suggest
@@ -134,11 +134,12 @@ def test_a_single_record_is_cut_into_parts_that_follow_each_other():
     record = waves(("ring",), samples=1, frames=70).isel(sample=0)
     record = record.assign_coords(depth=2.0)
     parts = in_samples(record)
-    assert parts.sizes == {"sample": 4, "time": 18, "ring": 16}
+    assert parts.sizes == {"sample": 4, "time": 17, "ring": 16}
     joined = parts.temperature.values
     np.testing.assert_array_equal(joined[1:, 0], joined[:-1, -1])
-    np.testing.assert_array_equal(joined[2, 3], record.temperature[37])
+    np.testing.assert_array_equal(joined[2, 3], record.temperature[35])
     xr.testing.assert_identical(in_samples(record.expand_dims("sample")), parts)
+    assert suggest(record).window == 16  # that of a part
     with pytest.raises(ValueError, match="two intervals or more"):
         in_samples(record.isel(time=slice(4)))
     with pytest.raises(ValueError, match='an axis "time"'):
@@ -163,8 +164,15 @@ def test_a_model_goes_on_with_another_grid_and_time_step(tmp_path):
         )
 
 
-def test_records_that_no_recipe_fits():
+def test_records_that_no_recipe_fits(unchecked):
+    data = waves(("ring",))
     with pytest.raises(ValueError, match="two intervals or more"):
-        suggest(waves(("ring",)).isel(time=slice(2)))
+        suggest(data.isel(time=slice(2)))
+    with pytest.raises(ValueError, match=r"two points or more.*'ring': 1"):
+        suggest(data.isel(ring=[0]))
     with pytest.raises(ValueError, match="a state that evolves"):
-        suggest(waves(("ring",)), control=("temperature",))
+        suggest(data, control=("temperature",))
+    with pytest.raises(ValueError, match=r"complex64.*`\.real` and `\.imag`"):
+        suggest(data.astype("c8"))
+    with pytest.raises(ValueError, match="an xarray.Dataset of named fields"):
+        suggest(data.temperature)

@@ -16,6 +16,7 @@ from wdno.demo.training_run import training_run
 from wdno.operator.card_file import notes_of
 from wdno.operator.checkpoint import load, read_card, save
 from wdno.training import from_data, recipes
+from wdno.training.parts import in_samples
 from wdno.training.processes import is_first
 from wdno.training.recipe_file import load_recipe
 from wdno.training.suggestion import suggest
@@ -104,7 +105,7 @@ def _shown(out: Path, dataset: xr.Dataset, length: Length) -> None:
     if not is_first():
         return
     print(f"Wrote {out / 'model'}: use it by its path, e.g. wdno info {out / 'model'}")
-    dataset = from_data.in_samples(dataset)
+    dataset = in_samples(dataset)
     count = from_data.held_back(dataset, length.validation_samples)
     page = training_run(out, dataset.isel(sample=slice(-count, None)))
     print(f"Wrote {page}: recipe, data, learning curve, a forecast beside the truth")
@@ -161,7 +162,7 @@ def _recipe(
 ) -> recipes.Recipe:
     """The recipe of that name or file, or one that is suggested and printed."""
     if not recipe:
-        chosen = suggest(from_data.in_samples(dataset), **names)
+        chosen = suggest(dataset, **names)
         print(f"Recipe, suggested for these data: {json.dumps(chosen.notes())}")
         return chosen
     if names:

@@ -31,8 +31,9 @@ from wdno.operator.model import WDNO
 from wdno.operator.residual import Coefficients
 from wdno.training.config import TrainingConfig
 from wdno.training.detail_loss import DetailLoss
-from wdno.training.from_data import held_back, in_samples
+from wdno.training.from_data import held_back
 from wdno.training.loop import fit
+from wdno.training.parts import in_samples
 from wdno.training.teacher_pairs import Pairs, Teacher, TeacherPairs
 from wdno.wavelets.protocols import Layout
 

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import xarray as xr
 
 from wdno.operator.checkpoint import load, read_card
@@ -12,19 +11,17 @@ from wdno.operator.model import WDNO
 from wdno.training.begun import check_new
 from wdno.training.config import TrainingConfig
 from wdno.training.devices import Devices
+from wdno.training.parts import in_samples
 from wdno.training.pipeline import train_recipe
 from wdno.training.processes import is_first
 from wdno.training.recipe import Recipe
 from wdno.training.recipe_file import recipe_from, save_recipe
 from wdno.training.suggestion import suggest
-from wdno.trajectory import from_first, with_samples
+from wdno.trajectory import from_first
 
 HELD_BACK = 8
 """One of so many trajectories is held back, up to the next number."""
 MOST_HELD_BACK = 128
-SHORTEST = 16
-"""Intervals of the parts that a single record is cut into, if it has enough."""
-MOST_PARTS = 16
 
 
 def train(
@@ -161,44 +158,4 @@ def finetune(
         start=moved,
         devices=devices,
         resume=resume,
-    )
-
-
-def in_samples(dataset: xr.Dataset) -> xr.Dataset:
-    """Trajectories with an axis "sample" of two or more; a single record is cut.
-
-    Parts follow each other: the last instant of one is the first of the next.
-
-    Raises:
-        ValueError: a single record is too short to be cut, or there is no time.
-    """
-    dataset = with_samples(dataset, ())
-    if "time" not in dataset.dims:
-        raise ValueError(
-            'Trajectories have an axis "time", but this dataset has '
-            f"{dict(dataset.sizes)}. Rename the axis."
-        )
-    if dataset.sizes.get("sample", 1) > 1:
-        return dataset
-    record = (
-        dataset.squeeze("sample", drop=True) if "sample" in dataset.dims else dataset
-    )
-    frames = record.sizes["time"] - 1
-    count = int(np.clip(frames // SHORTEST, 2, MOST_PARTS))
-    length = frames // count
-    if length < 2:  # noqa: PLR2004 - a window of two frames is the least
-        raise ValueError(
-            "A single record is cut into parts of two intervals or more, some of which "
-            f"are held back, but it has {frames} intervals. Give more trajectories."
-        )
-    instants = record["time"][: length + 1]
-    parts = [
-        record.isel(time=slice(n * length, (n + 1) * length + 1)).assign_coords(
-            time=instants
-        )
-        for n in range(count)
-    ]
-    moving = [name for name, v in record.data_vars.items() if "time" in v.dims]
-    return xr.concat(
-        parts, "sample", data_vars=moving, coords="minimal", compat="override"
     )

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from wdno._arrays import real
 from wdno.networks import FourierConfig, LocalConfig
 from wdno.operator import tasks
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.local_scale import LocalScale
+from wdno.training.parts import in_samples
 from wdno.training.recipe import RESIDUAL_LEVELS, Recipe
 from wdno.trajectory import with_samples
 
@@ -42,7 +44,8 @@ def suggest(
     (local kernels in three dimensions), with a scale at each place, then the residual.
 
     Args:
-        dataset: trajectories on (sample, time, *space), with 1 to 3 axes of space.
+        dataset: trajectories on (sample, time, *space), with 1 to 3 axes of space, or
+            one on (time, *space), of whose parts the recipe is.
         state: names of the states; by default every variable with an axis of time
             that is no control.
         control: names of what acts over the intervals; none by default.
@@ -50,22 +53,26 @@ def suggest(
             without an axis of time that differs between samples or places.
 
     Raises:
-        ValueError: a variable is missing or has other axes, or the records are shorter
-            than two intervals.
+        ValueError: a variable is missing, has other axes or is not real, or the
+            records are shorter than two intervals.
 
     Example:
         >>> recipe = suggest(data, ("temperature",), ("heating",))
         >>> recipe = replace(recipe, window=16)
     """
+    dataset = in_samples(dataset)
     state = tuple(state) or _evolving(dataset, control)
     dataset = with_samples(dataset, (*state, *control))
-    axes = [str(d) for d in dataset[state[0]].dims if d not in ("sample", "time")]
-    frames = dataset.sizes["time"] - 1
-    if len(axes) not in LONGEST or frames < 2:
+    sizes = {str(dim): count for dim, count in dataset[state[0]].sizes.items()}
+    axes = [dim for dim in sizes if dim not in ("sample", "time")]
+    frames = sizes["time"] - 1
+    if len(axes) not in LONGEST or min(frames, *(sizes[axis] for axis in axes)) < 2:
+        points = {dim: sizes[dim] for dim in ("time", *axes)}
         raise ValueError(
             "Models are made for records of two intervals or more, with one to three "
-            f"axes of space, but these have {frames} intervals and the axes {axes}. "
-            "Join records, or cut out a region."
+            f"axes of space of two points or more, but a record has {points}. "
+            "Join records, cut out a region, or drop an axis of one point by "
+            "`.squeeze()`."
         )
     window = fitting_window(frames, LONGEST[len(axes)])
     extents = (window, *(dataset.sizes[axis] for axis in axes))
@@ -140,7 +147,7 @@ def _closes(dataset: xr.Dataset, state: Sequence[str], axis: str) -> bool:
     """Whether states go on, from the last point of an axis, at its first."""
     for name in state:
         few = dataset[name].isel(sample=slice(8)).transpose(..., axis)
-        values = np.asarray(few.values, float)
+        values = real(name, few.values)
         steps = np.abs(np.diff(values, axis=-1)).mean()
         if np.abs(values[..., 0] - values[..., -1]).mean() > SEAM * steps:
             return False
