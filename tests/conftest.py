@@ -32,18 +32,45 @@ def crowded() -> bool:
     return maps > 20_000 or pages * os.sysconf("SC_PAGE_SIZE") > 1.2 * 2**30
 
 
-@pytest.fixture(scope="module", autouse=True)
-def forgotten_programs():
-    """Compiled programs are let go of at the end of a module, before they are too many.
+MANY_PROGRAMS = 300
+"""Compiled, from which on a process lets go of them."""
 
-    Each is mapped into memory: thousands of programs take gigabytes, and beyond the
-    limit of maps the compiler crashes. But what all modules compute is traced and
-    compiled again after. What the compiler has freed lies in pieces that glibc keeps
-    unless it is told to return them.
+
+def pytest_collection_finish():
+    """What was imported stays: nobody looks for garbage in a million objects of it."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def compiled():
+    """Seconds of each program that was compiled since they were let go of.
+
+    Operations outside of jit count too: each is a program of its own.
+    """
+    found = []
+
+    def listen(event: str, seconds: float, **_) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            found.append(seconds)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield found
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten_programs(compiled):
+    """Compiled programs are let go of at the end of a module of tests, if many.
+
+    Each is mapped into memory, and a process may have 65,530 maps: thousands of
+    programs take gigabytes, and beyond that limit the compiler crashes. What the
+    compiler has freed lies in pieces that glibc keeps unless it is told to return them.
     """
     yield
-    if not crowded():
+    if len(compiled) < MANY_PROGRAMS:
         return
+    compiled.clear()
     jax.clear_caches()
     gc.collect()
     return_memory = getattr(ctypes.CDLL(None), "malloc_trim", None)
@@ -62,25 +89,15 @@ def shared() -> Path:
 
 
 @pytest.fixture
-def compilations():
-    """A function that calls another one and returns how many programs it compiled.
-
-    Operations outside of jit count too: each is a program of its own.
-    """
-    compiled = []
-
-    def listen(event: str, seconds: float, **_) -> None:
-        if event == "/jax/core/compile/backend_compile_duration":
-            compiled.append(seconds)
+def compilations(compiled):
+    """A function that calls another one and returns how many programs it compiled."""
 
     def count(call) -> int:
         before = len(compiled)
         call()
         return len(compiled) - before
 
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    yield count
-    jax.monitoring.unregister_event_duration_listener(listen)
+    return count
 
 
 @pytest.fixture

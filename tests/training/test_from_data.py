@@ -149,10 +149,11 @@ def test_a_single_record_is_cut_into_parts_that_follow_each_other():
 def test_a_model_goes_on_with_another_grid_and_time_step(tmp_path):
     data = waves(("ring",))
     recipe = small(suggest(data))
-    wdno.train(data, tmp_path / "first", BRIEF, recipe=recipe)
+    config = replace(BRIEF, steps=30)
+    wdno.train(data, tmp_path / "first", config, recipe=recipe)
     other = data.isel(ring=slice(None, None, 2))
     other = other.assign_coords(time=0.3 * other.time, ring=5 * other.ring)
-    model = wdno.finetune(tmp_path / "first/model", other, tmp_path / "second", BRIEF)
+    model = wdno.finetune(tmp_path / "first/model", other, tmp_path / "second", config)
     assert model.targets.grid == (8, 8)
     np.testing.assert_allclose(model.domain.spacing, (0.03, 0.625))
     with pytest.raises(ValueError, match="axes .* of the model, but"):
