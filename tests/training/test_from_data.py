@@ -173,6 +173,13 @@ def test_records_that_no_recipe_fits(unchecked):
         suggest(data.isel(ring=[0]))
     with pytest.raises(ValueError, match="a state that evolves"):
         suggest(data, control=("temperature",))
+    with pytest.raises(ValueError, match="either evolves or acts, but .'temperature'"):
+        suggest(data, ("temperature",), control=("temperature",))
+    everyone = data.expand_dims(member=3)
+    with pytest.raises(ValueError, match='3 along "member".*isel'):
+        suggest(everyone)
+    joined = xr.concat([everyone.isel(member=n) for n in range(3)], "sample")
+    assert suggest(joined).notes() == suggest(data).notes()
     with pytest.raises(ValueError, match=r"complex64.*`\.real` and `\.imag`"):
         suggest(data.astype("c8"))
     with pytest.raises(ValueError, match="an xarray.Dataset of named fields"):

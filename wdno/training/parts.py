@@ -16,9 +16,17 @@ def in_samples(dataset: xr.Dataset) -> xr.Dataset:
     Parts follow each other: the last instant of one is the first of the next.
 
     Raises:
-        ValueError: a single record is too short to be cut, or there is no time.
+        ValueError: a single record is too short to be cut, there is no time, or there
+            are members of an ensemble.
     """
     dataset = with_samples(dataset, ())
+    if members := dataset.sizes.get("member"):
+        raise ValueError(
+            "Each member of an ensemble is a trajectory to train on, but this dataset "
+            f'has {members} along "member". Take one by `.isel(member=0)`, or all by '
+            f"`xarray.concat([data.isel(member=n) for n in range({members})], "
+            '"sample")`.'
+        )
     if "time" not in dataset.dims:
         raise ValueError(
             'Trajectories have an axis "time", but this dataset has '

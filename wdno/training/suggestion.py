@@ -53,8 +53,8 @@ def suggest(
             without an axis of time that differs between samples or places.
 
     Raises:
-        ValueError: a variable is missing, has other axes or is not real, or the
-            records are shorter than two intervals.
+        ValueError: a variable is missing, has other axes, is not real, or is a state
+            and a control; the records are shorter than two intervals, or ensembles.
 
     Example:
         >>> recipe = suggest(data, ("temperature",), ("heating",))
@@ -62,6 +62,11 @@ def suggest(
     """
     dataset = in_samples(dataset)
     state = tuple(state) or _evolving(dataset, control)
+    if twice := sorted({*state} & {*control}):
+        raise ValueError(
+            f"A field either evolves or acts, but {twice} are among the states "
+            f"{list(state)} and the controls {list(control)}. Leave them out of one."
+        )
     dataset = with_samples(dataset, (*state, *control))
     sizes = {str(dim): count for dim, count in dataset[state[0]].sizes.items()}
     axes = [dim for dim in sizes if dim not in ("sample", "time")]
