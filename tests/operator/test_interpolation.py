@@ -1,10 +1,14 @@
 """Interpolated coarse states, and how far they may be off."""
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracles import halved, wave
 
+from wdno.operator import interpolation
 from wdno.operator.interpolation import (
     SMALLEST,
     around,
@@ -13,11 +17,18 @@ from wdno.operator.interpolation import (
     interpolation_error,
     level,
     odd,
-    parted,
-    prolonged,
     repeated,
     straight,
 )
+
+# each a program, not one for every operation
+prolonged = jax.jit(interpolation.prolonged, static_argnums=2)
+parted = jax.jit(interpolation.parted, static_argnums=(1, 2))
+
+
+@partial(jax.jit, static_argnums=2)
+def expected_error(coarse, before, continued):
+    return interpolation_error(curvatures(coarse, before, continued))
 
 
 @pytest.mark.parametrize("frames", [2, 6])
@@ -58,9 +69,7 @@ def test_the_error_is_that_of_curvatures():
     """Of a wave: second differences -4 sin²(k h / 2) u along either axis."""
     u = wave(64, 32)
     given = halved(u[:, 1:]), jnp.asarray(u[:, 0]), (around,)
-    came = np.asarray(interpolation_error(curvatures(*given)))[
-        0, 4:-4, 4:-4
-    ]  # away from the ends
+    came = np.asarray(expected_error(*given))[0, 4:-4, 4:-4]  # away from the ends
     factors = [4 * np.sin(np.pi / n) ** 2 for n in (16, 32)]
     coarse = np.square(u[0, 2::2, ::2]) * np.sum(np.square(factors))
     everywhere = SMALLEST**2 * coarse.mean()
@@ -75,7 +84,7 @@ def test_the_error_falls_with_the_square_of_the_spacing_and_bounds_residuals():
     for n in (16, 32, 64):
         u = wave(n, n)
         given = halved(u[:, 1:]), jnp.asarray(u[:, 0]), (around,)
-        mean, scale = prolonged(*given), interpolation_error(curvatures(*given))
+        mean, scale = prolonged(*given), expected_error(*given)
         largest.append(float(abs((u[:, 1:] - mean) / scale).max()))
         sizes.append(float(scale.mean()))
     order = np.log2(np.divide(sizes[:-1], sizes[1:]))
@@ -86,7 +95,7 @@ def test_the_error_falls_with_the_square_of_the_spacing_and_bounds_residuals():
 @pytest.mark.parametrize("points", [2, 8])
 def test_the_error_of_states_at_rest_is_not_zero(points):
     rest = jnp.zeros((1, 2, points // 2))
-    scale = interpolation_error(curvatures(rest, jnp.zeros((1, points)), (straight,)))
+    scale = expected_error(rest, jnp.zeros((1, points)), (straight,))
     assert scale.shape == (1, 4, points) and (scale > 0).all()
 
 

@@ -1,6 +1,7 @@
 """Estimates of targets, what they leave open, and what the network is told of it."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -26,8 +27,12 @@ from wdno.operator.residual import (
 from wdno.wavelets.layout import WaveletLayout
 
 DIMS = ("time", "x")
+# each a program, not one for every operation
+analysis = jax.jit(WaveletLayout.analysis, static_argnums=0)
+synthesis = jax.jit(WaveletLayout.synthesis, static_argnums=0)
 
 
+@partial(jax.jit, static_argnames="targets")
 def estimated(known, targets):
     """Estimate from every initial and coarse state in `known`."""
     derived = (*tasks.initial(("u", "v"), DIMS), *tasks.coarse(("u", "v"), DIMS))
@@ -54,12 +59,12 @@ def test_between_walls_estimates_vanish_at_both(mode):
     layout = WaveletLayout((walled,), DIMS, (4, 8), "haar", (mode,) * 2)
     known = {"u_coarse": jnp.full((1, 2, 4), 3.0), "u0": jnp.full((1, 8), 3.0)}
     estimate = estimated(known, layout)
-    mean = layout.synthesis(estimate.mean)["u"]
+    mean = synthesis(layout, estimate.mean)["u"]
     interior = [0, 1.5, 3, 3, 3, 3, 3, 1.5]
     np.testing.assert_allclose(mean[0, 1], interior, atol=1e-12)
     np.testing.assert_array_equal(mean[..., 0], 0)
     z = restored(jnp.ones((1, 2, 4, len(layout.channels))), estimate)
-    np.testing.assert_array_equal(layout.synthesis(z)["u"][..., 0], 0)
+    np.testing.assert_array_equal(synthesis(layout, z)["u"][..., 0], 0)
 
 
 def test_interpolation_wraps_around_where_the_wavelets_do():
@@ -67,7 +72,7 @@ def test_interpolation_wraps_around_where_the_wavelets_do():
     layout = WaveletLayout(quantities, DIMS, (2, 6), "haar", ("periodization",) * 2)
     u = np.zeros((1, 2, 6)) + np.array([0.0, 1, 2, 3, 4, 5])
     known = {"u_coarse": halved(u), "u0": jnp.asarray(u[:, 0])}
-    fine = layout.synthesis(estimated(known, layout).mean)["u"]
+    fine = synthesis(layout, estimated(known, layout).mean)["u"]
     np.testing.assert_allclose(fine[0, -1], [0, 1, 2, 3, 4, 2], atol=1e-12)
 
 
@@ -82,7 +87,7 @@ def test_residuals_are_undone(wavelet):
     mode = ("periodization",) * 2
     layout = WaveletLayout(tasks.whole(("u",), DIMS), DIMS, (8, 16), wavelet, mode)
     estimate = estimated(known, layout)
-    z = layout.analysis(known)
+    z = analysis(layout, known)
     r = residuals(z, estimate)
     assert float(abs(r - z).max()) > 0.1
     np.testing.assert_allclose(restored(r, estimate), z, atol=1e-5)
@@ -109,7 +114,7 @@ def test_only_coarse_states_make_an_estimate():
     np.testing.assert_array_equal(residuals(z, nothing), z)
     known |= {"u_coarse": jnp.full((1, 1, 2), 3.0)}
     estimate = estimated(known, layout)
-    mean = layout.synthesis(estimate.mean)
+    mean = synthesis(layout, estimate.mean)
     np.testing.assert_allclose(mean["u"], [[[2.0] * 4, [3.0] * 4]], rtol=1e-6)
     np.testing.assert_array_equal(mean["v"], 0)
     of_v = [channel.startswith("v:") for channel in layout.channels]
@@ -122,9 +127,9 @@ def test_residuals_are_in_units_of_the_local_error_of_interpolation():
     layout, known, estimate = wave_estimate(16, "haar", 1)
     error = interpolation_error(curvatures(known["u_coarse"], known["u0"], (around,)))
     local = {"u": known_wave(16)[:, 1:] / error}
-    mean = {"u": layout.synthesis(estimate.mean)["u"] / error}
-    expected = layout.analysis(local) - layout.analysis(mean)
-    found = residuals(layout.analysis({"u": known_wave(16)[:, 1:]}), estimate)
+    mean = {"u": synthesis(layout, estimate.mean)["u"] / error}
+    expected = analysis(layout, local) - analysis(layout, mean)
+    found = residuals(analysis(layout, {"u": known_wave(16)[:, 1:]}), estimate)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -142,7 +147,7 @@ def test_errors_of_residuals_count_by_the_square_of_their_scale():
     ).fit([{name: jnp.asarray(values) for name, values in seen.items()}])
     power = {name: np.mean(np.square(values)) for name, values in seen.items()}
     assert energy_share(layout, None).shape == (len(layout.channels),)
-    z = layout.analysis({name: jnp.asarray(values) for name, values in seen.items()})
+    z = analysis(layout, {name: jnp.asarray(values) for name, values in seen.items()})
     scale = jnp.asarray(draw.uniform(0.1, 3, size=(2, 2, 2, 1)))
     estimate = nothing_known(z, layout)._replace(
         scale=scale * jnp.asarray(draw.uniform(0.1, 3, size=(1, 1, 1, z.shape[-1])))
@@ -152,7 +157,7 @@ def test_errors_of_residuals_count_by_the_square_of_their_scale():
     sizes = []
     for _ in range(3):
         r = jnp.asarray(draw.normal(size=z.shape))
-        fields = layout.synthesis(estimate.scale * r)
+        fields = synthesis(layout, estimate.scale * r)
         physical = sum(jnp.square(fields[name]).sum() / power[name] for name in "uv")
         sizes.append(float((weight * jnp.square(r)).sum() / physical))
     np.testing.assert_allclose(sizes, sizes[0], rtol=1e-6)
