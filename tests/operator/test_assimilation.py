@@ -53,7 +53,7 @@ def followed(vy=1.0, vx=1.0, rows=2):
 def estimated(mean, fields):
     targets, given = layouts()
     mean = mean.built(targets, given, nnx.Rngs(0))
-    return mean(fields, given.analysis(fields), targets, given)
+    return jax.jit(lambda f: mean(f, given.analysis(f), targets, given))(fields)
 
 
 def density(mean, fields):

@@ -77,10 +77,14 @@ def test_on_a_base_it_adds_in_units_of_the_base(wavelet):
     model = make_model(tasks.refinement, (2.0,) * 4, Interpolation(), wavelet)
     fields = make_fields()
     fields["u_coarse"] = fields["u"][:, 1::2, ::2]
-    found = generate(model, fields, ddim(), model.levels(0), KEY)
+    found = jax.jit(generate, static_argnums=2)(
+        model, fields, ddim(), model.levels(0), KEY
+    )
     np.testing.assert_allclose(found["u"], fields["u"], atol=1e-9)
     whole, base = (
-        prepare(replace(model, residual=part), fields).estimate
+        jax.jit(lambda model: prepare(model, fields).estimate)(
+            replace(model, residual=part)
+        )
         for part in (model.residual, Interpolation())
     )
     np.testing.assert_allclose(whole.scale, 2 * base.scale)
