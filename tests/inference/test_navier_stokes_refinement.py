@@ -61,6 +61,7 @@ def test_mass_momentum_and_energy_stay_in_every_coarse_cell(doublings):
             np.testing.assert_allclose(again[name], coarse[name], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_what_comes_out_is_a_gas(doublings):
     gas = primitive(doublings[-1])
     assert float(gas.density.min()) > 0 and float(gas.pressure.min()) > 0
