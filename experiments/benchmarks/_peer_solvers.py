@@ -41,7 +41,7 @@ def projection(config: Config) -> Calls:
     Ours solves exactly, by sine transforms and a correction on the obstacles; PhiFlow
     by conjugate gradients to 1e-5.
     """
-    flow, system, cells = importlib.import_module("phi.jax").flow, Smoke(), config.cells
+    flow, system, cells = importlib.import_module("phi.jax.flow"), Smoke(), config.cells
     spacing = system.flow.spacing
     fluid = ~covered(system.obstacles, cells, spacing).any(axis=0)
     parts = draw(cells, cells + 1), draw(cells + 1, cells, seed=1)
