@@ -78,3 +78,25 @@ def peers() -> str:
                 f"| {middle:.2g} ({low:.2g}–{high:.2g}) |"
             )
     return "\n".join(lines)
+
+
+def onnx_parts() -> str:
+    """What ONNX takes of a model, and what stops the rest."""
+    result = json.loads((RESULTS / "onnx_parts.json").read_text())
+    versions = ", ".join(f"{name} {v}" for name, v in result["versions"].items())
+    lines = [
+        f"Measured for `{result['config']['model']}` ({versions}; "
+        "`experiments/benchmarks/onnx_parts.py`):",
+        "",
+        "| part | largest difference from JAX, relative | operators |",
+        "|---|---|---|",
+    ]
+    for name, part in result["parts"].items():
+        if "stopped_by" in part:
+            lines.append(f"| {name} | – | stopped by `{part['stopped_by']}` |")
+        else:
+            operators = ", ".join(sorted(part["operators"]))
+            lines.append(
+                f"| {name} | {part['relative_difference']:.1g} | {operators} |"
+            )
+    return "\n".join(lines)

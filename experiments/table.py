@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from _deployment_tables import killed_workers, load_service, peers
+from _deployment_tables import killed_workers, load_service, onnx_parts, peers
 from _results import RESULTS, interval
 from _token_tables import grain_shares, grain_training, region_adaptive, tokens
 
@@ -952,6 +952,7 @@ def paper_presets() -> str:
 BLOCKS = (
     ("docs/data.md", "killed-workers", killed_workers),
     ("docs/deployment.md", "load-service", load_service),
+    ("docs/deployment.md", "onnx-parts", onnx_parts),
     ("docs/deployment.md", "peers", peers),
     ("docs/scale.md", "cost", cost),
     ("docs/scale.md", "paper-presets", paper_presets),
