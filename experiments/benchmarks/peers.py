@@ -25,7 +25,7 @@ import wavelets  # noqa: E402
 from _peer_networks import sampling, spectral, training  # noqa: E402
 from _peer_solvers import burgers, projection  # noqa: E402
 from _peers import Calls, Config, draw  # noqa: E402
-from _results import record  # noqa: E402
+from _results import amend  # noqa: E402
 
 
 def transforms(shape: tuple[int, int, int]) -> Iterator[tuple[str, Calls]]:
@@ -96,12 +96,11 @@ def timed(calls: Calls, repeats: int) -> dict[str, Any]:
 
 
 def main(config: Config) -> None:
-    """Time in turn, print and store."""
-    rows = {}
+    """Time in turn, print and store; rows that are not timed stay as they were."""
     for name, calls in subjects(config):
-        rows[name] = timed(calls, config.repeats)
-        print(name, rows[name]["ratio"], flush=True)
-        record("peers", asdict(config), rows=rows)
+        row = timed(calls, config.repeats)
+        print(name, row["ratio"], flush=True)
+        amend("peers", "rows", name, {"config": asdict(config), **row})
 
 
 if __name__ == "__main__":
