@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -23,8 +24,10 @@ import distributed
 import numpy as np
 import tyro
 
-from experiments._results import record
 from wdno.systems import Burgers, generate, tasks
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from _results import record  # noqa: E402
 
 SYSTEM = Burgers(points=32, frames=5, duration=0.4)
 
