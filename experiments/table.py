@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+from _deployment_tables import killed_workers, load_service, onnx_parts, peers
 from _results import RESULTS, interval
 from _token_tables import grain_shares, grain_training, region_adaptive, tokens
 
@@ -922,6 +923,11 @@ def cost() -> str:
     return "\n".join(lines)
 
 
+def _number(value: float | None) -> str:
+    """To three digits, or a dash where nothing was measured."""
+    return "–" if value is None else f"{value:.3g}"
+
+
 def paper_presets() -> str:
     """Table of what the largest configurations take."""
     result = json.loads((RESULTS / "paper_presets.json").read_text())
@@ -929,7 +935,8 @@ def paper_presets() -> str:
     lines = [
         "The largest configurations at full size, a few updates each on noise of the "
         f"right shapes ({result['machine']}, one thread). State: parameters, their "
-        "average and both moments; beside it: all else of an update, in some pieces. "
+        "average and both moments; beside it: all else of an update, in some pieces, "
+        "as the compiler lays it out. Without seconds: compiled, and not run. "
         f"Hours on a GPU are counted operations at {rate:.3g} TFLOP/s; no GPU has "
         "measured them.",
         "",
@@ -941,7 +948,7 @@ def paper_presets() -> str:
         lines.append(
             f"| {name} | {row['parameters'] / 1e6:.3g} | {row['batch']} "
             f"| {row['pieces']} | {row['state_gib']:.2g} | {row['temporary_gib']:.2g} "
-            f"| {row['processor_seconds_an_update']:.3g} "
+            f"| {_number(row['processor_seconds_an_update'])} "
             f"| {row['operations_an_update'] / 1e9:.3g} "
             f"| {row['updates_of_a_run']:,} | {row['gpu_hours']:.2g} |"
         )
@@ -949,6 +956,10 @@ def paper_presets() -> str:
 
 
 BLOCKS = (
+    ("docs/data.md", "killed-workers", killed_workers),
+    ("docs/deployment.md", "load-service", load_service),
+    ("docs/deployment.md", "onnx-parts", onnx_parts),
+    ("docs/deployment.md", "peers", peers),
     ("docs/scale.md", "cost", cost),
     ("docs/scale.md", "paper-presets", paper_presets),
     ("docs/accelerators.md", "event_control", event_control),

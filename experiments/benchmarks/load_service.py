@@ -1,14 +1,19 @@
 """Load on a running service: requests a second, quantiles of waiting, memory.
 
+Clients ask again as soon as they are answered, some of them with half a file.
+
 Start one by ``wdno serve burgers-simulation``, and give its address and the number of
 its process: ``python experiments/benchmarks/load_service.py --process 123``.
 """
 
 import asyncio
+import os
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import httpx
 import jax
@@ -37,25 +42,33 @@ class Config:
     seed: int = 0
 
 
-async def load(config: Config, content: bytes) -> tuple[list[float], list[int], int]:
-    """Seconds of good answers, statuses, and peak memory of the service in bytes."""
+class Answered(NamedTuple):
+    """One request: whether it was good, how it was answered, and the memory then."""
+
+    good: bool
+    status: int
+    seconds: float
+    memory: int
+
+
+async def load(config: Config, content: bytes) -> list[Answered]:
+    """What came of so many requests, in the order of their answers."""
     draws = np.random.default_rng(config.seed)
     bad = draws.random(config.requests) < config.malformed
-    left, seconds, statuses, memory = iter(enumerate(bad)), [], [], [0]
-    async with httpx.AsyncClient(base_url=config.url, timeout=120.0) as http:
+    left, answered = iter(enumerate(bad)), []
+    async with httpx.AsyncClient(base_url=config.url, timeout=600.0) as http:
 
         async def client() -> None:
             for n, malformed in left:
                 body = content[: len(content) // 2] if malformed else content
                 begin = time.perf_counter()
                 answer = await http.post(f"/simulate?seed={n}", content=body)
-                if not malformed:
-                    seconds.append(time.perf_counter() - begin)
-                statuses.append(answer.status_code)
-                memory.append(resident(config.process))
+                seconds, memory = time.perf_counter() - begin, resident(config.process)
+                found = Answered(not malformed, answer.status_code, seconds, memory)
+                answered.append(found)
 
         await asyncio.gather(*(client() for _ in range(config.clients)))
-    return seconds, statuses, max(memory)
+    return answered
 
 
 def resident(process: int | None) -> int:
@@ -67,6 +80,31 @@ def resident(process: int | None) -> int:
     return 1024 * int(line.split()[1])
 
 
+def processor_seconds(process: int | None) -> float:
+    """That a process has used so far; 0 where that cannot be asked."""
+    stat = Path(f"/proc/{process}/stat")
+    if process is None or not stat.exists():
+        return 0.0
+    times = stat.read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+
+
+def summary(answered: list[Answered]) -> dict[str, Any]:
+    """Waiting, answers to good and to malformed requests, memory by tenths of them."""
+    waited = [one.seconds for one in answered if one.good and one.status == 200]
+    quantiles = {q: np.quantile(waited, q / 100) for q in (50, 90, 99)}
+    statuses = {
+        kind: dict(Counter(str(one.status) for one in answered if one.good == good))
+        for kind, good in {"good": True, "malformed": False}.items()
+    }
+    memory = np.array_split([one.memory for one in answered], 10)
+    return {
+        "seconds_by_percentile": {q: round(float(s), 4) for q, s in quantiles.items()},
+        "statuses": statuses,
+        "mebibytes_by_tenths": [round(float(part.max()) / 2**20, 1) for part in memory],
+    }
+
+
 def main(config: Config) -> None:
     """Warm up, measure, and write what was found."""
     system = Burgers().over(config.frames)
@@ -74,20 +112,18 @@ def main(config: Config) -> None:
     with tempfile.TemporaryDirectory() as folder:
         save(truth, path := Path(folder, "request.nc"))
         content = path.read_bytes()
-    asyncio.run(load(Config(url=config.url, requests=config.clients), content))
-    before, begin = resident(config.process), time.perf_counter()
-    seconds, statuses, peak = asyncio.run(load(config, content))
+    asyncio.run(load(replace(config, requests=config.clients), content))
+    used, begin = processor_seconds(config.process), time.perf_counter()
+    answered = asyncio.run(load(config, content))
     wall = time.perf_counter() - begin
-    quantiles = {q: np.quantile(seconds, q / 100) for q in (50, 90, 99)}
+    used = processor_seconds(config.process) - used
     found = {
-        "requests_per_second": config.requests / wall,
-        "trajectories_per_second": config.samples * len(seconds) / wall,
-        "seconds_by_percentile": {q: round(float(s), 4) for q, s in quantiles.items()},
-        "statuses": {str(s): statuses.count(s) for s in sorted(set(statuses))},
-        "memory_before": before,
-        "memory_peak": peak,
+        "requests_per_second": round(config.requests / wall, 2),
+        "processor_seconds_per_request": round(used / config.requests, 4),
+        **summary(answered),
     }
-    print(found, f"written to {record('load_service', asdict(config), **found)}")
+    shown = asdict(config) | {"process": None}  # its number says nothing
+    print(found, f"written to {record('load_service', shown, **found)}")
 
 
 if __name__ == "__main__":

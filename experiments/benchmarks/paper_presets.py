@@ -59,7 +59,7 @@ class Config:
 
     Attributes:
         only: presets, by name; all by default, each is stored when it is done.
-        updates: after the first, which compiles.
+        updates: after the first, which compiles; 0 to compile and run nothing.
         calls: of the denoiser in a sample.
         gpu_rate: operations a second that a GPU sustains.
     """
@@ -186,7 +186,7 @@ def trained(problem: Problem, updates: int) -> dict:
     arguments = (run, batch, jnp.float32(1e-4), key)
     memory = update.lower(*arguments).compile().memory_analysis()
     losses, ticks = [], []
-    for n in range(1 + updates):
+    for n in range(1 + updates) if updates else ():
         found = update(*arguments[:3], jax.random.fold_in(key, n))
         losses.append(float(found["loss"]))
         ticks.append(time.process_time())
@@ -197,7 +197,7 @@ def trained(problem: Problem, updates: int) -> dict:
         "pieces": problem.pieces,
         "updates_of_a_run": problem.updates,
         "operations_an_update": flops,
-        "processor_seconds_an_update": float(np.diff(ticks).mean()),
+        "processor_seconds_an_update": float(np.diff(ticks).mean()) if ticks else None,
         "state_gib": memory.argument_size_in_bytes / 2**30,
         "temporary_gib": memory.temp_size_in_bytes / 2**30,
         "losses": losses,
@@ -226,7 +226,7 @@ def main(config: Config) -> None:
             row = trained(problem, config.updates)
             total = row["operations_an_update"] * row["updates_of_a_run"]
             row["gpu_hours"] = total / config.gpu_rate / 3600
-            if problem.model is not None:
+            if problem.model is not None and config.updates:
                 seconds = sampled(problem.model, problem.batch, config.calls)
                 row["processor_seconds_a_sample"] = seconds
             rows[label] = row

@@ -105,12 +105,17 @@ def of_jaxwt(x: np.ndarray, config: Config) -> Calls:
     """JAX, by convolutions."""
     jaxwt, values = importlib.import_module("jaxwt"), jax.numpy.asarray(x)
     how = {"mode": config.mode, "level": 1}  # the last two axes, which are no option
+
+    def total(x: jax.Array) -> jax.Array:
+        bands = jax.tree.leaves(jaxwt.wavedec2(x, config.wavelet, **how))
+        return sum((band**2).sum() for band in bands)
+
     forward = jax.jit(lambda x: jaxwt.wavedec2(x, config.wavelet, **how))
+    slope = jax.jit(jax.grad(total))
+    found = lambda: np.asarray(forward(values)[0])  # noqa: E731
     return {
-        "jaxwt": (
-            lambda: jax.block_until_ready(forward(values)),
-            lambda: np.asarray(forward(values)[0]),
-        )
+        "jaxwt": (lambda: jax.block_until_ready(forward(values)), found),
+        "jaxwt, gradient": (lambda: jax.block_until_ready(slope(values)), found),
     }
 
 

@@ -183,6 +183,13 @@ def test_data_that_do_not_fit_are_refused_with_the_sentence_of_the_verbs(
     assert sentence in json.loads(answer.text)["error"]
 
 
+def test_a_request_of_ten_gigabytes_is_refused_before_it_comes(client):
+    """By what it declares; one that declares less is read up to the limit."""
+    headers = {"content-length": str(10**10)}
+    answer = client.post("/simulate", content=b"", headers=headers)
+    assert answer.status_code == 413 and "at most" in answer.json()["error"]
+
+
 def test_too_many_or_too_slow_requests_are_sent_away(simulator, tmp_path):
     content = packed(problems(1), tmp_path)
     with TestClient(make_service(simulator, Limits(waiting=0))) as client:

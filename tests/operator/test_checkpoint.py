@@ -5,8 +5,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
-import types
 from dataclasses import dataclass
 
 import jax
@@ -242,13 +240,6 @@ def test_a_network_that_nobody_registered_is_refused(original, tmp_path, folder)
     edit_card(folder, lambda card: card.update(network=other))
     with pytest.raises(ValueError, match="'AffineConfig' is not. Import the module"):
         wdno.load(folder)
-
-
-def test_a_model_can_come_from_a_hub(saved, monkeypatch):
-    hub = types.ModuleType("huggingface_hub")
-    hub.snapshot_download = {"owner/name": str(saved)}.__getitem__
-    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
-    assert wdno.load("hf://owner/name").window == 4
 
 
 # Damage

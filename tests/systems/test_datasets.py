@@ -250,7 +250,7 @@ def test_paths_are_checked_before_anything_is_solved(tmp_path, monkeypatch):
         generate(SYSTEM, tmp_path / "absent" / "data.nc", **RECIPE)
     with pytest.raises(PermissionError, match="cannot be written"):
         generate(SYSTEM, tmp_path, **RECIPE)
-    with pytest.raises(ValueError, match="samples, chunk and workers must be positive"):
+    with pytest.raises(ValueError, match="chunk, workers and patience must be"):
         generate(SYSTEM, tmp_path / "data.nc", samples=0)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import wdno
+from wdno.training import processes
 
 SUPPORT = Path(__file__).parents[1] / "support"
 
@@ -65,6 +66,23 @@ def alone(tmp_path_factory):
     _, errors = process.communicate(timeout=HANGS)
     assert process.returncode == 0, errors
     return folder
+
+
+def test_processes_of_another_version_are_refused(monkeypatch):
+    """As the first of two processes hears of it, whose notes differ in length."""
+    ours = {"data": "a", "version.jax": "0.10.2"}
+    theirs = json.dumps(ours | {"version.jax": "0.9"}).encode()
+
+    def gathered(value):
+        if value.ndim == 0:
+            return np.asarray([value, len(theirs)])
+        rows = [value.tobytes(), theirs.ljust(len(value))]
+        return np.stack([np.frombuffer(row, np.uint8) for row in rows])
+
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(processes.multihost_utils, "process_allgather", gathered)
+    with pytest.raises(ValueError, match="version.jax.*'0.9' of process 1"):
+        processes.check_alike(ours)
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ COMMANDS = {
     "distill": "distilling.distill",
     "info": "looking.info",
     "export": "deploying.export",
+    "publish": "deploying.publish",
     "serve": "deploying.serve",
 }
 """Where each command lies: its module is imported when it is called."""
@@ -46,6 +47,7 @@ SUMMARIES = {
     "distill": "Train an adapter by which one call does what several did.",
     "info": "Say what a model or a file of data is, or what work with it will take.",
     "export": "Write a model as a program that needs neither networks nor layouts.",
+    "publish": "Write a model as the Hugging Face Hub takes it; nothing is sent.",
     "serve": "Simulate over HTTP: NetCDF or zipped Zarr in and out.",
 }
 """The first lines of their documentation, which help shows without an import."""

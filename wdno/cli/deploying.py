@@ -11,6 +11,7 @@ import wdno
 from wdno._files import check_output
 from wdno.cli.samplers import SAMPLERS, SamplerName
 from wdno.cli.using import objective_of
+from wdno.deployment import hub_page
 from wdno.deployment.batching import Simulator
 from wdno.operator import checkpoint
 from wdno.operator.card_file import notes_of
@@ -52,6 +53,28 @@ def export(
     else:
         wdno.export(operator, out, sampler=SAMPLERS[sampler], steps=steps, **how)
     print(f"Wrote {out}: {out.stat().st_size / 1e6:.3g} MB for {', '.join(platforms)}")
+
+
+def publish(
+    model: Positional[str],
+    to: str,
+    out: Path,
+    license: str,
+    tags: tuple[str, ...] = (),
+) -> None:
+    """Write a model as the Hugging Face Hub takes it; nothing is sent.
+
+    Args:
+        model: shipped name or folder.
+        to: address of the repository that it is for, hf://owner/name.
+        out: folder to write: the model, its adapters, and README.md, whose front matter
+            the Hub lists.
+        license: as the Hub names it, such as mit.
+        tags: by which it is to be found, besides those of every model.
+    """
+    hub_page.publish(model, out, to, license=license, tags=tags)
+    name = to.removeprefix("hf://")
+    print(f"Wrote {out}; send it by: hf upload {name} {out}")
 
 
 def serve(

@@ -13,6 +13,7 @@ from wdno._files import check_output_folder, located, replacing
 from wdno.cli.pricing import COSTS, About, TaskName, said
 from wdno.cli.samplers import SAMPLERS, SamplerName
 from wdno.operator import checkpoint
+from wdno.operator.hub import is_hub_address
 from wdno.training.diagnosis import as_notes
 from wdno.trajectory import check_output, open_trajectories, save
 from wdno.trajectory.places import is_address, reached
@@ -154,7 +155,7 @@ def info(
     if cost is not None:
         print(said(COSTS[cost](checkpoint.load(what), problem)))
         return
-    if is_address(what) and not what.startswith("hf://"):
+    if is_address(what) and not is_hub_address(what):
         copy = reached(what)
         print(open_trajectories(what) if copy is None else io.describe(copy))
         return

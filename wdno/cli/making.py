@@ -10,6 +10,7 @@ from tyro.conf import Positional
 
 from wdno import demo, io, official, systems
 from wdno._files import check_output_folder
+from wdno.cli.runs import duration
 from wdno.cli.systems import SYSTEMS, SystemName
 from wdno.cli.watching import live, live_smoke
 from wdno.operator.checkpoint import save as save_model
@@ -70,6 +71,7 @@ def data(
     chunk: int = 512,
     workers: int = 1,
     cluster: str | None = None,
+    patience: str = "2h",
     chunks: str | None = None,
 ) -> None:
     """Generate trajectories by a reference solver; interrupted runs resume.
@@ -89,12 +91,14 @@ def data(
         workers: chunks solved at the same time, in threads.
         cluster: address of a dask scheduler whose workers solve them instead, such as
             tcp://host:8786.
+        patience: time within which one of these finishes a chunk; one that hangs longer
+            is ended, and its chunk goes to another.
         chunks: i:j solves these chunks of a store alone, from i up to but without j,
             as in an array of SLURM; a run without it finishes the store.
     """
     how: dict[str, Any] = {"seed": seed, "chunk": chunk, "workers": workers}
     if cluster is not None:
-        how["cluster"] = cluster
+        how |= {"cluster": cluster, "patience": duration(patience)}
     if chunks is not None:
         how["chunks"] = _range(chunks)
     systems.generate(varied(SYSTEMS[system](), dict(parameters)), out, samples, **how)

@@ -22,6 +22,7 @@ from wdno.operator.adapted import OneCall
 from wdno.operator.adapter_file import read_adapter, write_adapter
 from wdno.operator.card import abstract_model, card_of, check_saveable
 from wdno.operator.card_file import parse, with_notes
+from wdno.operator.hub import is_hub_address, snapshot
 from wdno.operator.model import WDNO
 from wdno.operator.weights import filled, rounded
 
@@ -62,10 +63,10 @@ def save(
 
 
 def load(name: str | Path, *, adapter: str | Path | None = None) -> WDNO:
-    """Read a model: a shipped name, a folder, or ``hf://owner/name``.
+    """Read a model: a shipped name, a folder, or ``hf://owner/name@revision``.
 
     Args:
-        name: of the model.
+        name: of the model. What comes from the Hub is kept and not asked for again.
         adapter: one that is named on its card, such as "one-step", or the file of one:
             the model then has the kernels, noise levels and scales that this makes.
 
@@ -106,7 +107,7 @@ def attach(
         FileNotFoundError: there is no such model.
         ValueError: the adapter is of another model, or a note cannot be written.
     """
-    place = _locate(folder)
+    place = locate(folder)
     one_call.check(_load(place))
     path = place / f"{name}.safetensors"
     data = write_adapter(path, one_call)
@@ -133,7 +134,7 @@ def _adapter_path(name: str | Path, adapter: str | Path) -> Path:
                 "Choose one of these, or make it by wdno.distill."
             )
         return path
-    path = _locate(name) / f"{adapter}.safetensors"
+    path = locate(name) / f"{adapter}.safetensors"
     found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
     if found != named[adapter]["sha256"]:
         raise ValueError(
@@ -146,7 +147,7 @@ def _adapter_path(name: str | Path, adapter: str | Path) -> Path:
 
 def _load(name: str | Path) -> WDNO:
     """The model of that name."""
-    folder = _locate(name)
+    folder = locate(name)
     card = read_card(folder)
     path = folder / "model.safetensors"
     if not path.is_file():
@@ -180,7 +181,7 @@ def read_card(name: str | Path) -> dict[str, Any]:
         ValueError: the card is not valid JSON, of a format unknown here, or not as it
             was written.
     """
-    path = _locate(name) / "card.json"
+    path = locate(name) / "card.json"
     return parse(path.read_bytes(), path)
 
 
@@ -218,13 +219,14 @@ def shipped() -> list[str]:
     return sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
 
 
-def _locate(name: str | Path) -> Path:
-    """The folder of a model given by name, path or hub address."""
-    if str(name).startswith("hf://"):
-        # Optional: the extra "hub".
-        from huggingface_hub import snapshot_download  # pyright: ignore
+def locate(name: str | Path) -> Path:
+    """The folder of a model: of a shipped name, itself, or of an address of the Hub.
 
-        return Path(snapshot_download(str(name).removeprefix("hf://")))
+    Raises:
+        FileNotFoundError: there is no such model; lists those that ship.
+    """
+    if is_hub_address(name):
+        return snapshot(str(name))
     folder = located(name)
     if (folder / "card.json").is_file():
         return folder

@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -13,9 +15,10 @@ from wdno._files import located, replacing
 from wdno._json import entries_of
 from wdno.systems.base import PhysicalSystem, trajectories
 from wdno.systems.checksums import checksum_of_file, noted
+from wdno.systems.cluster import PATIENCE, on_cluster
 from wdno.systems.pieces import Pieces, check_recipe, create, write
 from wdno.systems.regions import Regions
-from wdno.systems.tasks import ChunkTask, in_threads, on_cluster, package_version
+from wdno.systems.tasks import ChunkTask, in_threads, package_version
 from wdno.trajectory import check_store
 from wdno.trajectory.places import is_zarr
 
@@ -30,6 +33,7 @@ def generate(
     chunk: int = 512,
     workers: int = 1,
     cluster: str | None = None,
+    patience: float = PATIENCE,
     chunks: range | None = None,
 ) -> Path:
     """Write ``samples`` solved trajectories to a NetCDF-4 file, or a Zarr store.
@@ -56,6 +60,8 @@ def generate(
             them. Memory grows likewise, and the bits stay the same.
         cluster: Address of a dask scheduler whose workers solve the chunks of a store
             in place of threads; they have this package and reach ``path``.
+        patience: Seconds within which a worker of the cluster finishes a chunk; one
+            that hangs longer is ended, and its chunk goes to another.
         chunks: Which chunks of a store to solve here, where others solve the rest; a
             run without it, after all of them, finishes the store.
 
@@ -73,17 +79,19 @@ def generate(
     path = located(path)
     _check_writable(path)
     _check_engine(path, cluster, chunks)
-    if min(samples, chunk, workers) < 1:
+    if min(samples, chunk, workers) < 1 or not patience > 0:
         raise ValueError(
-            f"samples, chunk and workers must be positive, but are {samples}, {chunk} "
-            f"and {workers}. Ask for at least one trajectory at a time."
+            "samples, chunk, workers and patience must be positive, but are "
+            f"{samples}, {chunk}, {workers} and {patience:g}. Ask for at least one "
+            "trajectory at a time."
         )
     recipe = _recipe(system, samples, seed, chunk)
     if path.suffix == ".zarr":
         regions = Regions(path, recipe, samples, chunk)
-        return _stored(
-            ChunkTask(system, recipe, regions), path, workers, cluster, chunks
-        )
+        solve = partial(in_threads, workers=workers)
+        if cluster is not None:
+            solve = partial(on_cluster, address=cluster, patience=patience)
+        return _stored(ChunkTask(system, recipe, regions), path, solve, chunks)
     pieces = Pieces(Path(f"{path}.partial"), recipe)
     if path.exists():
         check_recipe(noted(path, "recipe"), recipe, path)
@@ -119,8 +127,7 @@ def generate(
 def _stored(
     task: ChunkTask,
     path: Path,
-    workers: int,
-    cluster: str | None,
+    solve: Callable[[ChunkTask, list[int]], Iterator[int]],
     chunks: range | None,
 ) -> Path:
     """Write the chunks of a store, and finish it if that was all of them."""
@@ -138,13 +145,10 @@ def _stored(
         )
     with regions.running(alone=whole):
         missing = regions.missing(asked)
-        done = (
-            in_threads(task, missing, workers)
-            if cluster is None
-            else on_cluster(task, missing, cluster)
-        )
         begun = len(asked) - len(missing)
-        for _ in tqdm(done, "chunks", len(asked), initial=begun, disable=None):
+        for _ in tqdm(
+            solve(task, missing), "chunks", len(asked), initial=begun, disable=None
+        ):
             pass
         if whole:
             regions.finish()

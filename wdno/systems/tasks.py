@@ -15,7 +15,7 @@ import jax
 from wdno.systems.base import PhysicalSystem, trajectories
 from wdno.systems.regions import Regions
 
-__all__ = ["ChunkTask", "in_threads", "on_cluster", "package_version"]
+__all__ = ["ChunkTask", "in_threads", "package_version"]
 
 _WRITING = threading.Lock()
 
@@ -80,52 +80,6 @@ def in_threads(task: Any, indices: Sequence[int], workers: int) -> Iterator[Any]
             if next_one is not None:
                 begun.append(pool.submit(task, next_one))
             yield result
-
-
-def on_cluster(task: ChunkTask, indices: Sequence[int], address: str) -> Iterator[int]:
-    """Chunks as they are done by the workers of a dask scheduler.
-
-    Workers may die: their tasks go to others. What the scheduler says is not believed
-    but what has a marker, so that tasks are given out again until all have one.
-
-    Raises:
-        ModuleNotFoundError: dask.distributed is not installed.
-        OSError: there is no scheduler at the address.
-        ValueError: a task cannot be done.
-        RuntimeError: workers die without a chunk being done in between.
-    """
-    try:
-        # Optional: the extra "cluster".
-        import distributed  # pyright: ignore
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "A cluster is reached by dask.distributed, which is not installed. Install "
-            "it: pip install 'wdno[cluster]'."
-        ) from error
-    left = list(indices)
-    with (
-        distributed.Client(address, set_as_default=False) as client,
-        client.as_current(),
-    ):
-        print(f"Workers are watched at {client.dashboard_link}")
-        while left:
-            futures = client.map(task, left, pure=False, retries=2)
-            lost: Exception | None = None
-            for future in distributed.as_completed(futures):
-                error = future.exception() if future.status == "error" else None
-                if isinstance(error, distributed.KilledWorker):
-                    lost = error
-                elif error is not None:
-                    client.cancel(futures)
-                    raise error
-                elif future.status == "finished":
-                    yield future.result()
-            before, left = len(left), task.regions.missing(left)
-            if len(left) == before:
-                raise RuntimeError(
-                    f"Workers of {address} die over chunks {left[:4]} before any is "
-                    f"done ({lost}). Give them more memory, or ask for smaller chunks."
-                )
 
 
 def in_double() -> bool:
