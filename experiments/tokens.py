@@ -1,7 +1,7 @@
 """Does a transformer on patches of coefficients earn its place?
 
-Transformers with attention everywhere, along one axis at a time and in windows, the one
-before, and the best of the other backbones train on the same records for the same
+Transformers with attention everywhere, along one axis at a time and in windows, and the
+best of the other backbones train on the same records for the same
 processor time of one core and are judged on records that none has seen. There is no
 mean: the backbone makes the whole field. Run one arm a core:
 
@@ -28,7 +28,7 @@ from _tokens import PROBLEMS, Problem, price
 
 import wdno
 from wdno import metrics
-from wdno.networks import TokenTransformerConfig, TransformerConfig
+from wdno.networks import TokenTransformerConfig
 from wdno.operator.checkpoint import save
 from wdno.training.batches import WindowBatches
 from wdno.training.build import build_model
@@ -80,7 +80,6 @@ def arms(config: Config) -> dict[str, Callable[[Problem], Any]]:
 
     return {
         "best": lambda problem: problem.recipe.network,
-        "old": partial(sized, TransformerConfig),
         "everywhere": partial(sized, TokenTransformerConfig),
         "axes": one_by_one,
         "windows": time_and_boxes,
