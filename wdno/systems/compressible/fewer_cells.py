@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from wdno._arguments import is_whole
 from wdno._typing import Fields
 from wdno.systems.compressible.finite_volume import (
-    Cells,
     Conserved,
     Primitive,
     to_conserved,
@@ -18,6 +18,8 @@ from wdno.systems.compressible.finite_volume import (
 from wdno.systems.compressible.system import CompressibleNavierStokes
 
 __all__ = ["OnFewerCells"]
+
+Record = Float[Array, "batch time cell"]
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,7 @@ class OnFewerCells:
         )
         return to_primitive(Conserved(*means), ratio)
 
-    def _parted(self, record: Cells) -> Cells:
-        """Along the last axis."""
+    def _parted(self, record: Record) -> Float[Array, "batch time part"]:
         ends = [(0, 0)] * (record.ndim - 1) + [(1, 1)]
         change = jnp.diff(jnp.pad(record, ends, mode="edge"), axis=-1)
         behind, ahead = change[..., :-1], change[..., 1:]
