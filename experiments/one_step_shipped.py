@@ -8,14 +8,14 @@ beside the teacher's 8, from the same keys.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import tyro
 import xarray as xr
 from _one_step import FEW_CALLS, ONCE, Judge, scored
-from _results import RESULTS, record
+from _results import RESULTS, amend
 from distil import SHIPPED
 
 import wdno
@@ -44,12 +44,11 @@ class Config:
 
 def main(config: Config) -> None:
     """Judge, print and store; rows of other models stay."""
-    path = RESULTS / "one_step_shipped.json"
-    rows = json.loads(path.read_text())["adapters"] if path.exists() else {}
+    on = {"samples": config.samples, "seeds": config.seeds, "members": config.members}
     for name in config.models:
-        rows[name] = noted(name) | judged(name, config)
-        print(name, rows[name], flush=True)
-        record("one_step_shipped", asdict(config), adapters=rows)
+        row = noted(name) | on | judged(name, config)
+        print(name, row, flush=True)
+        amend("one_step_shipped", "adapters", name, row)
 
 
 def noted(name: str) -> dict[str, Any]:

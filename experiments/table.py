@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+from _one_step_tables import one_step_shipped
 from _results import RESULTS, interval
 from _token_tables import grain_shares, grain_training, region_adaptive, tokens
 
@@ -979,6 +980,7 @@ BLOCKS = (
     ("docs/accelerators.md", "stream", stream),
     ("docs/accelerators.md", "one_step", one_step),
     ("docs/accelerators.md", "one_step_smoke", one_step_smoke),
+    ("docs/accelerators.md", "one_step_shipped", one_step_shipped),
     ("docs/accelerators.md", "blocks", blocks),
     ("docs/accelerators.md", "blocks-ensembles", blocks_ensembles),
     ("docs/era5.md", "era5", era5),
