@@ -5,13 +5,12 @@ solver on 128 cells and corrects all 1,024 at once. Rivals are a linear map of t
 initial state, the solver on 128, 256 and 512 cells, and forecasts of models of 128
 cells, parted by parabolas or halved three times by `navier-stokes-refinement`.
 
-    python experiments/navier_stokes_fine.py --data gas.nc [--model runs/fine/model] \\
-        [--local runs/local/model]
+    python experiments/navier_stokes_fine.py --data gas.nc [--model runs/fine/model]
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,12 @@ import tyro
 import xarray as xr
 from _cells import FINEST, on_cells
 from _control import interval
-from _results import portable, record
+from _results import amend
 from jaxtyping import Float
 from navier_stokes_refinement import COARSEST, doubled, over_cells
 
 import wdno
-from wdno.systems import CompressibleNavierStokes
+from wdno.systems import CompressibleNavierStokes, generate
 from wdno.systems.compressible import OnFewerCells, conserved, primitive
 from wdno.trajectory import open_trajectories
 
@@ -44,17 +43,18 @@ class Config:
     data: Path
     """Trajectories that the linear map is fitted to."""
     model: str = "navier-stokes-fine"
-    local: str = ""
-    """The same with a local network, trained for as long; left out if there is none."""
     coarse: tuple[str, ...] = ("navier-stokes-shock", "navier-stokes-correction")
     refiner: str = "navier-stokes-refinement"
     fitted: int = 640
     ridges: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
     """Of the linear map, in units of the mean square of what it sees."""
     samples: int = 128
-    group: int = field(default=16)
+    group: int = 16
     """Trajectories that are compared at a time."""
     seed: int = 31_000
+    truth: Path = Path("runs/fine-truth.nc")
+    only: tuple[str, ...] = ("",)
+    """How the names of what is measured now begin; all by default."""
 
 
 class LinearForecast:
@@ -151,25 +151,29 @@ def refined(initial: xr.Dataset, model: wdno.WDNO, refiner: wdno.WDNO) -> xr.Dat
     return primitive(flow)
 
 
-def forecasts(config: Config) -> dict[str, Forecast]:
-    """All that is compared, by name."""
-    data = open_trajectories(config.data).isel(sample=slice(config.fitted)).load()
-    found: dict[str, Forecast] = {
-        "persistence": persistence,
-        "linear map": LinearForecast(data, config.ridges),
+def forecasts(config: Config) -> dict[str, Callable[[], Forecast]]:
+    """Makers of all that is compared, by name."""
+
+    def linear() -> Forecast:
+        data = open_trajectories(config.data).isel(sample=slice(config.fitted)).load()
+        return LinearForecast(data, config.ridges)
+
+    def by(way: Any, name: str, **more: Any) -> Forecast:
+        return partial(way, model=wdno.load(name), **more)
+
+    found: dict[str, Callable[[], Forecast]] = {
+        "persistence": lambda: persistence,
+        "linear map": linear,
     }
     for cells in (128, 256, 512):
-        found[f"solver, {cells} cells"] = partial(solved, cells=cells)
-    refiner = wdno.load(config.refiner)
+        found[f"solver, {cells} cells"] = partial(partial, solved, cells=cells)
     for name in config.coarse:
-        model = wdno.load(name)
-        found[f"`{name}`, parabolas"] = partial(parted, model=model)
-        found[f"`{name}`, refined"] = partial(refined, model=model, refiner=refiner)
-    ours = {"tokens": config.model} | ({"local": config.local} if config.local else {})
-    for name, place in ours.items():
-        model = wdno.load(place)
-        found[f"{name}, mean"] = partial(simulated, model=model, steps=0)
-        found[f"{name}, 1 call"] = partial(simulated, model=model, steps=1)
+        found[f"`{name}`, parabolas"] = partial(by, parted, name)
+    for steps, label in ((0, "mean"), (1, "1 call")):
+        found[f"tokens, {label}"] = partial(by, simulated, config.model, steps=steps)
+    for name in config.coarse:
+        refiner = wdno.load(config.refiner)
+        found[f"`{name}`, refined"] = partial(by, refined, name, refiner=refiner)
     return found
 
 
@@ -185,44 +189,43 @@ def squares(found: xr.Dataset, truth: xr.Dataset) -> Float[np.ndarray, "sample s
 
 
 def main(config: Config) -> None:
-    """Compare group by group, print and store."""
-    ways = forecasts(config)
-    errors: dict[str, list[Any]] = {name: [] for name in ways}
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for group in range(config.samples // config.group):
-        key = jax.random.fold_in(jax.random.key(config.seed), group)
-        truth = SYSTEM.trajectories(key, config.group)
-        initial = truth.isel(time=0, drop=True)
-        for name, forecast in ways.items():
-            if not group:
+    """Compare way by way, print and store; rows of other ways stay."""
+    truth = kept_truth(config)
+    for name, made in forecasts(config).items():
+        if config.only and not name.startswith(config.only):
+            continue
+        forecast, parts, seconds = made(), [], []
+        for begin in range(0, config.samples, config.group):
+            group = truth.isel(sample=slice(begin, begin + config.group)).load()
+            initial = group.isel(time=0, drop=True)
+            if not begin:
                 forecast(initial)  # compiles
-            begin = time.process_time()
+            started = time.process_time()
             found = forecast(initial)
-            seconds[name].append((time.process_time() - begin) / config.group)
-            errors[name].append(squares(found, truth))
-        results = summary(errors, seconds)
-        how = asdict(config) | {"compared": config.group * (group + 1)}
-        how |= {name: portable(how[name]) for name in ("model", "local")}
-        record("navier_stokes_fine", how, forecasts=results)
-    for name, row in results.items():
-        print(f"{name:40s}", row)
+            seconds.append((time.process_time() - started) / config.group)
+            parts.append(squares(found, group))
+        row = summary(np.concatenate(parts), min(seconds))
+        print(f"{name:40s}", row, flush=True)
+        on = {"samples": config.samples, "seed": config.seed}
+        amend("navier_stokes_fine", "forecasts", name, on | row)
 
 
-def summary(
-    errors: dict[str, list[Any]], seconds: dict[str, list[float]]
-) -> dict[str, Any]:
+def kept_truth(config: Config) -> xr.Dataset:
+    """Solved once; ways that are compared later are judged by the same."""
+    return xr.open_dataset(
+        generate(SYSTEM, config.truth, config.samples, config.seed, config.group)
+    )
+
+
+def summary(rows: Float[np.ndarray, "sample state"], seconds: float) -> dict[str, Any]:
     """Means with intervals over trajectories; least processor seconds over groups."""
-    results = {}
-    for name, parts in errors.items():
-        rows = np.concatenate(parts)
-        by_state = dict(zip(STATES, map(interval, rows.T), strict=True))
-        results[name] = {
-            "mse": interval(rows.mean(axis=1)),
-            "median": float(f"{np.median(rows.mean(axis=1)):.3g}"),
-            **by_state,
-            "processor_seconds": float(f"{min(seconds[name]):.3g}"),
-        }
-    return results
+    by_state = dict(zip(STATES, map(interval, rows.T), strict=True))
+    return {
+        "mse": interval(rows.mean(axis=1)),
+        "median": float(f"{np.median(rows.mean(axis=1)):.3g}"),
+        **by_state,
+        "processor_seconds": float(f"{seconds:.3g}"),
+    }
 
 
 if __name__ == "__main__":

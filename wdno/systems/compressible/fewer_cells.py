@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from wdno._arguments import is_whole
+from wdno._json import register
 from wdno._typing import Fields
 from wdno.systems.compressible.finite_volume import (
     Conserved,
@@ -22,6 +23,7 @@ __all__ = ["OnFewerCells"]
 Record = Float[Array, "batch time cell"]
 
 
+@register
 @dataclass(frozen=True)
 class OnFewerCells:
     """A run on fewer cells, parted again: what a network can begin with.
