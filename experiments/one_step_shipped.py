@@ -20,6 +20,7 @@ from distil import SHIPPED
 
 import wdno
 from wdno.cli.systems import SYSTEMS
+from wdno.systems import trajectories
 
 MODELS = {
     "burgers-simulation": ("burgers", "burgers_training"),
@@ -71,7 +72,7 @@ def judged(name: str, config: Config) -> dict[str, Any]:
     system = SYSTEMS[MODELS[name][0]]()
     found: dict[str, Any] = {}
     parts = {
-        str(seed): system.trajectories(jax.random.key(seed), config.samples)
+        str(seed): trajectories(system, jax.random.key(seed), config.samples)
         for seed in config.seeds
     }
     for label, truth in {

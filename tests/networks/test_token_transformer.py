@@ -66,7 +66,7 @@ def test_noise_of_more_numbers_than_features_passes_by_the_tokens():
     dense = module.head.dense
     dense.kernel[...] = jnp.zeros_like(dense.kernel[...])
     half = dense.bias.shape[0] // 2
-    dense.bias[...] = jnp.repeat(jnp.array([0.0, 1.0]), half)
+    dense.bias[...] = jnp.repeat(jnp.array([0.0, 1.0], jnp.float32), half)
     np.testing.assert_array_equal(call(module, x, c_noise, cond), x)
 
 

@@ -101,6 +101,6 @@ class OnFewerCells:
             2 * jnp.minimum(abs(behind), abs(ahead)), abs(behind + ahead) / 2
         )
         slope = jnp.where(behind * ahead > 0, jnp.sign(ahead) * least, 0)
-        centre = (jnp.arange(self.parts) + 0.5) / self.parts - 0.5
-        parts = record[..., None] + slope[..., None] * centre
+        centre = (np.arange(self.parts) + 0.5) / self.parts - 0.5
+        parts = record[..., None] + slope[..., None] * centre.astype(record.dtype)
         return parts.reshape(*record.shape[:-1], -1)
