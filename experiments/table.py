@@ -6,7 +6,13 @@ from typing import Any
 
 from _one_step_tables import one_step_shipped
 from _results import RESULTS, interval
-from _token_tables import grain_shares, grain_training, region_adaptive, tokens
+from _token_tables import (
+    grain_shares,
+    grain_training,
+    navier_stokes_fine,
+    region_adaptive,
+    tokens,
+)
 
 ROOT = RESULTS.parents[1]
 
@@ -971,6 +977,7 @@ BLOCKS = (
     ("docs/waves.md", "navier-stokes", navier_stokes),
     ("docs/phiflow.md", "phiflow", phiflow),
     ("docs/waves.md", "navier-stokes-refinement", navier_stokes_refinement),
+    ("docs/waves.md", "navier-stokes-fine", navier_stokes_fine),
     ("docs/design.md", "bakeoff", bakeoff),
     ("docs/structure.md", "seconds", seconds),
     ("docs/rivals.md", "front", front),

@@ -102,5 +102,6 @@ class OnFewerCells:
         )
         slope = jnp.where(behind * ahead > 0, jnp.sign(ahead) * least, 0)
         centre = (np.arange(self.parts) + 0.5) / self.parts - 0.5
-        parts = record[..., None] + slope[..., None] * centre.astype(record.dtype)
+        rise = jnp.einsum("btc,p->btcp", slope, centre.astype(record.dtype))
+        parts = record[..., None] + rise
         return parts.reshape(*record.shape[:-1], -1)
