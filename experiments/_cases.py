@@ -149,6 +149,7 @@ CASES: dict[str, Case] = {
         ships=True,
     ),
     "navier-stokes-refinement": Case(finer_gas(32)),
+    "navier-stokes-fine": Case(drawn("navier-stokes", 32)),
     "smoke-simulation": Case(drawn("smoke", 32)),
     "smoke-control": Case(plans),
     "smoke-refinement": Case(finer_scenes(4), finer_scenes(3), ships=True),

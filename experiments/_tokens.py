@@ -2,19 +2,55 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from _call_cost import Cost, cost
-from _results import best
+from _results import best, portable
 from flax import nnx
 
 import wdno
 from wdno.networks import FourierConfig, MixerConfig, Shape, build
 from wdno.systems import CompressibleNavierStokes, Smoke
+from wdno.training.config import TrainingConfig
 from wdno.training.recipes import RECIPES, NoiseLevels, Recipe
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A network that is trained for a while and judged; comparisons say which ones."""
+
+    arm: str
+    system: str
+    data: Path
+    test: Path
+    out: Path = Path("runs")
+    budget: float = 180.0
+    """Processor seconds."""
+    learning_rate: float = 1e-3
+    validate_every: float = 120.0
+    steps: tuple[int, ...] = (1, 8)
+    """Calls by which it is judged."""
+    seed: int = 0
+
+    @property
+    def training(self) -> TrainingConfig:
+        """How it is trained; no checkpoint is kept."""
+        return TrainingConfig(
+            budget=self.budget,
+            seed=self.seed,
+            validate_every=self.validate_every,
+            checkpoint_every=math.inf,
+            learning_rate=self.learning_rate,
+        )
+
+    def noted(self) -> dict[str, str]:
+        """As it stands in results."""
+        return {name: portable(value) for name, value in asdict(self).items()}
+
 
 WHOLE_FIELDS: dict[str, Any] = {"residual": None, "noise": NoiseLevels()}
 """Without a mean: the denoiser makes all there is, and one call of it is a forecast."""

@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
@@ -19,7 +20,6 @@ from wdno.networks.layers import (
     Features,
     Modulation,
     NoiseEmbedding,
-    SelfAttention,
     crop,
     pad_to_multiple,
 )
@@ -65,6 +65,30 @@ class ResidualBlock(nnx.Module):
         h = self.modulation(self.norm_out(h), embedding)
         h = self.conv_out(nnx.silu(h))
         return h + (x if self.skip is None else self.skip(x))
+
+
+class SelfAttention(nnx.Module):
+    """Residual attention of every grid point to all others, position-free."""
+
+    def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs) -> None:
+        """Create norm, query–key–value projection and output projection."""
+        self.heads = heads
+        self.norm = nnx.RMSNorm(width, rngs=rngs)
+        self.qkv = nnx.Linear(width, 3 * width, use_bias=False, rngs=rngs)
+        self.out = nnx.Linear(
+            width, width, kernel_init=nnx.initializers.zeros, rngs=rngs
+        )
+
+    def __call__(self, x: Features) -> Features:
+        """Attend over the flattened grid."""
+        tokens = x.reshape(len(x), -1, x.shape[-1])
+        qkv = self.qkv(self.norm(tokens))
+        q, k, v = (
+            part.reshape(*tokens.shape[:2], self.heads, -1)
+            for part in jnp.split(qkv, 3, axis=-1)
+        )
+        mixed = jax.nn.dot_product_attention(q, k, v)
+        return x + self.out(mixed.reshape(tokens.shape)).reshape(x.shape)
 
 
 @register(AttentionUNetConfig)

@@ -21,7 +21,7 @@ import tyro
 from backbones import AttentionUNetConfig, GatedMixerConfig
 
 from wdno import metrics
-from wdno.networks import FourierConfig, TransformerConfig
+from wdno.networks import FourierConfig, TokenTransformerConfig
 from wdno.training.config import TrainingConfig
 from wdno.training.pipeline import train
 from wdno.training.recipes import RECIPES, NoiseLevels, Recipe
@@ -33,7 +33,7 @@ PEAKED = replace(BASE, noise=NoiseLevels())
 ARMS: dict[str, Recipe] = {
     "fourier": PEAKED,
     "unet": replace(PEAKED, network=AttentionUNetConfig((96, 128, 192), blocks=1)),
-    "transformer": replace(PEAKED, network=TransformerConfig((1, 2), 192, 6, 6)),
+    "transformer": replace(PEAKED, network=TokenTransformerConfig((1, 2), 192, 6, 6)),
     "mixer": replace(PEAKED, network=GatedMixerConfig((4, 30), (1, 1), 192, 6)),
     "wide noise": BASE,
     "one level": replace(BASE, levels=1, network=FourierConfig((16, 32), 32, 4)),

@@ -23,8 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 import xarray as xr
-from _results import portable
-from _tokens import PROBLEMS, operations, price
+from _tokens import PROBLEMS, Arm, operations, price
 from backbones import CoarseConfig
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -38,7 +37,6 @@ from wdno.operator.generation import generate, left_open, prepare
 from wdno.operator.model import with_backbone
 from wdno.training.batches import WindowBatches
 from wdno.training.build import build_model
-from wdno.training.config import TrainingConfig
 from wdno.training.grain import Told, true_cells
 from wdno.training.held_out import held_windows
 from wdno.training.pipeline import train
@@ -51,23 +49,15 @@ DEPTH, REFINEMENTS, HEADS = 2, 4, 4
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Arm):
     """One arm."""
 
-    arm: str
-    system: str
-    data: Path
-    test: Path
     out: Path = Path("runs/grain")
     patch: tuple[int, ...] = (1, 8)
     """Points of the coarsest grid in a cell."""
     width: int = 128
     """Of the arm that refines all cells: the others have as many operations."""
-    budget: float = 180.0
-    learning_rate: float = 1e-3
     samples: int = 24
-    steps: tuple[int, ...] = (1, 8)
-    seed: int = 0
 
 
 def network(model: wdno.WDNO, share: float, config: Config, width: int) -> Any:
@@ -187,18 +177,12 @@ def main(config: Config) -> None:
     print(config.arm, chosen, costs, flush=True)
     where = config.out / f"{config.system}-{config.arm}-{config.seed}"
     test = open_trajectories(config.test).isel(sample=slice(config.samples)).load()
-    how = TrainingConfig(
-        budget=config.budget,
-        seed=config.seed,
-        checkpoint_every=math.inf,
-        learning_rate=config.learning_rate,
-    )
     recipe = replace(recipe, network=chosen)
-    model = train(recipe, data, how, where, clock=time.process_time)
+    model = train(recipe, data, config.training, where, clock=time.process_time)
     save(model, where / "model", notes={"name": f"grain-{config.system}"})
     lines = [json.loads(line) for line in (where / "log.jsonl").open()]
     results = {
-        "config": {name: portable(value) for name, value in asdict(config).items()},
+        "config": config.noted(),
         "network": asdict(chosen),
         "price": costs,
         "updates": lines[-1]["step"],

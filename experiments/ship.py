@@ -133,6 +133,7 @@ MEASURES: dict[str, Measure] = {
     "navier-stokes-shock": mse_of(SYSTEMS["navier-stokes-shock"]()),
     "navier-stokes-correction": mse_of(SYSTEMS["navier-stokes-shock"]()),
     "navier-stokes-refinement": cell_doubling_mse,
+    "navier-stokes-fine": mse_of(SYSTEMS["navier-stokes"]()),
     "smoke-simulation": smoke_mse,
     "smoke-control": leakage,
     "smoke-refinement": density_doubling_mse,

@@ -34,13 +34,14 @@ from wdno.accelerate.event_trigger import (
     InnovationThreshold,
     Periodic,
     SimilarityFilter,
+    anomaly,
 )
 from wdno.operator.generation import Start
 from wdno.planning.adjoint import descend, steepest_step
 from wdno.planning.feedback import MakePlan, Names, Replanning, replan
 from wdno.planning.objectives import leakage
 from wdno.planning.surrogate import FrameByFrame
-from wdno.plotting.style import CURVES, RULE
+from wdno.plotting.style import CURVES, INK, RULE
 from wdno.systems.smoke.flow import advance, begin
 
 NAMES = Names({"density": "density0"}, ("cx", "cy"))
@@ -62,6 +63,8 @@ class Config:
     more_steps: int = 3
     sizes: tuple[float, ...] = (0.05, 0.2)
     similarities: tuple[float, ...] = (-6.0, -2.0, -0.7, -0.4, -0.2, 0.1)
+    first_similarities: tuple[float, ...] = (-0.5, 0.0, 0.3, 0.6)
+    """Of a trigger that measures by the smoke that there was at first."""
     periods: tuple[int, ...] = (2, 3)
     """Between plans; triggers plan as often."""
     seed: int = 44_000
@@ -236,49 +239,71 @@ def steer(config: Config, arm: Arm, problems: Problems) -> dict[str, Any]:
     }
 
 
-KINDS = {"similarity filter": SimilarityFilter, "threshold": InnovationThreshold}
+class Kind(NamedTuple):
+    """Triggers of a kind, and where their rates are looked at."""
+
+    at: Callable[..., Any]
+    similarities: tuple[float, ...]
+
+
+def kinds(config: Config) -> dict[str, Kind]:
+    """Two that measure by the smoke that a plan expects to be left, one by the first.
+
+    All scenes begin with equally much smoke, nearly: that of other ones is the unit.
+    """
+    start = Scenes.draw(config.seed + 500, config.tuning).inputs["density0"]
+    unit = {"density0": float(anomaly({"density0": start})["density0"].mean())}
+    by_first = partial(InnovationThreshold, unit=unit)
+    return {
+        "similarity filter": Kind(SimilarityFilter, config.similarities),
+        "threshold": Kind(InnovationThreshold, config.similarities),
+        "threshold by the first smoke": Kind(by_first, config.first_similarities),
+    }
 
 
 def at_rates(
-    config: Config, rates: list[float], wished: Iterable[float]
+    similarities: tuple[float, ...], rates: list[float], wished: Iterable[float]
 ) -> list[float]:
     """Similarities at which a trigger has the wished rates, from those it had.
 
     In between 1 / (1 - η) is linear: where a filter never has to plan anew, its rate is
     the mean of r / (1 - η), and nothing is planned for η = -∞.
     """
-    shares = [0.0, *(1 / (1 - np.array(config.similarities)))]
+    shares = [0.0, *(1 / (1 - np.array(similarities)))]
     found = 1 - 1 / np.interp(list(wished), [0.0, *rates], shares)
     return found.round(4).tolist()
 
 
 def choose(config: Config) -> dict[str, Any]:
-    """By other scenes: the size of a step, and similarities for rates of periods."""
+    """By other scenes: the size of a step, and the rates that are wished for."""
     problems = Problems.draw(config, config.seed + 500, config.tuning)
     leaks = {}
     for size in config.sizes:
         row = steer(config, Arm(Periodic(1), Steps(1, size)), problems)
         leaks[size] = row["J"][0]
         print("size", size, row, flush=True)
-    best = min(leaks, key=lambda size: leaks[size])
     ticks = SYSTEM.frames // config.every
     wished = {p: len(range(p, ticks, p)) / (ticks - 1) for p in config.periods}
-    similarities = {}
-    for name, kind in KINDS.items():
-        rates = []
-        for eta in config.similarities:
-            arm = Arm(kind(eta, most_skips=NEVER), Steps(1, best))
-            rates.append(steer(config, arm, problems)["rate"])
-            print(name, eta, rates[-1], flush=True)
-        similarities[name] = dict(
-            zip(map(str, wished), at_rates(config, rates, wished.values()), strict=True)
-        )
     return {
-        "size": best,
+        "size": min(leaks, key=lambda size: leaks[size]),
         "leaks by size": leaks,
         "rates": {str(p): round(rate, 3) for p, rate in wished.items()},
-        "similarities": similarities,
+        "similarities": {},
     }
+
+
+def similarities(
+    config: Config, kind: Kind, size: float, wished: dict[str, float]
+) -> dict[str, float]:
+    """Those at which a trigger has the wished rates, by other scenes."""
+    problems = Problems.draw(config, config.seed + 500, config.tuning)
+    rates = []
+    for eta in kind.similarities:
+        arm = Arm(kind.at(eta, most_skips=NEVER), Steps(1, size))
+        rates.append(steer(config, arm, problems)["rate"])
+        print(kind, eta, rates[-1], flush=True)
+    found = at_rates(kind.similarities, rates, wished.values())
+    return dict(zip(wished, found, strict=True))
 
 
 def arms(config: Config, chosen: dict[str, Any]) -> dict[str, Arm]:
@@ -291,9 +316,9 @@ def arms(config: Config, chosen: dict[str, Any]) -> dict[str, Arm]:
     for period in config.periods:
         rate = chosen["rates"][str(period)]
         found[f"every {period} ticks"] = Arm(Periodic(period), step)
-        for name, kind in KINDS.items():
+        for name, kind in kinds(config).items():
             eta = chosen["similarities"][name][str(period)]
-            found[f"{name}, {rate:.2f}"] = Arm(kind(eta, most_skips=NEVER), step)
+            found[f"{name}, {rate:.2f}"] = Arm(kind.at(eta, most_skips=NEVER), step)
         found[f"at random, {rate:.2f}"] = Arm(AtRandom(rate), step)
     many = Steps(config.more_steps, chosen["size"])
     found[f"{many.count} steps, every {many.count} ticks"] = Arm(
@@ -309,7 +334,12 @@ def main(config: Config) -> None:
     results = stored(config)
     if "chosen" not in results:
         results = {"chosen": choose(config), "arms": {}}
-        record("smoke_loop", asdict(config), **results)
+    chosen = results["chosen"]
+    for name, kind in kinds(config).items():
+        if name not in chosen["similarities"]:
+            how = kind, chosen["size"], chosen["rates"]
+            chosen["similarities"][name] = similarities(config, *how)
+            record("smoke_loop", asdict(config), **results)
     problems = Problems.draw(config, config.seed, config.scenes)
     for name, arm in arms(config, results["chosen"]).items():
         if name not in results["arms"]:
@@ -335,12 +365,20 @@ def picture(config: Config, rows: dict[str, Any]) -> None:
     """What leaks against the share of ticks with a new plan, and their time."""
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
-    families = ("open", "similarity", "threshold", "at random", "every ", "adjoint")
-    for family, colour in zip(families, CURVES, strict=True):
+    families = {
+        "open": CURVES[0],
+        "similarity": CURVES[1],
+        "threshold,": CURVES[2],
+        "threshold by": INK,
+        "at random": CURVES[3],
+        "every ": CURVES[4],
+        "adjoint": CURVES[5],
+    }
+    for family, colour in families.items():
         mine = [row for name, row in rows.items() if name.startswith(family)]
         for axis, by in zip(axes, ("rate", "mean_ms"), strict=True):
             points = np.array([(row[by], *row["J"]) for row in mine])
-            errorbars(axis, points, family, colour, linestyle="none")
+            errorbars(axis, points, family.strip(" ,"), colour, linestyle="none")
     axes[0].set(xlabel="share of ticks with a new plan", ylabel="share that leaks")
     axes[1].set(xlabel="processor ms a tick", xscale="log")
     axes[0].legend(frameon=False, fontsize="small")

@@ -5,8 +5,15 @@ import re
 from typing import Any
 
 from _deployment_tables import killed_workers, load_service, onnx_parts, peers
+from _one_step_tables import one_step_shipped
 from _results import RESULTS, interval
-from _token_tables import grain_shares, grain_training, region_adaptive, tokens
+from _token_tables import (
+    grain_shares,
+    grain_training,
+    navier_stokes_fine,
+    region_adaptive,
+    tokens,
+)
 
 ROOT = RESULTS.parents[1]
 
@@ -981,6 +988,7 @@ BLOCKS = (
     ("docs/waves.md", "navier-stokes", navier_stokes),
     ("docs/phiflow.md", "phiflow", phiflow),
     ("docs/waves.md", "navier-stokes-refinement", navier_stokes_refinement),
+    ("docs/waves.md", "navier-stokes-fine", navier_stokes_fine),
     ("docs/design.md", "bakeoff", bakeoff),
     ("docs/structure.md", "seconds", seconds),
     ("docs/rivals.md", "front", front),
@@ -990,6 +998,7 @@ BLOCKS = (
     ("docs/accelerators.md", "stream", stream),
     ("docs/accelerators.md", "one_step", one_step),
     ("docs/accelerators.md", "one_step_smoke", one_step_smoke),
+    ("docs/accelerators.md", "one_step_shipped", one_step_shipped),
     ("docs/accelerators.md", "blocks", blocks),
     ("docs/accelerators.md", "blocks-ensembles", blocks_ensembles),
     ("docs/era5.md", "era5", era5),

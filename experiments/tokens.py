@@ -1,7 +1,7 @@
 """Does a transformer on patches of coefficients earn its place?
 
-Transformers with attention everywhere, along one axis at a time and in windows, the one
-before, and the best of the other backbones train on the same records for the same
+Transformers with attention everywhere, along one axis at a time and in windows, and the
+best of the other backbones train on the same records for the same
 processor time of one core and are judged on records that none has seen. There is no
 mean: the backbone makes the whole field. Run one arm a core:
 
@@ -13,7 +13,6 @@ With `--budget 0` an arm only says what a call and an update cost.
 """
 
 import json
-import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -23,29 +22,23 @@ from typing import Any
 
 import tyro
 import xarray as xr
-from _results import portable
-from _tokens import PROBLEMS, Problem, price
+from _tokens import PROBLEMS, Arm, Problem, price
 
 import wdno
 from wdno import metrics
-from wdno.networks import TokenTransformerConfig, TransformerConfig
+from wdno.networks import TokenTransformerConfig
 from wdno.operator.checkpoint import save
 from wdno.training.batches import WindowBatches
 from wdno.training.build import build_model
-from wdno.training.config import TrainingConfig
 from wdno.training.pipeline import train
 from wdno.training.validation import simulation_error
 from wdno.trajectory import open_trajectories
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Arm):
     """One arm."""
 
-    arm: str
-    system: str
-    data: Path
-    test: Path
     out: Path = Path("runs/tokens")
     patch: tuple[int, ...] = ()
     """Coefficients a token; empty for that of the system."""
@@ -53,12 +46,9 @@ class Config:
     depth: int = 6
     heads: int = 6
     budget: float = 360.0
-    learning_rate: float = 1e-3
     validate_every: float = 45.0
     early: int = 32
     """Records that are watched; the errors are of the others."""
-    steps: tuple[int, ...] = (1, 8)
-    seed: int = 0
 
 
 def arms(config: Config) -> dict[str, Callable[[Problem], Any]]:
@@ -80,7 +70,6 @@ def arms(config: Config) -> dict[str, Callable[[Problem], Any]]:
 
     return {
         "best": lambda problem: problem.recipe.network,
-        "old": partial(sized, TransformerConfig),
         "everywhere": partial(sized, TokenTransformerConfig),
         "axes": one_by_one,
         "windows": time_and_boxes,
@@ -112,7 +101,7 @@ def main(config: Config) -> None:
     data = open_trajectories(config.data).load()
     fresh = build_model(recipe, data, WindowBatches(data, recipe, config.seed))
     results: dict[str, Any] = {
-        "config": {name: portable(value) for name, value in asdict(config).items()},
+        "config": config.noted(),
         "network": asdict(network) | {"kind": type(network).__name__},
         "price": price(fresh, network, recipe.batch_size),
     }
@@ -120,15 +109,9 @@ def main(config: Config) -> None:
     if not config.budget:
         return
     test = open_trajectories(config.test).load()
-    how = TrainingConfig(
-        budget=config.budget,
-        seed=config.seed,
-        validate_every=config.validate_every,
-        checkpoint_every=math.inf,
-        learning_rate=config.learning_rate,
-    )
     early = test.isel(sample=slice(config.early))
-    model = train(recipe, data, how, where, held_back=early, clock=time.process_time)
+    how = {"held_back": early, "clock": time.process_time}
+    model = train(recipe, data, config.training, where, **how)
     save(model, where / "model", notes={"name": f"tokens-{config.system}"})
     lines = [json.loads(line) for line in (where / "log.jsonl").open()]
     results |= {

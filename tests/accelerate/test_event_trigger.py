@@ -11,6 +11,7 @@ from wdno.accelerate.event_trigger import (
     InnovationThreshold,
     Periodic,
     SimilarityFilter,
+    anomaly,
     relative_innovation,
 )
 from wdno.diffusion.keys import row_keys
@@ -53,6 +54,17 @@ def test_innovations_are_relative_to_the_anomaly():
     both = ({**o, "v0": 1e3 * p["u0"]} for o, p in ((observed, predicted),))
     pair = relative_innovation(*both, {**predicted, "v0": 1e3 * predicted["u0"]})
     np.testing.assert_allclose(pair, r / np.sqrt(2), atol=1e-9)
+
+
+def test_what_fades_is_measured_by_what_there_was():
+    """At first both units are the same; later the prediction's own has shrunk."""
+    observed, predicted = fields([0.5, 0.1])
+    unit = anomaly(predicted)
+    faded = ({"u0": 0.1 * u["u0"]} for u in (observed, predicted))
+    found = relative_innovation(*faded, unit=unit)
+    np.testing.assert_allclose(found, [0.05, 0.01], rtol=1e-6)
+    trigger = InnovationThreshold(0.8, unit={"u0": float(unit["u0"][0])})
+    assert due(trigger, [0.3, 0.1]).tolist() == [True, False]
 
 
 def test_a_uniform_prediction_calls_any_innovation_infinite():

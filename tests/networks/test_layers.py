@@ -8,7 +8,6 @@ from tiny_networks import call, filled, random
 from wdno.networks.layers import (
     Modulation,
     NoiseEmbedding,
-    SelfAttention,
     crop,
     pad_to_multiple,
 )
@@ -36,18 +35,6 @@ def test_modulation_starts_as_the_identity_and_acts_alike_at_every_point():
         line = np.polyfit(before, after, 1)
         np.testing.assert_allclose(np.polyval(line, before), after, 0, 1e-5)
         assert abs(line[0] - 1) > 1e-3 and abs(line[1]) > 1e-3
-
-
-def test_self_attention_does_not_know_positions():
-    make = lambda: SelfAttention(8, heads=2, rngs=nnx.Rngs(0))  # noqa: E731
-    x, attention = np.asarray(random(2, 3, 4, 8)), filled(make)
-    np.testing.assert_array_equal(call(make(), x), x)  # starts as the identity
-    came = np.asarray(call(attention, x))
-    assert abs(came - x).max() > 1e-2
-    order = np.random.default_rng(0).permutation(12)
-    shuffled = x.reshape(2, 12, 8)[:, order].reshape(x.shape)
-    wanted = came.reshape(2, 12, 8)[:, order].reshape(x.shape)
-    np.testing.assert_allclose(call(attention, shuffled), wanted, 0, 1e-5)
 
 
 def test_padding_goes_to_the_end_and_is_cut_off_again():

@@ -1,14 +1,11 @@
-"""Patches of grids, tokens by their places, and the layers between the two."""
+"""Patches of grids, and tokens by their places."""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 from tiny_networks import random
 
 from wdno.networks.patches import (
-    PatchEmbedding,
-    PatchHead,
     from_patches,
     place,
     take,
@@ -63,44 +60,3 @@ def test_no_token_lies_beyond_the_row():
     kept = take(tokens, places)
     assert np.isnan(kept[1, 1]).all() and np.isfinite(np.delete(kept[1], 1, 0)).all()
     assert np.isfinite(place(kept, places, 6)).all()
-
-
-@pytest.mark.parametrize("patch", [(3,), (2, 1, 3)], ids=str)
-def test_embedding_and_head_are_convolutions_in_steps_of_a_patch(patch):
-    """With the same initial parameters, under the same names."""
-    steps = {"kernel_size": patch, "strides": patch, "padding": "VALID"}
-
-    @nnx.jit
-    def make():
-        embeddings = (
-            PatchEmbedding(patch, 4, 5, rngs=nnx.Rngs(0)),
-            nnx.Conv(4, 5, **steps, rngs=nnx.Rngs(0)),
-        )
-        zeros = nnx.initializers.zeros
-        heads = (
-            PatchHead(patch, 5, 4, rngs=nnx.Rngs(0)),
-            nnx.ConvTranspose(5, 4, **steps, kernel_init=zeros, rngs=nnx.Rngs(0)),
-        )
-        return embeddings, heads
-
-    pairs = make()
-    for own, other in pairs:
-        for name in ("kernel", "bias"):
-            parameter = getattr(own, name)
-            np.testing.assert_array_equal(parameter[...], getattr(other, name)[...])
-            values = random(*parameter.shape, seed=len(name))
-            parameter[...] = getattr(other, name)[...] = values
-
-    @nnx.jit
-    def compare(pairs, x):
-        (embedding, convolution), (head, transposed) = pairs
-        tokens, count = convolution(x), 2 ** len(patch)
-        embedded = embedding(to_patches(x, patch).reshape(2, count, -1))
-        patches = head(tokens.reshape(2, count, 5)).reshape(*tokens.shape[:-1], -1)
-        points = from_patches(patches, patch)
-        return embedded.reshape(tokens.shape), tokens, points, transposed(tokens)
-
-    x = random(2, *(2 * p for p in patch), 4)
-    embedded, tokens, points, wanted = compare(pairs, x)
-    np.testing.assert_allclose(embedded, tokens, 1e-5, 1e-5)
-    np.testing.assert_allclose(points, wanted, 1e-5, 1e-5)

@@ -28,15 +28,12 @@ from wdno.networks import (
     Mixer,
     MixerConfig,
     TokenTransformer,
-    Transformer,
-    TransformerConfig,
+    TokenTransformerConfig,
     build,
     register,
 )
 
-on_any_grid = pytest.mark.parametrize(
-    "kind", ["transformer", "tokens", "fourier", "local"]
-)
+on_any_grid = pytest.mark.parametrize("kind", ["tokens", "fourier", "local"])
 on_one_grid = pytest.mark.parametrize("kind", CONFIGS)
 """For tests on 4 × 6 points, the one grid of the tiny mixer."""
 
@@ -103,7 +100,6 @@ def test_gradient_is_finite_and_reaches_every_parameter(kind):
 @on_one_grid
 def test_the_configuration_chooses_the_network(kind):
     classes = {
-        "transformer": Transformer,
         "tokens": TokenTransformer,
         "fourier": Fourier,
         "local": Local,
@@ -114,7 +110,11 @@ def test_the_configuration_chooses_the_network(kind):
     assert network.config == CONFIGS[kind](2, 1)
 
 
-SETTINGS = {"modes": FourierConfig, "reach": LocalConfig, "patch": TransformerConfig}
+SETTINGS = {
+    "modes": FourierConfig,
+    "reach": LocalConfig,
+    "patch": TokenTransformerConfig,
+}
 
 
 @pytest.mark.parametrize(

@@ -63,9 +63,10 @@ def test_blocks_start_as_the_identity_and_gates_open():
 def test_noise_of_more_numbers_than_features_passes_by_the_tokens():
     """With factors of one and nothing else, what leaves is what came."""
     module, (x, c_noise, cond) = network(depth=1), inputs(*GRID)
-    for head, bias in ((module.head.shift, 0.0), (module.head.factor, 1.0)):
-        head.kernel[...] = jnp.zeros_like(head.kernel[...])
-        head.bias[...] = jnp.full_like(head.bias[...], bias)
+    dense = module.head.dense
+    dense.kernel[...] = jnp.zeros_like(dense.kernel[...])
+    half = dense.bias.shape[0] // 2
+    dense.bias[...] = jnp.repeat(jnp.array([0.0, 1.0], jnp.float32), half)
     np.testing.assert_array_equal(call(module, x, c_noise, cond), x)
 
 

@@ -13,16 +13,12 @@ from wdno.networks import (
     MixerConfig,
     Shape,
     TokenTransformerConfig,
-    TransformerConfig,
     build,
 )
 
 CHANNELS, CONDITION = 3, 2
 
 CONFIGS = {
-    "transformer": lambda axes, depth: TransformerConfig(
-        (2, 3, 2)[:axes], width=8, depth=depth, heads=2
-    ),
     "tokens": lambda axes, depth: TokenTransformerConfig(
         (2, 3, 2)[:axes], width=8, depth=depth, heads=2
     ),

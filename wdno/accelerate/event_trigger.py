@@ -10,6 +10,7 @@ compared; a flow may change fast and yet as planned.
 Every trigger is a frozen value and a pytree, a `wdno.planning.feedback.Trigger`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 
@@ -25,8 +26,20 @@ Rows = Float[Array, " batch"]
 Number = float | int | Float[Array, ""] | Int[Array, ""]
 
 
+def anomaly(fields: Fields) -> dict[str, Rows]:
+    """Standard deviation over space of each field: what distinguishes it from its mean.
+
+    Args:
+        fields: of shape (batch, *space).
+    """
+    return {name: v.reshape(len(v), -1).std(axis=1) for name, v in fields.items()}
+
+
 def relative_innovation(
-    observed: Fields, predicted: Fields, noise: Number = 0.0
+    observed: Fields,
+    predicted: Fields,
+    noise: Number = 0.0,
+    unit: Mapping[str, Number | Rows] | None = None,
 ) -> Rows:
     """What was not foreseen, in units of what distinguishes the state from its mean.
 
@@ -37,22 +50,29 @@ def relative_innovation(
     and v, every innovation on a strong mean flow would look small. White noise of the
     sensors adds its variance to the square, which is taken off.
 
+    Where what is observed fades, as smoke that arrives does, what is left of v says
+    nothing of what is at stake, and every surprise looks large at the end. Then measure
+    in units of what there was at first: ``unit=anomaly(initial)``.
+
     Args:
         observed: fields of shape (batch, *space).
         predicted: the same fields.
         noise: standard deviation of the observations, in units of the fields.
+        unit: denominators by name, each in units of its field; `anomaly` of the
+            predicted fields by default.
     """
+    units = anomaly(predicted) if unit is None else unit
 
-    def square(u: Array, v: Array) -> Rows:
+    def square(name: str, v: Array) -> Rows:
         space = tuple(range(1, v.ndim))
-        surprise = jnp.square(u - v).mean(space) - jnp.square(noise)
-        anomaly = jnp.square(v - v.mean(space, keepdims=True)).mean(space)
+        surprise = jnp.square(observed[name] - v).mean(space) - jnp.square(noise)
+        whole = jnp.square(jnp.asarray(units[name], v.dtype))
         # A uniform prediction has no anomaly: the least innovation is then infinite.
-        share = surprise / jnp.where(anomaly > 0, anomaly, 1)
-        share = jnp.where(anomaly > 0, share, inf)
+        share = surprise / jnp.where(whole > 0, whole, 1)
+        share = jnp.where(whole > 0, share, inf)
         return jnp.where(surprise > 0, share, 0)
 
-    squares = [square(observed[name], v) for name, v in predicted.items()]
+    squares = [square(name, v) for name, v in predicted.items()]
     return jnp.sqrt(jnp.stack(squares).mean(axis=0))
 
 
@@ -63,6 +83,7 @@ class _BySimilarity:
     similarity: Number = 0.8
     most_skips: Number = 4
     noise: Number = 0.0
+    unit: Mapping[str, Number] | None = None
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no trigger."""
@@ -70,7 +91,7 @@ class _BySimilarity:
 
     def foreseen(self, observed: Fields, predicted: Fields) -> Rows:
         """S = 1 - r."""
-        return 1 - relative_innovation(observed, predicted, self.noise)
+        return 1 - relative_innovation(observed, predicted, self.noise, self.unit)
 
 
 @jax.tree_util.register_dataclass
@@ -90,6 +111,7 @@ class SimilarityFilter(_BySimilarity):
         similarity: eta, below 1; negative ones forgive innovations above the anomaly.
         most_skips: observations in a row without a new plan.
         noise: standard deviation of the observations, in units of the fields.
+        unit: of innovations, by name of the state, see `relative_innovation`.
 
     Raises:
         ValueError: eta is not below 1, or a count or the noise is negative.
@@ -126,6 +148,7 @@ class InnovationThreshold(_BySimilarity):
         similarity: eta, below 1.
         most_skips: observations in a row without a new plan.
         noise: standard deviation of the observations, in units of the fields.
+        unit: of innovations, by name of the state, see `relative_innovation`.
 
     Raises:
         ValueError: eta is not below 1, or a count or the noise is negative.

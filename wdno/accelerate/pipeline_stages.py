@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, PyTree
 
 from wdno.diffusion.denoiser import Network, freeze
-from wdno.networks.patched import PatchedTransformer
+from wdno.networks import TokenTransformer
 from wdno.operator.model import WDNO, with_backbone
 
 STAGE = "stage"
@@ -52,10 +52,10 @@ def staged(
     """
     backbone = model.denoiser.backbone
     module = backbone.thaw() if isinstance(backbone, Network) else backbone
-    layers = module.blocks if isinstance(module, PatchedTransformer) else []
+    layers = module.blocks if isinstance(module, TokenTransformer) else []
     if not layers or len(layers) % len(devices):
         raise ValueError(
-            "A pipeline has equally many layers of a Transformer on each of "
+            "A pipeline has equally many layers of a TokenTransformer on each of "
             f"{len(devices)} devices, but got {len(layers)} of a "
             f"{type(module).__name__}. Take as many devices as divide its depth."
         )
@@ -80,7 +80,7 @@ def staged(
     )
 
 
-def _without_layers(module: PatchedTransformer) -> PatchedTransformer:
+def _without_layers(module: TokenTransformer) -> TokenTransformer:
     ends = nnx.clone(module)
     ends.blocks = nnx.List([])
     return ends

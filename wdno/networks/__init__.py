@@ -7,7 +7,6 @@ from wdno.networks.mixer import Mixer, MixerConfig
 from wdno.networks.multiplier import Multiplier, MultiplierConfig
 from wdno.networks.registry import Shape, build, register
 from wdno.networks.token_transformer import TokenTransformer, TokenTransformerConfig
-from wdno.networks.transformer import Transformer, TransformerConfig
 
 __all__ = [
     "DynamicGrain",
@@ -25,8 +24,6 @@ __all__ = [
     "Shape",
     "TokenTransformer",
     "TokenTransformerConfig",
-    "Transformer",
-    "TransformerConfig",
     "build",
     "register",
 ]

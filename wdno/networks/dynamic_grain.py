@@ -30,7 +30,6 @@ from wdno.networks.layers import (
 )
 from wdno.networks.patches import (
     Kept,
-    PatchEmbedding,
     PatchShrinkage,
     Tokens,
     from_patches,
@@ -138,11 +137,13 @@ class DynamicGrain(nnx.Module):
                 "`wavelets.grain.fine_channels` of the model's targets."
             )
         self.coarse_channels = tuple(n for n in every if n not in fine)
-        width, heads, patch = config.width, config.heads, config.patch
-        inputs = len(self.coarse_channels) + shape.condition_channels
+        width, heads, points = config.width, config.heads, math.prod(config.patch)
         self.embedding = NoiseEmbedding(width, rngs=rngs)
-        self.embed = PatchEmbedding(patch, inputs, width, rngs=rngs)
-        self.embed_fine = PatchEmbedding(patch, len(config.fine), width, rngs=rngs)
+        low, high = (points * n for n in (len(self.coarse_channels), len(config.fine)))
+        self.embed = nnx.Linear(
+            low + points * shape.condition_channels, width, rngs=rngs
+        )
+        self.embed_fine = nnx.Linear(high, width, rngs=rngs)
         window = (0,) * shape.axes
         self.blocks = nnx.List(
             GatedBlock(width, heads, window, width, rngs=rngs)
@@ -154,9 +155,8 @@ class DynamicGrain(nnx.Module):
         )
         self.norm, self.norm_fine = (nnx.RMSNorm(width, rngs=rngs) for _ in range(2))
         self.grain = nnx.Linear(width, 1, rngs=rngs)
-        low, high = len(self.coarse_channels), len(config.fine)
-        self.head = PatchShrinkage(patch, width, low, rngs=rngs)
-        self.head_fine = PatchShrinkage(patch, width, high, rngs=rngs)
+        self.head = PatchShrinkage(width, low, rngs=rngs)
+        self.head_fine = PatchShrinkage(width, high, rngs=rngs)
 
     def __call__(
         self,

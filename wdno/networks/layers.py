@@ -1,6 +1,5 @@
 """Building blocks that the backbones share."""
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
@@ -77,27 +76,3 @@ def pad_to_multiple(
 def crop(x: Features, grid: tuple[int, ...]) -> Float[Array, "batch *cropped channel"]:
     """Cut the end of each grid axis down to `grid`."""
     return x[(slice(None), *(slice(n) for n in grid))]
-
-
-class SelfAttention(nnx.Module):
-    """Residual attention of every grid point to all others, position-free."""
-
-    def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs) -> None:
-        """Create norm, query–key–value projection and output projection."""
-        self.heads = heads
-        self.norm = nnx.RMSNorm(width, rngs=rngs)
-        self.qkv = nnx.Linear(width, 3 * width, use_bias=False, rngs=rngs)
-        self.out = nnx.Linear(
-            width, width, kernel_init=nnx.initializers.zeros, rngs=rngs
-        )
-
-    def __call__(self, x: Features) -> Features:
-        """Attend over the flattened grid."""
-        tokens = x.reshape(len(x), -1, x.shape[-1])
-        qkv = self.qkv(self.norm(tokens))
-        q, k, v = (
-            part.reshape(*tokens.shape[:2], self.heads, -1)
-            for part in jnp.split(qkv, 3, axis=-1)
-        )
-        mixed = jax.nn.dot_product_attention(q, k, v)
-        return x + self.out(mixed.reshape(tokens.shape)).reshape(x.shape)

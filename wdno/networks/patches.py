@@ -3,8 +3,6 @@
 Patches that are counted, with the last axis fastest, are the tokens of a row.
 """
 
-import math
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -58,69 +56,6 @@ def place(kept: Kept, places: Places, count: int) -> Tokens:
     return nothing.at[rows, places].set(kept)
 
 
-class PatchEmbedding(nnx.Module):
-    """Features of every patch by itself: one matrix and a bias.
-
-    It is a convolution in steps of a whole patch, and has its parameters; as a product
-    it needs no grid, so that patches may be missing.
-
-    Args:
-        patch: grid points along each axis.
-        channels: channels of a grid point.
-        width: features of a token.
-        rngs: source of the initial parameters.
-    """
-
-    def __init__(
-        self, patch: tuple[int, ...], channels: int, width: int, *, rngs: nnx.Rngs
-    ) -> None:
-        """Create kernel (*patch, channels, width) and bias."""
-        initial, zeros = nnx.initializers.lecun_normal(), nnx.initializers.zeros
-        shape = (*patch, channels, width)
-        self.kernel = nnx.Param(initial(rngs.params(), shape, jnp.float32))
-        self.bias = nnx.Param(zeros(rngs.params(), (width,), jnp.float32))
-
-    def __call__(self, patches: Tokens) -> Float[Array, "batch token width"]:
-        """Embed the patches."""
-        width = self.kernel.shape[-1]
-        matrix = self.kernel[...].astype(patches.dtype).reshape(-1, width)
-        tokens = patches @ matrix
-        bias = self.bias[...].astype(patches.dtype)
-        return tokens + jnp.broadcast_to(bias, tokens.shape)
-
-
-class PatchHead(nnx.Module):
-    """Points of every patch from its token: one matrix and a bias, at first zero.
-
-    It is a transposed convolution in steps of a whole patch, and has its parameters.
-
-    Args:
-        patch: grid points along each axis.
-        width: features of a token.
-        channels: channels of a grid point.
-        rngs: source of the initial parameters.
-    """
-
-    def __init__(
-        self, patch: tuple[int, ...], width: int, channels: int, *, rngs: nnx.Rngs
-    ) -> None:
-        """Create kernel (*patch, width, channels) and bias."""
-        zeros = nnx.initializers.zeros
-        shape = (*patch, width, channels)
-        self.kernel = nnx.Param(zeros(rngs.params(), shape, jnp.float32))
-        self.bias = nnx.Param(zeros(rngs.params(), (channels,), jnp.float32))
-
-    def __call__(self, tokens: Tokens) -> Float[Array, "batch token patched"]:
-        """Make patches of tokens."""
-        *patch, width, _ = self.kernel.shape
-        # A transposed convolution spreads its kernel from the far end of each axis.
-        turned = jnp.flip(self.kernel[...], range(len(patch)))
-        matrix = jnp.moveaxis(turned, -2, 0).reshape(width, -1).astype(tokens.dtype)
-        bias = jnp.tile(self.bias[...], math.prod(patch)).astype(tokens.dtype)
-        patches = tokens @ matrix
-        return patches + jnp.broadcast_to(bias, patches.shape)
-
-
 class PatchShrinkage(nnx.Module):
     """Points of every patch from its token and from what they were: ``a + b x``.
 
@@ -131,22 +66,20 @@ class PatchShrinkage(nnx.Module):
     doi:10.1093/biomet/81.3.425, section 2), by factors that are learned.
 
     Args:
-        patch: grid points along each axis.
         width: features of a token.
-        channels: channels of a grid point.
+        numbers: of a patch, all its channels.
         rngs: source of the initial parameters.
     """
 
-    def __init__(
-        self, patch: tuple[int, ...], width: int, channels: int, *, rngs: nnx.Rngs
-    ) -> None:
-        """Create the two heads."""
-        self.shift = PatchHead(patch, width, channels, rngs=rngs)
-        self.factor = PatchHead(patch, width, channels, rngs=rngs)
+    def __init__(self, width: int, numbers: int, *, rngs: nnx.Rngs) -> None:
+        """Create the layer that reads off a and b."""
+        zeros = nnx.initializers.zeros
+        self.dense = nnx.Linear(width, 2 * numbers, kernel_init=zeros, rngs=rngs)
 
     def __call__(self, tokens: Tokens, patches: Patches) -> Patches:
         """Make patches of tokens and of the patches from which these were made."""
-        return self.shift(tokens) + self.factor(tokens) * patches
+        shift, factor = jnp.split(self.dense(tokens), 2, axis=-1)
+        return shift + factor * patches
 
 
 def dilate(

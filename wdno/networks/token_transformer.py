@@ -18,11 +18,25 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from wdno._ranges import MOST_BLOCKS, check_counts
+from wdno.networks.attention import Where
 from wdno.networks.gated_block import GatedBlock
-from wdno.networks.layers import Condition, Features
-from wdno.networks.patched import PatchedTransformer
-from wdno.networks.patches import Kept, Patches, PatchShrinkage
-from wdno.networks.positions import positions_of
+from wdno.networks.layers import (
+    Condition,
+    Features,
+    NoiseEmbedding,
+    block_end,
+    crop,
+    pad_to_multiple,
+)
+from wdno.networks.patches import (
+    Kept,
+    PatchShrinkage,
+    from_patches,
+    place,
+    take,
+    to_patches,
+)
+from wdno.networks.positions import position_encoding, positions_of
 from wdno.networks.registry import Shape, register
 
 Memory = Float[Array, "batch layer every 2 feature"]
@@ -76,12 +90,15 @@ class TokenTransformerConfig:
 
 
 @register(TokenTransformerConfig)
-class TokenTransformer(PatchedTransformer):
+class TokenTransformer(nnx.Module):
     """Transformer backbone: ``transformer(x, c_noise, cond)`` with the shape of x.
 
     Takes any grid: it is padded to whole patches and cropped at the end. Positions are
     added as sines and cosines and turn keys and queries, so no table fixes the grid.
     Some patches may pass alone (`wdno.diffusion.denoiser.TokenBackbone`).
+
+    Attributes:
+        blocks: functions of features and of what `enter` says of noise and places.
 
     Raises:
         ValueError: a patch or a window has another number of axes than the grid.
@@ -95,17 +112,82 @@ class TokenTransformer(PatchedTransformer):
         shape.check_numbers_per_axis(patch=config.patch)
         for window in config.windows:
             shape.check_numbers_per_axis(windows=window)
-        self.add_ends(shape, rngs)
-        width = config.width
-        self.head = PatchShrinkage(config.patch, width, shape.channels, rngs=rngs)
+        width, points = config.width, math.prod(config.patch)
+        inputs = shape.channels + shape.condition_channels
+        self.embedding = NoiseEmbedding(width, rngs=rngs)
+        self.embed = nnx.Linear(points * inputs, width, rngs=rngs)
         self.blocks = nnx.List(
             GatedBlock(width, config.heads, config.window(n), width, rngs=rngs)
             for n in range(config.depth)
         )
+        self.norm = nnx.RMSNorm(width, rngs=rngs)
+        self.head = PatchShrinkage(width, points * shape.channels, rngs=rngs)
 
-    def estimates(self, h: Kept, patches: Patches) -> Patches:
-        """From the features, and the patches of x shrunk by these."""
-        return self.head(h, patches)
+    @property
+    def patch(self) -> tuple[int, ...]:
+        """Grid points of a patch along each axis."""
+        return self.config.patch
+
+    def token_grid(self, grid: tuple[int, ...]) -> tuple[int, ...]:
+        """Patches along each axis, the last ones padded if the grid ends within."""
+        return tuple(-(-n // p) for n, p in zip(grid, self.patch, strict=True))
+
+    def __call__(
+        self,
+        x: Features,
+        c_noise: Float[Array, " batch"],
+        cond: Condition,
+        tokens: Int[Array, "batch kept"] | None = None,
+    ) -> Features:
+        """Cut into patches, attend, put the patches back.
+
+        `tokens` are those of `TokenBackbone`: they attend to each other alone, each at
+        its own position. A place beyond the grid makes all estimates of its row NaN.
+        """
+        h, where = self.enter(x, c_noise, cond, tokens)
+        for block in self.blocks:
+            h = block_end(block(h, where))
+        return self.leave(h, x, tokens)
+
+    def enter(
+        self,
+        x: Features,
+        c_noise: Float[Array, " batch"],
+        cond: Condition,
+        tokens: Int[Array, "batch kept"] | None = None,
+    ) -> tuple[Kept, Where]:
+        """What the first block is given: features of patches, and where they are."""
+        grid = self.token_grid(x.shape[1:-1])
+        count, width = math.prod(grid), self.config.width
+        both = pad_to_multiple(jnp.concatenate([x, cond], axis=-1), self.patch)
+        patches = to_patches(both, self.patch).reshape(len(x), count, -1)
+        code = position_encoding((*grid, width), x.dtype).reshape(1, count, width)
+        code = jnp.broadcast_to(code, (len(x), count, width))
+        embedding = self.embedding(c_noise)
+        if tokens is None:
+            every = positions_of(jnp.arange(count)[None], grid)
+            return self.embed(patches) + code, Where(embedding, every, grid)
+        features = self.embed(take(patches, tokens)) + take(code, tokens)
+        return features, Where(embedding, positions_of(tokens, grid), None)
+
+    def leave(
+        self,
+        h: Kept,
+        x: Features,
+        tokens: Int[Array, "batch kept"] | None = None,
+    ) -> Features:
+        """The grid that the features after the last block make, like the x before."""
+        points = x.shape[1:-1]
+        grid = self.token_grid(points)
+        patches = to_patches(pad_to_multiple(x, self.patch), self.patch)
+        patches = patches.reshape(len(x), math.prod(grid), -1)
+        if tokens is not None:
+            patches = take(patches, tokens)
+        estimates = self.head(self.norm(h), patches)
+        if tokens is not None:
+            estimates = place(estimates, tokens, math.prod(grid))
+        whole = from_patches(estimates.reshape(len(h), *grid, -1), self.patch)
+        return crop(whole, points)
 
     def remembering(
         self,

@@ -5,6 +5,7 @@ from wdno.networks import (
     LocalConfig,
     MultiplierConfig,
     RingConfig,
+    TokenTransformerConfig,
 )
 from wdno.operator import tasks
 from wdno.operator.interpolated_mean import Interpolation
@@ -13,6 +14,7 @@ from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.local_scale import LocalScale
 from wdno.operator.solved_mean import SolvedMean
 from wdno.systems import CompressibleNavierStokes
+from wdno.systems.compressible import OnFewerCells
 from wdno.training.recipe import (
     RESIDUAL_LEVELS,
     NoiseLevels,
@@ -127,6 +129,25 @@ RECIPES: dict[str, Recipe] = {
         uniform_weight=0.5,
         noise=RESIDUAL_LEVELS,
         batch_size=16,
+    ),
+    # The same of all 1,024 cells at once: every token sees 16 of them over the window.
+    "navier-stokes-fine": Recipe(
+        ("density", "velocity", "pressure"),
+        (),
+        window=20,
+        network=LocalConfig((1, 1), width=8, depth=1),
+        residual=LocalScale(
+            LearnedMean(
+                TokenTransformerConfig((5, 4), width=128, depth=5, heads=4),
+                base=SolvedMean(
+                    OnFewerCells(CompressibleNavierStokes(points=128), parts=8),
+                    least=(("density0", 0.01), ("pressure0", 0.01)),
+                ),
+            )
+        ),
+        mean_share=1.0,
+        noise=RESIDUAL_LEVELS,
+        batch_size=8,
     ),
     # Cells that are halved keep their mass, momentum and energy; where these lie in
     # them is a matter of a few neighbours at one instant.
