@@ -24,7 +24,7 @@ from wdno.training.batches import WindowBatches
 from wdno.training.closed_form import wavelet_targets
 
 ITERATIONS = 6
-PLACES = 40_000
+PLACES = 400_000
 """Grid points that the weights are fitted to."""
 LEAST_VARIANCE = 1e-4
 """Least variance of a place, as a share of the channel's mean: nothing is certain."""
