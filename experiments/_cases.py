@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import era5
 import jax
@@ -15,6 +15,10 @@ from _finer_smoke import kept as kept_scenes
 import wdno
 from wdno.cli.systems import SYSTEMS
 from wdno.diffusion.samplers import Sampler, ddim, dpmpp_2m
+from wdno.operator.calibrated import uncalibrated
+from wdno.training.batches import WindowBatches
+from wdno.training.recipes import RECIPES
+from wdno.training.variances import with_local_scale
 from wdno.trajectory import join_trajectories
 
 DIAGNOSED = 30_000
@@ -41,14 +45,67 @@ class Source:
 Draw = Callable[[Source], xr.Dataset]
 
 
+class Fit(Protocol):
+    """A way to make a model's ensembles fit trajectories."""
+
+    def __call__(
+        self,
+        model: wdno.WDNO,
+        held_out: xr.Dataset,
+        case: "Case",
+        members: int,
+        batch_size: int,
+    ) -> wdno.WDNO:
+        """The model, calibrated for ensembles that are drawn as its case says."""
+        ...
+
+
+def slopes_and_factors(
+    model: wdno.WDNO,
+    held_out: xr.Dataset,
+    case: "Case",
+    members: int,
+    batch_size: int,
+) -> wdno.WDNO:
+    """Two numbers a channel, around what the model has."""
+    return wdno.calibrate(
+        replace(model, residual=uncalibrated(model.residual)),
+        held_out,
+        calls=case.calls,
+        members=members,
+        sampler=case.sampler,
+        batch_size=batch_size,
+        key=jax.random.key(1),
+    )
+
+
+def local_scales(recipe: str) -> Fit:
+    """The scale at each place that a recipe has, where no network knows of it."""
+
+    def fit(
+        model: wdno.WDNO,
+        held_out: xr.Dataset,
+        case: Case,
+        members: int,
+        batch_size: int,
+    ) -> wdno.WDNO:
+        own = RECIPES[recipe]
+        batches = WindowBatches(held_out, own, seed=1)
+        count = held_out.sizes["sample"] // own.batch_size
+        return with_local_scale(model, batches, own.residual, count=count)
+
+    return fit
+
+
 class Case(NamedTuple):
     """What a model is diagnosed and calibrated on, and how its ensembles are drawn."""
 
     truth: Draw
     held_out: Draw | None = None
-    """What slopes and factors are fitted to; None where none have been tried."""
+    """What scales are fitted to; None where nothing has been tried."""
     calls: int = 4
     sampler: Sampler = dpmpp_2m()
+    fit: Fit = slopes_and_factors
     ships: bool = False
     """The calibrated model in place of the one that was trained: where it is better."""
 
@@ -131,47 +188,34 @@ CASES: dict[str, Case] = {
         drawn("burgers", 512), calls=8, sampler=ddim(1.0, inflation=1.5)
     ),
     "burgers-refinement": Case(drawn("burgers", 128)),
-    "burgers-control": Case(flow_plans, flow_plans),
+    "burgers-control": Case(
+        flow_plans, flow_plans, fit=local_scales("burgers-control"), ships=True
+    ),
     "kuramoto-sivashinsky-simulation": Case(
         drawn("kuramoto-sivashinsky", 128),
         drawn("kuramoto-sivashinsky", 64),
         ships=True,
     ),
     "navier-stokes-shock": Case(
-        drawn("navier-stokes-shock", 128),
-        drawn("navier-stokes-shock", 256),
+        drawn("navier-stokes-shock", 512),
+        drawn("navier-stokes-shock", 512),
         ships=True,
     ),
     "navier-stokes-correction": Case(
-        drawn("navier-stokes-shock", 128),
-        drawn("navier-stokes-shock", 256),
+        drawn("navier-stokes-shock", 512),
+        drawn("navier-stokes-shock", 512),
         calls=8,
         ships=True,
     ),
     "navier-stokes-refinement": Case(finer_gas(32)),
     "navier-stokes-fine": Case(drawn("navier-stokes", 32)),
-    "smoke-simulation": Case(drawn("smoke", 32)),
+    "smoke-simulation": Case(
+        drawn("smoke", 64),
+        drawn("smoke", 256),
+        fit=local_scales("smoke-simulation"),
+        ships=True,
+    ),
     "smoke-control": Case(plans),
     "smoke-refinement": Case(finer_scenes(4), finer_scenes(3), ships=True),
     "era5-t2m": Case(weather("test", 6), calls=8),
 }
-
-
-def calibrated(
-    name: str,
-    model: wdno.WDNO,
-    held_out: xr.Dataset,
-    members: int = 8,
-    batch_size: int = 16,
-) -> wdno.WDNO:
-    """The model, calibrated for ensembles that are drawn as its case says."""
-    case = CASES[name]
-    return wdno.calibrate(
-        model,
-        held_out,
-        calls=case.calls,
-        members=members,
-        sampler=case.sampler,
-        batch_size=batch_size,
-        key=jax.random.key(1),
-    )

@@ -1,20 +1,18 @@
 """Ensembles of shipped models, calibrated on trajectories that nothing was fitted to.
 
-Slopes and factors are fitted to one seed; scores before and after are of another. Where
-a case says that they ship, weights, card and what the card promises are written, and
-what was found before of models that are left out stays. The calibrations that ship:
-
-python experiments/calibration.py --models navier-stokes-correction \\
-    navier-stokes-shock smoke-refinement
-
-Ensembles are held as they are scored: 16 scenes of smoke take 11 GiB, half of them
-(`--scored 8`) half of that.
-
-Those that were tried:
+Slopes and factors, or where no network knows of it the scale at each place, are fitted
+to one seed; scores before and after are of another. Where a case says that they ship,
+weights, card and what the card promises are written, and what was found before of
+models that are left out stays. The calibrations that ship:
 
 python experiments/burgers_plans.py --plans 256 --chunk 64 --seed 61000 --out held-out
-python experiments/calibration.py --models burgers-control \\
-    --flow-plans flow-plans --held-out-plans held-out
+python experiments/burgers_plans.py --plans 256 --chunk 64 --seed 31000 --out judged
+python experiments/calibration.py --models navier-stokes-correction \\
+    navier-stokes-shock smoke-refinement smoke-simulation burgers-control \\
+    --flow-plans judged --held-out-plans held-out
+
+Ensembles are held as they are scored: 16 finer scenes of smoke take 11 GiB, half of
+them (`--scored 8`) half of that.
 """
 
 import json
@@ -28,14 +26,14 @@ import numpy as np
 import ship
 import tyro
 import xarray as xr
-from _cases import CASES, HELD_OUT, JUDGED, Case, Source, calibrated
+from _cases import CASES, HELD_OUT, JUDGED, Case, Source
 from _results import amend
 from promises import renewed
 
 import wdno
 from wdno import metrics
 from wdno.metrics.bootstrap import central_quantiles, resampled_means
-from wdno.operator.calibrated import uncalibrated
+from wdno.operator.calibrated import Calibrated, uncalibrated
 from wdno.operator.card_file import notes_of
 from wdno.training.diagnosis import of_records
 from wdno.training.ensembles import COEFFICIENTS, ensemble
@@ -140,6 +138,16 @@ def scores(
     return found
 
 
+def ranges(residual: object) -> dict[str, list[float]]:
+    """The least and largest of the two numbers a channel, where those were fitted."""
+    if not isinstance(residual, Calibrated):
+        return {}
+    return {
+        part: [round(float(end(values)), 4) for end in (min, max)]
+        for part, values in (("slope", residual.slope), ("factor", residual.factor))
+    }
+
+
 def main(config: Config) -> None:
     """Calibrate, score before and after, ship what is better, store."""
     finer, weather = config.finer, config.era5
@@ -151,12 +159,7 @@ def main(config: Config) -> None:
         before = replace(before, residual=uncalibrated(before.residual))
         truth = case.truth(truths).isel(sample=slice(config.scored))
         held_out = case.held_out(source)
-        after = calibrated(name, before, held_out, config.members, config.batch_size)
-        residual: Any = after.residual
-        ranges = {
-            part: [round(float(end(getattr(residual, part))), 4) for end in (min, max)]
-            for part in ("slope", "factor")
-        }
+        after = case.fit(before, held_out, case, config.members, config.batch_size)
         found = {
             "held_out": held_out.sizes["sample"],
             "held_out_seed": config.seed,
@@ -164,7 +167,7 @@ def main(config: Config) -> None:
             "scored_seed": config.scored_on,
             "calls": case.calls,
             "members": config.members,
-            **ranges,
+            **ranges(after.residual),
             "before": scores(before, truth, case, config),
             "after": scores(after, truth, case, config),
             "ships": case.ships,

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 import xarray as xr
-from _cases import CASES, HELD_OUT, Source, calibrated
+from _cases import CASES, HELD_OUT, Source
 from _cells import finest
 from _control import OBJECTIVE, SYSTEM, Problems, late_plan
 from _era5 import by_model
@@ -175,7 +175,8 @@ def main(config: Config) -> None:
     model, case = wdno.load(config.run / "model"), CASES[config.name]
     if case.ships:
         source = Source(HELD_OUT, config.data, flow_plans=config.data)
-        model = calibrated(config.name, model, case.held_out(source))
+        held_out = case.held_out(source)
+        model = case.fit(model, held_out, case, members=8, batch_size=16)
     wdno.save(model, folder, dtype=jnp.float16)
     model = wdno.load(folder)
     notes["metrics"] = measured(model, config)

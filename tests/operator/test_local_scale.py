@@ -6,15 +6,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from oracles import make_fields
 from tiny import make_tiny
 
-from wdno.operator import LocalScale
+from wdno.operator import LocalScale, ShareScale
 from wdno.operator.calibrated import mean_of
 from wdno.operator.generation import left_open, prepare
 from wdno.operator.local_scale import local_energies
 from wdno.operator.residual import Estimate
 from wdno.training.variances import variance_weights
+from wdno.wavelets.field import Field
+from wdno.wavelets.layout import WaveletLayout
 
 
 class Given:
@@ -74,6 +77,53 @@ def test_scale_is_the_root_of_weighted_energies_and_the_mean_stays():
     r = left_open(model, context, fields)
     np.testing.assert_allclose(plain.mean + context.estimate.scale * r, z, atol=1e-9)
     assert isinstance(mean_of(local), Given)
+
+
+def shares_of_time():
+    """A field and a share of it, one number a frame, in pairs of frames."""
+    return WaveletLayout(
+        (Field("u", ("time", "x")), Field("share", ("time",))),
+        ("time", "x"),
+        (4, 8),
+        "haar",
+        ("periodization",) * 2,
+    )
+
+
+def test_a_share_is_surest_near_both_ends():
+    layout, odds = shares_of_time(), 0.2
+    share = jnp.asarray([[0.0, 0.0, 0.5, 0.5], [1.0, 1.0, 0.9, 0.9]])
+    u = jax.random.normal(jax.random.key(0), (2, 4, 8))
+    mean = layout.analysis({"u": u, "share": share})
+    local = ShareScale(Given(), shares=("share",))
+    energies = local.energies(mean, layout)
+    # A small error of the log odds changes a share by its own slope.
+    logit = jax.scipy.special.logit(jnp.clip(share, 1e-7, 1 - 1e-7))
+    changed = jax.nn.sigmoid(logit + 1e-3) - share
+    np.testing.assert_allclose(
+        1e-6 * energies[:, :, 3, -1],
+        jnp.square(changed).reshape(2, 2, 2).mean(-1),
+        rtol=2e-3,
+        atol=1e-10,
+    )
+    # Coefficients of a share have a scale by it alone, those of the field by the rest.
+    count = len(layout.channels)
+    may = local.counts(layout)
+    assert may.shape == (count + 2, count)
+    of_share = [name.startswith("share") for name in layout.channels]
+    np.testing.assert_array_equal(may[-1], of_share)
+    np.testing.assert_array_equal(may[1:-1], ~np.asarray([of_share] * count))
+    weights = np.where(may, odds**2, 0.0)
+    variance = np.asarray(energies @ weights)[..., of_share]
+    expected = odds**2 * (1 + np.asarray([[0.0, 0.25], [0.0, 0.09]]) ** 2)
+    np.testing.assert_allclose(variance[:, :, 3, 0], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("names", [(), ("smoke",)])
+def test_shares_are_named_and_there(names):
+    model = make_tiny()
+    with pytest.raises(ValueError, match="Shares are targets, but .* are not among"):
+        ShareScale(Given(), shares=names).built(model.targets, model.given, nnx.Rngs(0))
 
 
 @pytest.mark.parametrize("seed", [0, 1])

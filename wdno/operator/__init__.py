@@ -6,8 +6,9 @@ coarse states (`interpolated_mean`, `held_flow`), a linear map of each instant
 (`linear_mean`) or of the beginning (`record_mean`), a smooth function of both ends
 (`kernel_mean`), what a flow carries (`transport`, `assimilation`), what a solver gives
 (`solved_mean`), what a network has learned (`learned_mean`), with a scale at each place
-(`local_scale`), and with what makes its ensembles fit (`calibrated`). Some of what is
-given may be missing (`wavelets.optional`). `checkpoint` reads and writes models.
+(`local_scale`, `share_scale`), and with what makes its ensembles fit (`calibrated`).
+Some of what is given may be missing (`wavelets.optional`). `checkpoint` reads and
+writes models.
 """
 
 from wdno.operator.assimilation import Assimilation
@@ -20,6 +21,7 @@ from wdno.operator.linear_mean import LinearMean
 from wdno.operator.local_scale import LocalScale
 from wdno.operator.outflow import Outflow
 from wdno.operator.record_mean import RecordMean
+from wdno.operator.share_scale import ShareScale
 from wdno.operator.solved_mean import SolvedMean
 from wdno.operator.tiles import Tiles
 from wdno.operator.transport import Transport
@@ -37,6 +39,7 @@ __all__ = [
     "OptionalConditions",
     "Outflow",
     "RecordMean",
+    "ShareScale",
     "SolvedMean",
     "Tiles",
     "Transport",

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from wdno._json import register
 from wdno._typing import Fields
@@ -61,16 +61,32 @@ class LocalScale(OnBase):
         """The estimate of the base with a scale at each place."""
         first = self.base(known, condition, targets, given)
         deviations = self.deviations.astype(first.mean.dtype)
-        variance = local_energies(first.mean) @ jnp.square(deviations)
+        variance = self.energies(first.mean, targets) @ jnp.square(deviations)
         scale = jnp.where(first.scale > 0, jnp.sqrt(variance), jnp.zeros_like(variance))
         return first._replace(scale=scale)
+
+    def energies(
+        self, mean: Coefficients, targets: WaveletLayout
+    ) -> Float[Array, "batch *grid energy"]:
+        """What variances are linear in."""
+        return local_energies(mean)
+
+    def counts(self, targets: WaveletLayout) -> Bool[np.ndarray, "energy channel"]:
+        """Which energies the variance of a channel may depend on.
+
+        All where the field has all axes, otherwise the first alone, the constant: what
+        is not spread over an axis has no place on it.
+        """
+        count = len(targets.channels)
+        may = np.tile(np.asarray(targets.repeats) == 1, (1 + count, 1))
+        may[0] = True
+        return may
 
     def built(
         self, targets: WaveletLayout, given: Conditions, rngs: nnx.Rngs
     ) -> "LocalScale":
         """With a base of fresh parameters, and the variance 1 everywhere."""
-        count = len(targets.channels)
-        deviations = jnp.zeros((1 + count, count)).at[0].set(1)
+        deviations = jnp.zeros(self.counts(targets).shape).at[0].set(1)
         based = super().built(targets, given, rngs)
         return dataclasses.replace(based, deviations=deviations)
 

@@ -105,7 +105,7 @@ def train(
             model = of_first(closed_form.with_scales(model, unseen))
         folder = folder / "denoiser"
     if isinstance(recipe.residual, LocalScale):
-        model = of_first(with_local_scale(model, unseen))
+        model = of_first(with_local_scale(model, unseen, recipe.residual))
     if _mean_alone(recipe, model):
         return model
     loss, prepare = denoising_of(recipe, model)

@@ -12,6 +12,7 @@ from wdno.operator.linear_mean import LinearMean
 from wdno.operator.local_scale import LocalScale
 from wdno.operator.outflow import Outflow
 from wdno.operator.record_mean import RecordMean
+from wdno.operator.share_scale import ShareScale
 from wdno.operator.tiles import Tiles
 from wdno.operator.transport import Transport
 from wdno.training.recipe import RESIDUAL_LEVELS, Recipe, TrainingGrid
@@ -90,7 +91,7 @@ SMOKE_RECIPES: dict[str, Recipe] = {
     "smoke-simulation": replace(
         _SMOKE,
         network=LocalConfig((1, 1, 1), width=8, depth=1),
-        residual=LocalScale(_SMOKE_CARRIED),
+        residual=ShareScale(_SMOKE_CARRIED, shares=("smoke",)),
         mean_share=1.0,
     ),
     "smoke-control": replace(

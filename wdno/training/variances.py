@@ -17,14 +17,14 @@ from scipy.optimize import nnls
 
 from wdno._typing import Fields
 from wdno.operator.calibrated import mean_of
-from wdno.operator.local_scale import LocalScale, local_energies
+from wdno.operator.local_scale import LocalScale
 from wdno.operator.model import WDNO
-from wdno.operator.residual import Coefficients, Residual
+from wdno.operator.residual import Coefficients
 from wdno.training.batches import WindowBatches
 from wdno.training.closed_form import wavelet_targets
 
 ITERATIONS = 6
-PLACES = 40_000
+PLACES = 400_000
 """Grid points that the weights are fitted to."""
 LEAST_VARIANCE = 1e-4
 """Least variance of a place, as a share of the channel's mean: nothing is certain."""
@@ -37,12 +37,15 @@ class Places(NamedTuple):
     squares: Float[np.ndarray, "place channel"]
 
 
-def with_local_scale(model: WDNO, batches: WindowBatches, count: int = 32) -> WDNO:
+def with_local_scale(
+    model: WDNO, batches: WindowBatches, scale: LocalScale, count: int = 32
+) -> WDNO:
     """The model with a `LocalScale` around its mean, fitted to what that leaves open.
 
     Args:
         model: with a trained mean.
         batches: windows, at best of trajectories that the mean has not seen.
+        scale: the kind that is fitted, as a recipe has it.
         count: of batches, on the grid of the data.
 
     Raises:
@@ -54,18 +57,19 @@ def with_local_scale(model: WDNO, batches: WindowBatches, count: int = 32) -> WD
             "A local scale is that of what a mean leaves open, but this model has no "
             "mean. Give the recipe one, or leave the local scale out."
         )
-    repeats = wavelet_targets(model).repeats
-    places = _places(model, residual, batches, count)
-    weights = np.zeros((places.energies.shape[1], len(repeats)))
-    for channel, times in enumerate(repeats):
-        square = places.squares[:, channel].astype(float)
-        if times == 1:
-            weights[:, channel] = variance_weights(places.energies, square)
-        else:  # noise of the equal coefficients of a number averages out
-            weights[0, channel] = times * square.mean()
+    local, targets = replace(scale, base=residual), wavelet_targets(model)
+    places = _places(model, local, batches, count)
+    may = local.counts(targets)
+    weights = np.zeros(may.shape)
+    for channel, times in enumerate(targets.repeats):
+        square, own = places.squares[:, channel].astype(float), may[:, channel]
+        # Noise of the equal coefficients of a number averages out.
+        weights[own, channel] = times * variance_weights(
+            places.energies[:, own], square
+        )
     weights[0] = np.where(weights.any(axis=0), weights[0], 1.0)
     found = jnp.asarray(np.sqrt(weights), jnp.float32)
-    return replace(model, residual=LocalScale(residual, found))
+    return replace(model, residual=replace(local, deviations=found))
 
 
 def variance_weights(
@@ -103,23 +107,25 @@ def variance_weights(
 
 
 def _places(
-    model: WDNO, residual: Residual, batches: WindowBatches, count: int
+    model: WDNO, local: LocalScale, batches: WindowBatches, count: int
 ) -> Places:
     """A random choice of places of the first batches."""
 
     @jax.jit
     def looked_at(
-        model: WDNO, residual: Residual, fields: Fields
+        model: WDNO, local: LocalScale, fields: Fields
     ) -> tuple[Float[Array, "batch *grid energy"], Coefficients]:
-        condition = model.given.analysis(fields)
-        mean = residual(fields, condition, wavelet_targets(model), model.given).mean
-        return local_energies(mean), jnp.square(model.targets.analysis(fields) - mean)
+        targets, condition = wavelet_targets(model), model.given.analysis(fields)
+        mean = local.base(fields, condition, targets, model.given).mean
+        return local.energies(mean, targets), jnp.square(
+            targets.analysis(fields) - mean
+        )
 
     draw, turn, parts = np.random.default_rng(0), len(batches.recipe.grids), []
     for n in range(0, count * turn, turn):
         flat = [
             np.asarray(values).reshape(-1, values.shape[-1])
-            for values in looked_at(model, residual, batches(n))
+            for values in looked_at(model, local, batches(n))
         ]
         size = min(len(flat[0]), -(-PLACES // count))
         chosen = draw.choice(len(flat[0]), size, replace=False)
