@@ -170,19 +170,21 @@ def flow_plans(source: Source) -> xr.Dataset:
 
 
 def kept(folder: Path | None, model: str, option: str, script: str) -> xr.Dataset:
-    """The trajectories of a folder."""
+    """The trajectories of a folder and of those in it."""
     if folder is None:
         raise ValueError(
             f"The diagnosis of {model} takes plans that succeed, but {option} is "
             f"missing. Name the folder that {script} made, or leave that model out by "
             "--models."
         )
-    return join_trajectories(sorted(folder.glob("*.nc")))
+    return join_trajectories(sorted(folder.rglob("*.nc")))
 
 
 CASES: dict[str, Case] = {
     # Errors of a few steep waves outweigh all others.
-    "advection-simulation": Case(drawn("advection", 512), calls=8),
+    "advection-simulation": Case(
+        drawn("advection", 256), drawn("advection", 384), calls=8, ships=True
+    ),
     # Most of what is drawn is what its network adds to the mean.
     "burgers-simulation": Case(
         drawn("burgers", 512), calls=8, sampler=ddim(1.0, inflation=1.5)

@@ -5,8 +5,10 @@ to one seed; scores before and after are of another. Where a case says that they
 weights, card and what the card promises are written, and what was found before of
 models that are left out stays. The calibrations that ship:
 
-python experiments/burgers_plans.py --plans 256 --chunk 64 --seed 61000 --out held-out
-python experiments/burgers_plans.py --plans 256 --chunk 64 --seed 31000 --out judged
+plans="python experiments/burgers_plans.py --chunk 64"
+$plans --plans 256 --seed 61000 --out held-out/61000
+$plans --plans 256 --seed 31000 --out held-out/31000
+$plans --plans 384 --seed 32000 --out judged
 python experiments/calibration.py --models navier-stokes-correction \\
     navier-stokes-shock smoke-refinement smoke-simulation burgers-control \\
     --flow-plans judged --held-out-plans held-out
