@@ -76,6 +76,7 @@ def test_windows_are_chained_by_their_last_states(rivals, truth):
     np.testing.assert_allclose(rise, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["fno", "unet"])
 def test_everything_given_reaches_a_rival(rivals, kind, truth):
     model, batches = fresh(rivals, kind, truth)

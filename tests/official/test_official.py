@@ -129,8 +129,8 @@ BURGERS_RUNS = {
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if kind == "simulation" else [])
-        for name, (kind, *_) in BURGERS_RUNS.items()
+        pytest.param(name, marks=[] if name == "control_eta1" else [pytest.mark.slow])
+        for name in BURGERS_RUNS
     ],
 )
 def test_sampling_of_burgers(shared, parameters, monkeypatch, name):
@@ -246,8 +246,11 @@ def smoke_records(golden):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if kind == "simulation" else [])
-        for name, (kind, *_) in SMOKE_RUNS.items()
+        pytest.param(
+            name,
+            marks=[] if name == "control_eta1_ratio05_energy" else [pytest.mark.slow],
+        )
+        for name in SMOKE_RUNS
     ],
 )
 def test_sampling_of_smoke(shared, parameters, monkeypatch, name):

@@ -85,7 +85,9 @@ def test_networks_of_refiners_have_the_official_sizes(name, parameters):
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("level", range(3))
+@pytest.mark.parametrize(
+    "level", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2))]
+)
 def test_a_refiner_of_burgers_is_given_the_arrays_of_its_training(burgers, level):
     """From fields: coarse forces follow from the fine ones."""
     step = slice(None, None, 2**level)
@@ -130,6 +132,7 @@ def test_a_refiner_of_burgers_is_given_the_conditions_of_the_official_inference(
     assert mask[..., 8:16].all()
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_a_refiner_of_smoke_is_given_the_arrays_of_the_official_inference(smoke):
     """The coefficients of its base model, which were not made of any fields."""
@@ -310,6 +313,7 @@ def assert_close(came, wanted, tolerance=1e-3):
     assert np.sqrt(np.mean(error**2)) < tolerance * np.std(wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_the_official_path_from_base_to_refined_arrays(recorded_pair, flow):
     base, refiner = recorded_pair[0], recorded_pair[1].on((80, 120))

@@ -483,6 +483,7 @@ LONG = (
     "burgers-refinement",
     "navier-stokes-fine",
     "navier-stokes-refinement",
+    "navier-stokes-shock",
     "smoke-refinement",
     "smoke-control",
     "smoke-simulation",

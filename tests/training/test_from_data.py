@@ -146,6 +146,7 @@ def test_a_single_record_is_cut_into_parts_that_follow_each_other():
         in_samples(record.rename(time="t"))
 
 
+@pytest.mark.slow
 def test_a_model_goes_on_with_another_grid_and_time_step(tmp_path):
     data = waves(("ring",))
     recipe = small(suggest(data))

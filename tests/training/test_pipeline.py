@@ -256,6 +256,7 @@ def steps_of(folder):
     return [entry["step"] for entry in map(json.loads, lines) if "loss" in entry]
 
 
+@pytest.mark.slow
 def test_the_mean_is_trained_first_then_the_denoiser(staged):
     model, folder, (recipe, part, config, unseen) = staged
     assert steps_of(folder / "mean")[-1] == 150
