@@ -108,7 +108,7 @@ def test_a_share_is_surest_near_both_ends():
     )
     # Coefficients of a share have a scale by it alone, those of the field by the rest.
     count = len(layout.channels)
-    may = local.counts(layout)
+    may = local.dependence(layout)
     assert may.shape == (count + 2, count)
     of_share = [name.startswith("share") for name in layout.channels]
     np.testing.assert_array_equal(may[-1], of_share)

@@ -71,7 +71,7 @@ class LocalScale(OnBase):
         """What variances are linear in."""
         return local_energies(mean)
 
-    def counts(self, targets: WaveletLayout) -> Bool[np.ndarray, "energy channel"]:
+    def dependence(self, targets: WaveletLayout) -> Bool[np.ndarray, "energy channel"]:
         """Which energies the variance of a channel may depend on.
 
         All where the field has all axes, otherwise the first alone, the constant: what
@@ -86,7 +86,7 @@ class LocalScale(OnBase):
         self, targets: WaveletLayout, given: Conditions, rngs: nnx.Rngs
     ) -> "LocalScale":
         """With a base of fresh parameters, and the variance 1 everywhere."""
-        deviations = jnp.zeros(self.counts(targets).shape).at[0].set(1)
+        deviations = jnp.zeros(self.dependence(targets).shape).at[0].set(1)
         based = super().built(targets, given, rngs)
         return dataclasses.replace(based, deviations=deviations)
 

@@ -43,11 +43,11 @@ class ShareScale(LocalScale):
         parts = [share_energy(mean, targets, name)[..., None] for name in self.shares]
         return jnp.concatenate([super().energies(mean, targets), *parts], axis=-1)
 
-    def counts(self, targets: WaveletLayout) -> Bool[np.ndarray, "energy channel"]:
+    def dependence(self, targets: WaveletLayout) -> Bool[np.ndarray, "energy channel"]:
         """Channels of a share depend on its own energy, and no others do."""
         owner = np.asarray([name.split(":")[0] for name in targets.channels])
         own = np.asarray(self.shares)[:, None] == owner
-        others = super().counts(targets) & ~own.any(axis=0)
+        others = super().dependence(targets) & ~own.any(axis=0)
         others[0] = True
         return np.concatenate([others, own])
 

@@ -59,7 +59,7 @@ def with_local_scale(
         )
     local, targets = replace(scale, base=residual), wavelet_targets(model)
     places = _places(model, local, batches, count)
-    may = local.counts(targets)
+    may = local.dependence(targets)
     weights = np.zeros(may.shape)
     for channel, times in enumerate(targets.repeats):
         square, own = places.squares[:, channel].astype(float), may[:, channel]
