@@ -97,6 +97,22 @@ def local_scales(recipe: str) -> Fit:
     return fit
 
 
+def scales_and_numbers(recipe: str) -> Fit:
+    """The scale at each place that a recipe has, then two numbers a channel."""
+
+    def fit(
+        model: wdno.WDNO,
+        held_out: xr.Dataset,
+        case: Case,
+        members: int,
+        batch_size: int,
+    ) -> wdno.WDNO:
+        scaled = local_scales(recipe)(model, held_out, case, members, batch_size)
+        return slopes_and_factors(scaled, held_out, case, members, batch_size)
+
+    return fit
+
+
 class Case(NamedTuple):
     """What a model is diagnosed and calibrated on, and how its ensembles are drawn."""
 
@@ -214,7 +230,7 @@ CASES: dict[str, Case] = {
     "smoke-simulation": Case(
         drawn("smoke", 64),
         drawn("smoke", 256),
-        fit=local_scales("smoke-simulation"),
+        fit=scales_and_numbers("smoke-simulation"),
         ships=True,
     ),
     "smoke-control": Case(plans),

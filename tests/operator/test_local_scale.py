@@ -10,16 +10,19 @@ from flax import nnx
 from oracles import make_fields
 from tiny import make_tiny
 
-from wdno.operator import LocalScale, ShareScale
+from wdno.operator import InstantScale, InstantShareScale, LocalScale, ShareScale
 from wdno.operator.calibrated import mean_of
 from wdno.operator.generation import left_open, prepare
 from wdno.operator.local_scale import local_energies
 from wdno.operator.residual import Estimate
-from wdno.training.variances import variance_weights
+from wdno.training.batches import WindowBatches
+from wdno.training.recipes import RECIPES
+from wdno.training.variances import variance_weights, with_local_scale
 from wdno.wavelets.field import Field
 from wdno.wavelets.layout import WaveletLayout
 
 
+@jax.tree_util.register_static
 class Given:
     """An estimate with a mean that varies from place to place."""
 
@@ -148,3 +151,48 @@ def test_weights_of_the_largest_likelihood_are_those_of_the_data(seed):
     assert loss(found) < loss(true) + 1e-3
     assert loss(found) < loss(constant) - 0.2
     assert not variance_weights(energies, 0 * squares).any()
+
+
+class Drawn(WindowBatches):
+    """Windows whose coefficients are off from the mean by normal errors."""
+
+    recipe = RECIPES["burgers-simulation"]
+
+    def __init__(self, model, deviations):
+        self.model, self.deviations = model, deviations
+
+    def __call__(self, number):
+        key = jax.random.fold_in(jax.random.key(3), number)
+        fields = make_fields(batch=64)
+        condition = self.model.given.analysis(fields)
+        mean = Given()(fields, condition, self.model.targets, self.model.given).mean
+        error = self.deviations[None] * jax.random.normal(key, mean.shape)
+        return {**fields, **self.model.targets.synthesis(mean + error)}
+
+
+def test_each_instant_has_the_scale_of_what_is_left_open_there():
+    model = make_tiny()
+    count = len(model.targets.channels)
+    true = jnp.asarray(np.multiply.outer([[0.2], [3.0]], np.arange(1.0, 1 + count)))
+    model = replace(model, residual=Given())
+    fitted = with_local_scale(model, Drawn(model, true), InstantScale(Given()), 8)
+    fields = make_fields(batch=2)
+    scale = prepare(fitted, fields).estimate.scale
+    np.testing.assert_allclose(scale, np.broadcast_to(true, scale.shape), rtol=0.1)
+
+
+def test_scales_at_each_instant_are_those_of_a_local_scale_where_these_are_alike():
+    layout = shares_of_time()
+    mean = jax.random.normal(jax.random.key(0), (2, 2, 4, len(layout.channels)))
+    local = ShareScale(Given(), shares=("share",))
+    each = InstantShareScale(Given(), shares=("share",))
+    energies = local.energies(mean, layout)
+    deviations = jax.random.normal(jax.random.key(1), local.shape(layout))
+    alike = jnp.broadcast_to(deviations, each.shape(layout))
+    np.testing.assert_allclose(
+        replace(each, deviations=alike).variance(energies),
+        replace(local, deviations=deviations).variance(energies),
+        rtol=1e-5,
+    )
+    with pytest.raises(ValueError, match="here 2 in coefficients, but these have 1"):
+        replace(each, deviations=alike).variance(energies[:, :1])

@@ -6,14 +6,15 @@ coarse states (`interpolated_mean`, `held_flow`), a linear map of each instant
 (`linear_mean`) or of the beginning (`record_mean`), a smooth function of both ends
 (`kernel_mean`), what a flow carries (`transport`, `assimilation`), what a solver gives
 (`solved_mean`), what a network has learned (`learned_mean`), with a scale at each place
-(`local_scale`, `share_scale`), and with what makes its ensembles fit (`calibrated`).
-Some of what is given may be missing (`wavelets.optional`). `checkpoint` reads and
-writes models.
+(`local_scale`, `share_scale`, `instant_scale`), and with what makes its ensembles fit
+(`calibrated`). Some of what is given may be missing (`wavelets.optional`). `checkpoint`
+reads and writes models.
 """
 
 from wdno.operator.assimilation import Assimilation
 from wdno.operator.calibrated import Calibrated
 from wdno.operator.held_flow import HeldFlow
+from wdno.operator.instant_scale import InstantScale, InstantShareScale
 from wdno.operator.interpolated_mean import Interpolation
 from wdno.operator.kernel_mean import KernelMean
 from wdno.operator.learned_mean import LearnedMean
@@ -31,6 +32,8 @@ __all__ = [
     "Assimilation",
     "Calibrated",
     "HeldFlow",
+    "InstantScale",
+    "InstantShareScale",
     "Interpolation",
     "KernelMean",
     "LearnedMean",

@@ -60,8 +60,7 @@ class LocalScale(OnBase):
     ) -> Estimate:
         """The estimate of the base with a scale at each place."""
         first = self.base(known, condition, targets, given)
-        deviations = self.deviations.astype(first.mean.dtype)
-        variance = self.energies(first.mean, targets) @ jnp.square(deviations)
+        variance = self.variance(self.energies(first.mean, targets))
         scale = jnp.where(first.scale > 0, jnp.sqrt(variance), jnp.zeros_like(variance))
         return first._replace(scale=scale)
 
@@ -70,6 +69,16 @@ class LocalScale(OnBase):
     ) -> Float[Array, "batch *grid energy"]:
         """What variances are linear in."""
         return local_energies(mean)
+
+    def variance(
+        self, energies: Float[Array, "batch *grid energy"]
+    ) -> Float[Array, "batch *grid channel"]:
+        """``s²`` of each channel at each place."""
+        return energies @ jnp.square(self.deviations.astype(energies.dtype))
+
+    def shape(self, targets: WaveletLayout) -> tuple[int, ...]:
+        """Of the deviations, whose last axes are energies and channels."""
+        return self.dependence(targets).shape
 
     def dependence(self, targets: WaveletLayout) -> Bool[np.ndarray, "energy channel"]:
         """Which energies the variance of a channel may depend on.
@@ -86,7 +95,7 @@ class LocalScale(OnBase):
         self, targets: WaveletLayout, given: Conditions, rngs: nnx.Rngs
     ) -> "LocalScale":
         """With a base of fresh parameters, and the variance 1 everywhere."""
-        deviations = jnp.zeros(self.dependence(targets).shape).at[0].set(1)
+        deviations = jnp.zeros(self.shape(targets)).at[..., 0, :].set(1)
         based = super().built(targets, given, rngs)
         return dataclasses.replace(based, deviations=deviations)
 

@@ -6,13 +6,13 @@ from wdno.networks import LocalConfig, MixerConfig
 from wdno.operator import tasks
 from wdno.operator.assimilation import Assimilation
 from wdno.operator.held_flow import HeldFlow
+from wdno.operator.instant_scale import InstantShareScale
 from wdno.operator.interpolated_mean import Interpolation
 from wdno.operator.learned_mean import LearnedMean
 from wdno.operator.linear_mean import LinearMean
 from wdno.operator.local_scale import LocalScale
 from wdno.operator.outflow import Outflow
 from wdno.operator.record_mean import RecordMean
-from wdno.operator.share_scale import ShareScale
 from wdno.operator.tiles import Tiles
 from wdno.operator.transport import Transport
 from wdno.training.recipe import RESIDUAL_LEVELS, Recipe, TrainingGrid
@@ -91,7 +91,7 @@ SMOKE_RECIPES: dict[str, Recipe] = {
     "smoke-simulation": replace(
         _SMOKE,
         network=LocalConfig((1, 1, 1), width=8, depth=1),
-        residual=ShareScale(_SMOKE_CARRIED, shares=("smoke",)),
+        residual=InstantShareScale(_SMOKE_CARRIED, shares=("smoke",)),
         mean_share=1.0,
     ),
     "smoke-control": replace(

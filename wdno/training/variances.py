@@ -6,13 +6,15 @@ on e with weights 1/v² of the last estimate solve them when they stand still: F
 scoring. It needs nothing but sums over places, and non-negative least squares.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 from scipy.optimize import nnls
 
 from wdno._typing import Fields
@@ -35,6 +37,13 @@ class Places(NamedTuple):
 
     energies: Float[np.ndarray, "place energy"]
     squares: Float[np.ndarray, "place channel"]
+    times: Float[np.ndarray, " place"]
+    """Middle of the instant that each is of, as a share of its window."""
+
+    def of(self, part: int, parts: int) -> "Places":
+        """Those in one of so many equal parts of the window."""
+        there = np.floor(self.times * parts).astype(int) == part
+        return Places(*(values[there] for values in self))
 
 
 def with_local_scale(
@@ -59,17 +68,35 @@ def with_local_scale(
         )
     local, targets = replace(scale, base=residual), wavelet_targets(model)
     places = _places(model, local, batches, count)
-    may = local.dependence(targets)
+    shape, may = local.shape(targets), local.dependence(targets)
+    instants = math.prod(shape[: -may.ndim])
+    weights = [
+        channel_weights(places.of(n, instants), may, targets.repeats)
+        for n in range(instants)
+    ]
+    found = jnp.asarray(np.sqrt(weights), jnp.float32).reshape(shape)
+    return replace(model, residual=replace(local, deviations=found))
+
+
+def channel_weights(
+    places: Places, may: Bool[np.ndarray, "energy channel"], repeats: Sequence[int]
+) -> Float[np.ndarray, "energy channel"]:
+    """Weights of every channel.
+
+    Args:
+        places: what is known and left open.
+        may: which energies the variance of a channel may depend on.
+        repeats: how often each channel holds the same number.
+    """
     weights = np.zeros(may.shape)
-    for channel, times in enumerate(targets.repeats):
+    for channel, copies in enumerate(repeats):
         square, own = places.squares[:, channel].astype(float), may[:, channel]
         # Noise of the equal coefficients of a number averages out.
-        weights[own, channel] = times * variance_weights(
+        weights[own, channel] = copies * variance_weights(
             places.energies[:, own], square
         )
     weights[0] = np.where(weights.any(axis=0), weights[0], 1.0)
-    found = jnp.asarray(np.sqrt(weights), jnp.float32)
-    return replace(model, residual=replace(local, deviations=found))
+    return weights
 
 
 def variance_weights(
@@ -123,11 +150,13 @@ def _places(
 
     draw, turn, parts = np.random.default_rng(0), len(batches.recipe.grids), []
     for n in range(0, count * turn, turn):
-        flat = [
-            np.asarray(values).reshape(-1, values.shape[-1])
-            for values in looked_at(model, local, batches(n))
-        ]
-        size = min(len(flat[0]), -(-PLACES // count))
-        chosen = draw.choice(len(flat[0]), size, replace=False)
-        parts.append(Places(*(values[chosen] for values in flat)))
+        energies, squares = map(np.asarray, looked_at(model, local, batches(n)))
+        # Chosen by number, or the whole grid would be copied to have its instants.
+        places = squares[..., 0]
+        size = min(places.size, -(-PLACES // count))
+        chosen = np.unravel_index(
+            draw.choice(places.size, size, replace=False), places.shape
+        )
+        times = (chosen[1] + 0.5) / places.shape[1]
+        parts.append(Places(energies[chosen], squares[chosen], times))
     return Places(*map(np.concatenate, zip(*parts, strict=True)))
