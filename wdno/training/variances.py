@@ -30,6 +30,8 @@ PLACES = 400_000
 """Grid points that the weights are fitted to."""
 LEAST_VARIANCE = 1e-4
 """Least variance of a place, as a share of the channel's mean: nothing is certain."""
+LEAST_ENERGY = 1e-6
+"""Root mean square below which an energy is none: what is left open is not due to it."""
 
 
 class Places(NamedTuple):
@@ -116,7 +118,7 @@ def variance_weights(
     """
     typical = squares.mean()
     units = np.sqrt(np.square(energies.astype(float)).mean(axis=0))
-    units[units == 0] = 1.0
+    units[units < LEAST_ENERGY] = np.inf
     if typical == 0:
         return np.zeros_like(units)
     e, r = energies / units, squares / typical
