@@ -15,6 +15,7 @@ from oracles import (
     make_uncertain,
     oracle,
 )
+from scipy.optimize import brentq
 from tiny import make_tiny
 
 import wdno
@@ -89,21 +90,35 @@ def test_a_posterior_without_a_mean_of_its_own_is_refused():
 
 
 def test_the_equations_hold():
-    """Least squares on the mean, and spread equal to error, of any numbers."""
+    """Least squares on the mean, and halfway between right spread and right energy."""
     draw = np.random.default_rng(1)
-    members, shape = 5, (5, 300, 3)
-    mean = draw.normal(size=shape[1:])
-    left = draw.normal(size=shape) + 0.4 * draw.normal(size=shape[1:]) + 0.1 * mean
-    truth = 0.7 * mean + 2 * draw.normal(size=shape[1:]) + 0.3 * left.mean(0)
-    b, error = left.mean(0), truth - mean
-    products = (error**2, error * mean, mean**2, error * b, mean * b, b**2)
-    moments = Moments(*(p.mean(0) for p in (*products, left.var(0, ddof=1))))
-    slope, factor = slope_and_factor(moments, members)
-    rest = truth - slope * mean - factor * b
-    np.testing.assert_allclose((rest * mean).mean(0), 0, atol=1e-12)
-    spread = factor**2 * moments.variance * (members + 1) / members
-    np.testing.assert_allclose(spread, (rest**2).mean(0), rtol=1e-10)
-    assert (factor > 0).all()
+    members, shape = 5, (5, 300)
+    mean = draw.normal(size=shape[1])
+    left = draw.normal(size=shape) + 0.4 * draw.normal(size=shape[1]) + 0.1 * mean
+    truth = 0.7 * mean + draw.normal(size=shape[1]) + 1.5 * left.mean(0)
+    b, error, variance = left.mean(0), truth - mean, left.var(0, ddof=1)
+    products = (error**2, error * mean, mean**2, error * b, mean * b, b**2, variance)
+    moments = Moments(*(np.mean(product, keepdims=True) for product in products))
+    (slope,), (factor,) = slope_and_factor(moments, members)
+
+    def ensemble(factor):
+        """Made with the best slope for a factor."""
+        slope = mean @ (truth - factor * b) / (mean @ mean)
+        return slope * mean + factor * left
+
+    def surplus_of_spread(factor):
+        cast = ensemble(factor)
+        error = np.square(cast.mean(0) - truth)
+        return (cast.var(0, ddof=1) * (1 + 1 / members) - error).mean()
+
+    def surplus_of_energy(factor):
+        return (np.square(ensemble(factor)) - np.square(truth)).mean()
+
+    spread = brentq(surplus_of_spread, 0.1, 10)
+    energy = brentq(surplus_of_energy, 0.1, 10)
+    assert abs(spread / energy - 1) > 0.1
+    np.testing.assert_allclose(factor, np.sqrt(spread * energy), rtol=1e-9)
+    np.testing.assert_allclose(slope * mean + factor * left, ensemble(factor))
 
 
 def test_wrong_input_is_told():

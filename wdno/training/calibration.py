@@ -8,7 +8,10 @@ that the model was not trained on, with mean b and variance V of M members of s 
 
 say that the mean is the best one on this line, and that the squared error of the mean
 of M members is what a truth that is exchangeable with them would have. The first is
-linear in a, and leaves a quadratic equation for k.
+linear in a, and leaves a quadratic equation for k. Members are also to have the energy
+of the truth, ``<(a m + k b)²> + k² V (M - 1) / M = <z²>``. One k has both where b is
+what the residual is on average. Where a network scatters too much or too little around
+that, k is the geometric mean of the two.
 """
 
 from dataclasses import replace
@@ -142,8 +145,9 @@ def slope_and_factor(moments: Moments, members: int) -> tuple[PerChannel, PerCha
     left = moments.left - share * moments.mean_left**2
     excess = moments.variance * (members + 1) / members - left
     with np.errstate(divide="ignore", invalid="ignore"):
-        factor = error / (both + np.sqrt(both**2 + excess * error))
-    factor = np.where(factor > 0, factor, np.nan)
+        spread = error / (both + np.sqrt(both**2 + excess * error))
+        drawn = left + moments.variance * (members - 1) / members
+        factor = np.sqrt(np.where(spread > 0, spread, np.nan) * np.sqrt(error / drawn))
     energy = moments.error + 2 * moments.error_mean + moments.mean
     factor = np.where(error > ROUNDING * energy, factor, 1.0)
     return 1 + share * (moments.error_mean - factor * moments.mean_left), factor

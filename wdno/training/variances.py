@@ -31,7 +31,7 @@ PLACES = 400_000
 LEAST_VARIANCE = 1e-4
 """Least variance of a place, as a share of the channel's mean: nothing is certain."""
 LEAST_ENERGY = 1e-6
-"""Root mean square below which an energy is none: what is left open is not due to it."""
+"""Root mean square below which an energy is none, and has no part in a variance."""
 
 
 class Places(NamedTuple):
