@@ -16,12 +16,6 @@ import jax
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
-def interval(entry: list[float], digits: int = 2) -> str:
-    """A value to some digits with its confidence interval to two."""
-    value, low, high = entry
-    return f"{value:.{digits}g} ({low:.2g}–{high:.2g})"
-
-
 def best(call: Callable[[], object], repeats: int) -> float:
     """Least seconds of a compiled call."""
     jax.block_until_ready(call())

@@ -1,9 +1,12 @@
 """Ensembles of shipped models, calibrated on trajectories that nothing was fitted to.
 
 Slopes and factors, or where no network knows of it the scale at each place, are fitted
-to one seed; scores before and after are of another. Where a case says that they ship,
-weights, card and what the card promises are written, and what was found before of
-models that are left out stays. The calibrations that ship:
+to one seed; scores before and after are of another. Before is without all that is
+fitted here, also where the model that ships has it from an earlier run: a model whose
+scale at each place is fitted has that of its mean alone, one number a channel.
+
+Where a case says that they ship, weights, card and what the card promises are written,
+and what was found of models that are left out stays. The calibrations that ship:
 
 plans="python experiments/burgers_plans.py --chunk 64"
 $plans --plans 256 --seed 61000 --out held-out/61000
@@ -35,7 +38,7 @@ from promises import renewed
 import wdno
 from wdno import metrics
 from wdno.metrics.bootstrap import central_quantiles, resampled_means
-from wdno.operator.calibrated import Calibrated, uncalibrated
+from wdno.operator.calibrated import Calibrated, mean_of, uncalibrated
 from wdno.operator.card_file import notes_of
 from wdno.training.diagnosis import of_records
 from wdno.training.ensembles import COEFFICIENTS, ensemble
@@ -150,6 +153,17 @@ def ranges(residual: object) -> dict[str, list[float]]:
     }
 
 
+def unfitted(shipped: wdno.WDNO, fitted: wdno.WDNO) -> wdno.WDNO:
+    """A model that ships without what a fit replaces.
+
+    Numbers a channel go, and a scale at each place if the fit makes that anew; a scale
+    that it keeps is what the network was trained with.
+    """
+    trained = uncalibrated(shipped.residual)
+    kept = uncalibrated(fitted.residual) is trained
+    return replace(shipped, residual=trained if kept else mean_of(trained))
+
+
 def main(config: Config) -> None:
     """Calibrate, score before and after, ship what is better, store."""
     finer, weather = config.finer, config.era5
@@ -157,11 +171,11 @@ def main(config: Config) -> None:
     source = Source(config.seed, weather, None, config.held_out_plans, finer)
     for name in config.models:
         case = CASES[name]
-        before = wdno.load(name)
-        before = replace(before, residual=uncalibrated(before.residual))
+        shipped = wdno.load(name)
         truth = case.truth(truths).isel(sample=slice(config.scored))
         held_out = case.held_out(source)
-        after = case.fit(before, held_out, case, config.members, config.batch_size)
+        after = case.fit(shipped, held_out, case, config.members, config.batch_size)
+        before = unfitted(shipped, after)
         found = {
             "held_out": held_out.sizes["sample"],
             "held_out_seed": config.seed,

@@ -71,14 +71,14 @@ def network(model: wdno.WDNO, share: float, config: Config, width: int) -> Any:
     cells = math.prod(-(-n // p) for n, p in zip(grid, config.patch, strict=True))
     reach = (0,) * len(grid) if share == 1 else (1,) * len(grid)
     return DynamicGrainConfig(
-        fine,
-        round(share * cells),
         config.patch,
         width,
         DEPTH,
-        REFINEMENTS,
         HEADS,
-        reach,
+        fine=fine,
+        kept=round(share * cells),
+        refinements=REFINEMENTS,
+        reach=reach,
     )
 
 

@@ -3,10 +3,21 @@
 import threading
 import time
 
+import jax
 import numpy as np
 import pytest
+from tiny import make_tiny
 
-from wdno.accelerate.latest import Latest, Planning, Request, in_background
+import wdno
+from wdno.accelerate.latest import (
+    Appointments,
+    Latest,
+    Planning,
+    Request,
+    in_background,
+)
+from wdno.operator import tasks
+from wdno.planning.objectives import reach
 
 
 def request(tick):
@@ -82,3 +93,10 @@ def test_defects_end_the_thread_and_are_raised():
         planning.requests.put(request(0))
         while planning.broken is None:
             time.sleep(0.001)
+
+
+def test_ticks_divide_the_time_between_appointments():
+    model = make_tiny(task=tasks.control)
+    planner = wdno.Planner(model, reach(("u",), ("f",), 1.0), steps=2)
+    with pytest.raises(ValueError, match="Choose a divisor"):
+        Appointments(planner, model.window + 1, jax.random.key(0))

@@ -32,7 +32,7 @@ LAYOUT = WaveletLayout(
 FINE = grain.fine_channels(LAYOUT)
 GRID, CELLS = (2, 6), 6
 CONFIG = DynamicGrainConfig(
-    FINE, kept=2, patch=(1, 2), width=8, depth=2, refinements=2, heads=2, reach=(0, 1)
+    (1, 2), width=8, depth=2, heads=2, fine=FINE, kept=2, refinements=2, reach=(0, 1)
 )
 SIGMA = jnp.array([0.3, 2.0, 20.0], jnp.float32)
 X, COND = random(3, *GRID, 16, seed=1), random(3, *GRID, CONDITION, seed=2)

@@ -35,7 +35,7 @@ from wdno.operator.model import with_backbone
 FOURIER = FourierConfig((2, 2), width=12, depth=1)
 MIXER = MixerConfig((1, 2), (2, 2), width=8, depth=1)
 TOKENS = TokenTransformerConfig((1, 2), 8, 1, 2, windows=((0, 1), (1, 0)))
-GRAIN = DynamicGrainConfig((1, 2), 2, (1, 2), width=8, depth=1, heads=2)
+GRAIN = DynamicGrainConfig((1, 2), 8, 1, 2, fine=(1, 2), kept=2)
 
 
 def make_model(network=FOURIER, preconditioning=EDMPreconditioning(), scale=0.4):  # noqa: B008

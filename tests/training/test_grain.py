@@ -30,7 +30,7 @@ TARGETS, GIVEN = (
     for fields in tasks.simulation(("u",), (), DIMS)
 )
 CONFIG = DynamicGrainConfig(
-    fine_channels(TARGETS), 2, (1, 1), width=8, depth=1, heads=2, reach=(0, 0)
+    (1, 1), 8, depth=1, heads=2, fine=fine_channels(TARGETS), kept=2, reach=(0, 0)
 )
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from wdno._arrays import not_finite
+from wdno.planning.closed_loop import shrinking_planners
 from wdno.planning.feedback import Names
 from wdno.planning.planner import Planner
 
@@ -104,11 +105,16 @@ class Plan(NamedTuple):
 class Planning:
     """The planner's side: one step answers the newest request.
 
-    Args:
+    Attributes:
         make: states and controls of a request; raises ValueError where it fails.
+        requests: mailbox of what is asked.
+        plans: mailbox of answers.
+        broken: what ended the thread, if anything did.
+        seconds: that the last answer took.
     """
 
     def __init__(self, make: Callable[[Request], HostFields]) -> None:
+        """Begin with nothing asked."""
         self.make = make
         self.requests: Latest[Request] = Latest()
         self.plans: Latest[Plan] = Latest()
@@ -173,13 +179,17 @@ class Appointments:
         planner: its horizon lies between appointments.
         every: frames of a tick.
         key: of the plans.
+
+    Raises:
+        ValueError: the ticks do not divide the horizon, or the wavelet cannot halve
+            what remains of it.
     """
 
     def __init__(self, planner: Planner, every: int, key: PRNGKeyArray) -> None:
         self.every, self.horizon = every, planner.model.window
         self._key = key
-        horizons = range(every, self.horizon + 1, every)
-        self._planners = {frames: planner.over(frames) for frames in horizons}
+        shorter = shrinking_planners(planner, every)
+        self._planners = {each.model.window: each for each in shorter}
 
     def __call__(self, request: Request) -> HostFields:
         """States and controls until the appointment after the tick of a request."""

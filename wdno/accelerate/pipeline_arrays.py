@@ -16,8 +16,8 @@ from wdno.accelerate.flight import prepared
 from wdno.accelerate.pipeline_schedule import Pass
 from wdno.accelerate.pipeline_stages import (
     STAGE,
+    Beside,
     Features,
-    Noise,
     Pipeline,
     through_stages,
 )
@@ -36,7 +36,7 @@ class PipelineFlight(NamedTuple):
     context: Context
     """What is known of each block, as when it entered last."""
     features: Features
-    embedding: Noise
+    beside: Beside
 
 
 class Move(NamedTuple):
@@ -96,7 +96,7 @@ def opened(
         blocks=jax.device_put(blocks, everywhere),
         context=jax.device_put(ready, everywhere),
         features=nothing(entering[0]),
-        embedding=jax.tree.map(nothing, entering[1]),
+        beside=jax.tree.map(nothing, entering[1]),
     )
 
 
@@ -150,14 +150,14 @@ def worked(
     earlier = few(blocks.estimate, enters._replace(place=enters.earlier))
     one = _told(ends, few(blocks, enters), earlier, enters, context)
     ready = prepared(ends, one.known)
-    features, embedding = _entering(ends, one, ready, enters.sigma)
-    features, embedding = through_stages(
+    features, beside = _entering(ends, one, ready, enters.sigma)
+    features, beside = through_stages(
         pipeline,
         flight.features.at[0].set(features),
-        jax.tree.map(lambda u, new: u.at[0].set(new), flight.embedding, embedding),
+        jax.tree.map(lambda u, new: u.at[0].set(new), flight.beside, beside),
     )
     blocks, contexts = put(blocks, one, enters), put(contexts, ready, enters)
-    return PipelineFlight(blocks, contexts, features, embedding)
+    return PipelineFlight(blocks, contexts, features, beside)
 
 
 def _arrived(
@@ -205,7 +205,7 @@ def _told(ends: WDNO, one: Blocks, earlier: Fields, at: Move, context: int) -> B
 
 def _entering(
     ends: WDNO, one: Blocks, ready: Context, sigma: Float[Array, ""]
-) -> tuple[Array, Noise]:
+) -> tuple[Float[Array, "row token feature"], Beside]:
     """What the first stage is given of a block."""
     whole = ends.denoiser
     level = jnp.full(len(one.x), sigma, one.x.dtype)

@@ -18,8 +18,8 @@ from wdno.operator.model import WDNO, with_backbone
 
 STAGE = "stage"
 Features = Float[Array, "stage row token feature"]
-Noise = PyTree
-"""What blocks are given beside features, an array or several, (stage, ...)."""
+Beside = PyTree
+"""What blocks are given beside features, such as the noise level, (stage, ...)."""
 
 
 @jax.tree_util.register_dataclass
@@ -87,23 +87,25 @@ def _without_layers(module: TokenTransformer) -> TokenTransformer:
 
 
 def through_stages(
-    pipeline: Pipeline, features: Array, embedding: Noise
-) -> tuple[Array, Noise]:
+    pipeline: Pipeline, features: Features, beside: Beside
+) -> tuple[Features, Beside]:
     """What every stage makes of its features, at the next stage around the ring."""
     stages = pipeline.mesh.size
     ring = [(stage, (stage + 1) % stages) for stage in range(stages)]
 
-    def stage(layers: PyTree, features: Array, embedding: Noise) -> tuple[Array, Noise]:
-        here = jax.tree.map(lambda u: u[0], embedding)
+    def stage(
+        layers: PyTree, features: Features, beside: Beside
+    ) -> tuple[Features, Beside]:
+        here = jax.tree.map(lambda u: u[0], beside)
 
         def layer(h: Array, state: PyTree) -> tuple[Array, None]:
             return nnx.merge(pipeline.layer, state)(h, here), None
 
         h, _ = jax.lax.scan(layer, features[0], jax.tree.map(lambda u: u[0], layers))
         on = partial(jax.lax.ppermute, axis_name=STAGE, perm=ring)
-        return on(h[None]), on(embedding)
+        return on(h[None]), on(beside)
 
     share = PartitionSpec(STAGE)
     return jax.shard_map(
         stage, mesh=pipeline.mesh, in_specs=(share,) * 3, out_specs=(share,) * 2
-    )(pipeline.stages, features, embedding)
+    )(pipeline.stages, features, beside)

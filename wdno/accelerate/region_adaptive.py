@@ -13,20 +13,18 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Int, PyTree
 
 from wdno._typing import Denoise
 from wdno.accelerate.region_scores import Evidence
-from wdno.accelerate.region_selection import Places, select, urgency
+from wdno.accelerate.region_selection import select, urgency
 from wdno.accelerate.region_tokens import Tokens, parts, refreshed, tokens_of
 from wdno.accelerate.regions import Regions
 from wdno.diffusion.denoiser import ConditionalDenoiser
 from wdno.diffusion.keys import RowKeys, step_keys
 from wdno.diffusion.noise import per_row
-from wdno.diffusion.samplers import Sampler
-
-Rows = Float[Array, " batch"]
-Sample = Float[Array, "batch *grid channel"]
+from wdno.diffusion.samplers import Rows, Sample, Sampler
+from wdno.networks.patches import Places
 
 
 class RegionState(NamedTuple):
@@ -191,7 +189,9 @@ def _every(tokens: Tokens, rows: int) -> Places:
     return jnp.broadcast_to(jnp.arange(tokens.count)[None], (rows, tokens.count))
 
 
-def _dense(state: RegionState, tokens: Tokens, regions: Regions) -> Array:
+def _dense(
+    state: RegionState, tokens: Tokens, regions: Regions
+) -> Bool[Array, " batch"]:
     """Which rows refresh all tokens in their next step."""
     if regions.refreshed(tokens.count) == tokens.count:
         return jnp.ones(state.taken.shape, bool)

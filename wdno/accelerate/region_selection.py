@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-Places = Int[Array, "batch kept"]
+from wdno.networks.patches import Places
 
 
 def urgency(

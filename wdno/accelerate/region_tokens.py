@@ -6,11 +6,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Int, PyTree
 
 from wdno._typing import Denoise, Guidance
 from wdno.accelerate.region_scores import Patches
-from wdno.accelerate.region_selection import Places
 from wdno.diffusion.denoiser import (
     ConditionalDenoiser,
     GuidedDenoiser,
@@ -19,11 +18,9 @@ from wdno.diffusion.denoiser import (
 )
 from wdno.diffusion.noise import per_row
 from wdno.diffusion.partial import RememberingBackbone
+from wdno.diffusion.samplers import Rows, Sample
 from wdno.networks.layers import crop, pad_to_multiple
-from wdno.networks.patches import place, to_patches
-
-Rows = Float[Array, " batch"]
-Sample = Float[Array, "batch *grid channel"]
+from wdno.networks.patches import Places, place, to_patches
 
 
 class Tokens(NamedTuple):

@@ -5,17 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import PyTree
 
 from wdno._ranges import check_counts
 from wdno.accelerate.region_scores import Score, change
 from wdno.diffusion.noise import per_row
+from wdno.diffusion.samplers import Rows, Sample
 
 _ROUNDING = 1e-9
 """Of products with a ratio: a tenth of 30 tokens are 3, not 4."""
-
-Rows = Float[Array, " batch"]
-Sample = Float[Array, "batch *grid channel"]
 
 
 class Memory(NamedTuple):

@@ -127,7 +127,7 @@ class StreamBatch:
         """Do one step of all in flight, where no window is to begin.
 
         Returns:
-            The window that this finishes, if there is one.
+            The window that this finishes, if there is one; raises as `push` does.
         """
         with self._alone():
             return None if self._places.flight is None else self._tick(self._places)
@@ -136,7 +136,7 @@ class StreamBatch:
         """Finish all in flight, the oldest first; nothing if all are finished.
 
         Raises:
-            ValueError: no window was ever begun.
+            ValueError: no window was ever begun, or a finished one is not finite.
         """
         checks.check_begun(self._tried)
         found = []

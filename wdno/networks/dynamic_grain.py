@@ -8,7 +8,7 @@ al. 2025, arXiv 2504.09454, section 3.2). Finer details of all other cells are z
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -39,47 +39,42 @@ from wdno.networks.patches import (
 )
 from wdno.networks.positions import position_encoding, positions_of
 from wdno.networks.registry import Shape, register
+from wdno.networks.token_network import TokenNetworkConfig
 
 
 @dataclass(frozen=True)
-class DynamicGrainConfig:
-    """Configuration of a `DynamicGrain`.
+class DynamicGrainConfig(TokenNetworkConfig):
+    """Configuration of a `DynamicGrain`: a `TokenNetworkConfig`, and what is refined.
+
+    A cell has a coarse token, of `patch` points of the coarsest grid along each axis,
+    which pass `depth` blocks.
 
     Attributes:
         fine: channels of the finer details, `wavelets.grain.fine_channels` of a layout.
         kept: K, cells that are refined.
-        patch: points of the coarsest grid in a cell along each axis.
-        width: features per token.
-        depth: blocks of the coarse tokens.
-        refinements: blocks of the fine ones; the paper's best has 2 after 10.
-        heads: attention heads.
+        refinements: blocks of the fine tokens; the paper's best has 2 after 10.
         reach: cells along each axis by which the choice is widened, see
             `cells.cone_reach`.
 
     Raises:
-        ValueError: a number out of range, or heads that do not divide the width.
+        ValueError: as there, or another number out of range.
     """
 
-    fine: tuple[int, ...]
-    kept: int
     patch: tuple[int, ...] = (1, 2)
     width: int = 192
-    depth: int = 6
-    refinements: int = 2
     heads: int = 6
+    _: KW_ONLY
+    fine: tuple[int, ...]
+    kept: int
+    refinements: int = 2
     reach: tuple[int, ...] = (1, 1)
 
     def __post_init__(self) -> None:
         """Refuse shapes that cannot be."""
-        check_counts(patch=self.patch, width=self.width, heads=self.heads)
+        super().__post_init__()
         check_counts(kept=self.kept, fine=tuple(n + 1 for n in self.fine))
-        check_counts(MOST_BLOCKS, depth=self.depth, refinements=self.refinements)
+        check_counts(MOST_BLOCKS, refinements=self.refinements)
         check_counts(reach=tuple(n + 1 for n in self.reach))
-        if self.width % self.heads:
-            raise ValueError(
-                f"Heads share the features of a token evenly, but {self.heads} heads "
-                f"do not divide a width of {self.width}. Change one of the two."
-            )
 
 
 class Grained(NamedTuple):
@@ -220,7 +215,7 @@ class DynamicGrain(nnx.Module):
 
     def cell_grid(self, points: tuple[int, ...]) -> tuple[int, ...]:
         """Cells along each axis of a grid."""
-        return tuple(-(-n // p) for n, p in zip(points, self.config.patch, strict=True))
+        return self.config.token_grid(points)
 
     def _patches(self, x: Features) -> Tokens:
         patch = self.config.patch

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from wdno._ranges import MOST_BLOCKS, check_counts
+from wdno._ranges import check_counts
 from wdno.networks.attention import Where
 from wdno.networks.gated_block import GatedBlock
 from wdno.networks.layers import (
@@ -38,26 +38,23 @@ from wdno.networks.patches import (
 )
 from wdno.networks.positions import position_encoding, positions_of
 from wdno.networks.registry import Shape, register
+from wdno.networks.token_network import TokenNetworkConfig
 
 Memory = Float[Array, "batch layer every 2 feature"]
 """Keys and values of all tokens in every layer."""
 
 
 @dataclass(frozen=True)
-class TokenTransformerConfig:
-    """Configuration of a `TokenTransformer`.
+class TokenTransformerConfig(TokenNetworkConfig):
+    """Configuration of a `TokenTransformer`: a `TokenNetworkConfig`, with windows.
 
     Attributes:
-        patch: coefficients per token along each axis.
-        width: features per token.
-        depth: number of blocks.
-        heads: attention heads.
         windows: tokens along each axis that attend to each other, 0 for all of an axis;
             one after another, the blocks take these in turn. None for all everywhere.
             Windows of one shape alone would never exchange anything.
 
     Raises:
-        ValueError: a number out of range, or heads that do not divide the width.
+        ValueError: as there, or a window has a negative number.
 
     Example:
         Attention along time, then along x:
@@ -65,21 +62,11 @@ class TokenTransformerConfig:
         >>> TokenTransformerConfig((1, 4), windows=((0, 1), (1, 0)))
     """
 
-    patch: tuple[int, ...] = (2, 4)
-    width: int = 256
-    depth: int = 6
-    heads: int = 8
     windows: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse shapes that cannot be."""
-        check_counts(patch=self.patch, width=self.width, heads=self.heads)
-        check_counts(MOST_BLOCKS, depth=self.depth)
-        if self.width % self.heads:
-            raise ValueError(
-                f"Heads share the features of a token evenly, but {self.heads} heads "
-                f"do not divide a width of {self.width}. Change one of the two."
-            )
+        super().__post_init__()
         for window in self.windows:
             check_counts(windows=tuple(extent or 1 for extent in window))
 
@@ -130,7 +117,7 @@ class TokenTransformer(nnx.Module):
 
     def token_grid(self, grid: tuple[int, ...]) -> tuple[int, ...]:
         """Patches along each axis, the last ones padded if the grid ends within."""
-        return tuple(-(-n // p) for n, p in zip(grid, self.patch, strict=True))
+        return self.config.token_grid(grid)
 
     def __call__(
         self,
@@ -231,8 +218,7 @@ def forgotten(config: TokenTransformerConfig) -> Callable[[Features], Memory]:
     """Makes the memory of a transformer before anything has passed: zeros, for an x."""
 
     def memory(x: Features) -> Memory:
-        pairs = zip(x.shape[1:-1], config.patch, strict=True)
-        count = math.prod(-(-n // p) for n, p in pairs)
+        count = math.prod(config.token_grid(x.shape[1:-1]))
         return jnp.zeros((len(x), config.depth, count, 2, config.width), x.dtype)
 
     return memory

@@ -128,7 +128,7 @@ def control_loop(
     check_call(planner.model, key, optional=optional, initial=initial)
     _check_noise(observation_noise)
     model = planner.model
-    planners = _planners(planner, every)
+    planners = shrinking_planners(planner, every)
     coords = record_from(model, model.window, initial)
     check_same_grid(system.over(model.window), coords)
     arrays = read_states(model, initial, target)
@@ -167,8 +167,13 @@ def _check_noise(deviation: float) -> None:
         )
 
 
-def _planners(planner: Planner, every: int) -> list[Planner]:
-    """One for the frames that remain at each observation: M, M - every, …, every."""
+def shrinking_planners(planner: Planner, every: int) -> list[Planner]:
+    """One for the frames that remain at each observation: M, M - every, …, every.
+
+    Raises:
+        ValueError: the observations do not divide the horizon M, or the wavelet cannot
+            halve what remains.
+    """
     frames, levels = planner.model.window, planner.model.targets.levels
     if not is_whole(every, 1) or frames % every:
         raise ValueError(

@@ -1,0 +1,1 @@
+"""Tables of the docs by theme: what each module has is lines of Markdown."""
