@@ -187,8 +187,8 @@ def test_scales_at_each_instant_are_those_of_a_local_scale_where_these_are_alike
     local = ShareScale(Given(), shares=("share",))
     each = InstantShareScale(Given(), shares=("share",))
     energies = local.energies(mean, layout)
-    deviations = jax.random.normal(jax.random.key(1), local.shape(layout))
-    alike = jnp.broadcast_to(deviations, each.shape(layout))
+    deviations = jax.random.normal(jax.random.key(1), local.deviations_shape(layout))
+    alike = jnp.broadcast_to(deviations, each.deviations_shape(layout))
     np.testing.assert_allclose(
         replace(each, deviations=alike).variance(energies),
         replace(local, deviations=deviations).variance(energies),

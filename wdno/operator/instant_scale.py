@@ -55,9 +55,9 @@ class InstantScale(LocalScale):
             )
         return jnp.einsum("bt...e,tec->bt...c", energies, jnp.square(deviations))
 
-    def shape(self, targets: WaveletLayout) -> tuple[int, ...]:
+    def deviations_shape(self, targets: WaveletLayout) -> tuple[int, ...]:
         """Of the deviations: instants, energies, channels."""
-        return (targets.coefficient_grid[0], *super().shape(targets))
+        return (targets.coefficient_grid[0], *super().deviations_shape(targets))
 
 
 @register

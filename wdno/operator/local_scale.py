@@ -76,7 +76,7 @@ class LocalScale(OnBase):
         """``s²`` of each channel at each place."""
         return energies @ jnp.square(self.deviations.astype(energies.dtype))
 
-    def shape(self, targets: WaveletLayout) -> tuple[int, ...]:
+    def deviations_shape(self, targets: WaveletLayout) -> tuple[int, ...]:
         """Of the deviations, whose last axes are energies and channels."""
         return self.dependence(targets).shape
 
@@ -95,7 +95,7 @@ class LocalScale(OnBase):
         self, targets: WaveletLayout, given: Conditions, rngs: nnx.Rngs
     ) -> "LocalScale":
         """With a base of fresh parameters, and the variance 1 everywhere."""
-        deviations = jnp.zeros(self.shape(targets)).at[..., 0, :].set(1)
+        deviations = jnp.zeros(self.deviations_shape(targets)).at[..., 0, :].set(1)
         based = super().built(targets, given, rngs)
         return dataclasses.replace(based, deviations=deviations)
 

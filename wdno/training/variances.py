@@ -26,6 +26,8 @@ from wdno.training.batches import WindowBatches
 from wdno.training.closed_form import wavelet_targets
 
 ITERATIONS = 6
+RIDGE = 1e-9
+"""Of the normal equations, where two energies are the same."""
 PLACES = 400_000
 """Grid points that the weights are fitted to."""
 LEAST_VARIANCE = 1e-4
@@ -70,7 +72,7 @@ def with_local_scale(
         )
     local, targets = replace(scale, base=residual), wavelet_targets(model)
     places = _places(model, local, batches, count)
-    shape, may = local.shape(targets), local.dependence(targets)
+    shape, may = local.deviations_shape(targets), local.dependence(targets)
     instants = math.prod(shape[: -may.ndim])
     weights = [
         channel_weights(places.of(n, instants), may, targets.repeats)
@@ -126,7 +128,7 @@ def variance_weights(
     for _ in range(ITERATIONS):
         weighted = e / variance[:, None]
         normal = weighted.T @ weighted
-        normal += 1e-9 * np.trace(normal) / len(units) * np.eye(len(units))
+        normal += RIDGE * np.trace(normal) / len(units) * np.eye(len(units))
         root = np.linalg.cholesky(normal)
         right = np.linalg.solve(root, weighted.T @ (r / variance))
         weights, _ = nnls(root.T, right)
