@@ -10,7 +10,10 @@ BIN := $(VENV)/bin
 # them once, so that XLA is not to optimise, to use the emitters of single operations
 # and to make each program in one piece: a random draw takes it a twentieth of the time,
 # a gradient a fifth. Slow ones run what they compile for long, or time it.
-PYTEST := JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.jax_cache \
+# Python keeps the bytecode too, whatever the surroundings say: every command that a test
+# starts would compile the whole package anew.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE \
+  JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.jax_cache \
   JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
   $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile
 COMPILED_ONCE := --xla_backend_optimization_level=0 \

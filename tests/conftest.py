@@ -32,10 +32,6 @@ def crowded() -> bool:
     return maps > 20_000 or pages * os.sysconf("SC_PAGE_SIZE") > 1.2 * 2**30
 
 
-MANY_PROGRAMS = 300
-"""Compiled, from which on a process lets go of them."""
-
-
 def pytest_collection_finish():
     """What was imported stays: nobody looks for garbage in a million objects of it."""
     gc.collect()
@@ -44,7 +40,7 @@ def pytest_collection_finish():
 
 @pytest.fixture(scope="session")
 def compiled():
-    """Seconds of each program that was compiled since they were let go of.
+    """Seconds of each program that was compiled.
 
     Operations outside of jit count too: each is a program of its own.
     """
@@ -60,17 +56,16 @@ def compiled():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def forgotten_programs(compiled):
-    """Compiled programs are let go of at the end of a module of tests, if many.
+def forgotten_programs():
+    """Compiled programs are let go of at the end of a module of tests, if need be.
 
     Each is mapped into memory, and a process may have 65,530 maps: thousands of
     programs take gigabytes, and beyond that limit the compiler crashes. What the
     compiler has freed lies in pieces that glibc keeps unless it is told to return them.
     """
     yield
-    if len(compiled) < MANY_PROGRAMS:
+    if not crowded():
         return
-    compiled.clear()
     jax.clear_caches()
     gc.collect()
     return_memory = getattr(ctypes.CDLL(None), "malloc_trim", None)

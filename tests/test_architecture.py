@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "wdno"
@@ -39,11 +40,18 @@ SOURCES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-# `wdno.networks.__init__` is the module `wdno.networks`.
-MODULES = {
-    name.removesuffix(".__init__"): ast.parse(path.read_text(), filename=str(path))
-    for name, path in SOURCES.items()
-}
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    """Syntax trees, not parsed where tests are only collected.
+
+    `wdno.networks.__init__` is the module `wdno.networks`.
+    """
+    return {
+        name.removesuffix(".__init__"): ast.parse(path.read_text(), filename=str(path))
+        for name, path in SOURCES.items()
+    }
 
 
 def absolute(module: str, node: ast.ImportFrom) -> str:
@@ -88,7 +96,7 @@ def public(node: ast.Module | ast.ClassDef, prefix: str = "") -> Iterator:
 
 
 def test_the_package_is_there() -> None:
-    assert "wdno" in MODULES and len(MODULES) > 10
+    assert "wdno" in modules() and len(modules()) > 10
 
 
 def test_modules_are_short() -> None:
@@ -99,17 +107,17 @@ def test_modules_are_short() -> None:
 def test_functions_are_short() -> None:
     assert not {
         f"{module}.{node.name} (line {node.lineno})": without_docstring(node)
-        for module, tree in MODULES.items()
+        for module, tree in modules().items()
         for node in functions(tree)
         if without_docstring(node) > MAX_FUNCTION_LINES
     }
 
 
 def test_public_names_are_documented() -> None:
-    assert not [name for name, tree in MODULES.items() if not ast.get_docstring(tree)]
+    assert not [name for name, tree in modules().items() if not ast.get_docstring(tree)]
     assert not [
         f"{module}.{name}"
-        for module, tree in MODULES.items()
+        for module, tree in modules().items()
         if not module.split(".")[-1].startswith("_")
         for name, node in public(tree)
         if ast.get_docstring(node) is None
@@ -120,7 +128,7 @@ def test_no_assert_statements() -> None:
     """``python -O`` removes them; errors for users are ValueErrors with advice."""
     assert not [
         f"{module} (line {node.lineno})"
-        for module, tree in MODULES.items()
+        for module, tree in modules().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Assert)
     ]
@@ -129,7 +137,7 @@ def test_no_assert_statements() -> None:
 def test_all_names_resolve() -> None:
     names = {
         module: getattr(importlib.import_module(module), "__all__", [])
-        for module in MODULES
+        for module in modules()
         if not module.endswith("__main__")
     }
     assert not [module for module, own in names.items() if len(own) > len(set(own))]
@@ -143,7 +151,7 @@ def test_all_names_resolve() -> None:
 
 def test_the_package_lists_its_public_names() -> None:
     """What ``import wdno`` offers is explicit: all that ``__init__`` imports."""
-    tree = MODULES["wdno"]
+    tree = modules()["wdno"]
     bound = {
         alias.asname or alias.name
         for node in tree.body
@@ -157,7 +165,7 @@ def test_the_package_lists_its_public_names() -> None:
 def test_modules_have_tests() -> None:
     """tests/ mirrors wdno/: every package has a folder of tests there, or a file."""
     untested = []
-    for module in MODULES:
+    for module in modules():
         *packages, name = module.split(".")[1:] or ["__init__"]
         if f"{module}.__init__" in SOURCES or name.startswith("_"):
             continue
@@ -187,7 +195,7 @@ def test_import_makes_no_arrays_and_needs_core_dependencies_only() -> None:
 
     On a platform that does not exist, where the first array would raise.
     """
-    names = [name for name in MODULES if not name.endswith("__main__")]
+    names = [name for name in modules() if not name.endswith("__main__")]
     code = (
         "import importlib, sys\n"
         f"for name in {names}: importlib.import_module(name)\n"

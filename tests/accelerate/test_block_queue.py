@@ -34,7 +34,12 @@ def driven(state, control, dims):
     return tasks.Task(tasks.whole(state, dims), tasks.piecewise_constant(control, dims))
 
 
-@pytest.mark.parametrize("sampler", [ddim(1.0), dpmpp_2m()])
+each_sampler = pytest.mark.parametrize(
+    "sampler", [pytest.param(ddim(1.0), marks=pytest.mark.slow), dpmpp_2m()]
+)
+
+
+@each_sampler
 def test_blocks_of_equal_noise_that_share_nothing_are_windows_of_their_own(sampler):
     model, rows, places = make_tiny(task=driven), 2, 3
     sigmas, draws = np.asarray(model.levels(3)), row_keys(KEY, places * rows)
@@ -56,7 +61,7 @@ def test_blocks_of_equal_noise_that_share_nothing_are_windows_of_their_own(sampl
     np.testing.assert_allclose(blocks.estimate["u"], alone, atol=1e-5)
 
 
-@pytest.mark.parametrize("sampler", [ddim(1.0), dpmpp_2m()])
+@each_sampler
 def test_blocks_that_wait_for_each_other_are_chained_windows(sampler):
     model, fields = make_tiny(), make_fields(2, 10)
     known = {"u0": fields["u0"]}, {"f": fields["f"]}

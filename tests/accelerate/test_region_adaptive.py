@@ -1,7 +1,7 @@
 """Region-adaptive sampling: identities, who is refreshed, and what is refused."""
 
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -26,10 +26,18 @@ from wdno.networks.token_transformer import forgotten
 from wdno.operator.generation import Context, denoiser, generate, prepare, sample_shape
 
 KEY = jax.random.key(0)
-MODEL = transformer()
-SHAPE = sample_shape(MODEL, 2)
-SIGMAS = np.asarray(MODEL.levels(6), np.float32)
+tokens = cache(transformer)
 HALF = Regions(ratio=0.5, start=2, resets=(4,), oldest=3)
+
+
+def shape():
+    return sample_shape(tokens(), 2)
+
+
+@cache
+def sigmas():
+    with jax.ensure_compile_time_eval():  # which may be asked for within a program
+        return np.asarray(tokens().levels(6), np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -40,19 +48,19 @@ def known():
 @partial(jax.jit, static_argnames=("sampler", "wish"))
 def drawn(model, condition, *, sampler, wish=None):
     denoise = denoiser(model, Context(condition, None), wish)
-    return sample(sampler, denoise, SHAPE, jnp.asarray(SIGMAS), KEY)
+    return sample(sampler, denoise, shape(), jnp.asarray(sigmas()), KEY)
 
 
 @pytest.fixture(scope="module")
 def condition(known):
-    return prepare(MODEL, known).condition
+    return prepare(tokens(), known).condition
 
 
 @pytest.mark.parametrize("base", [dpmpp_2m(), heun()])
 def test_ratio_1_is_the_plain_sampler_exactly(base, condition):
     every = region_adaptive(base, Regions(ratio=1.0))
-    came = drawn(MODEL, condition, sampler=every)
-    np.testing.assert_array_equal(came, drawn(MODEL, condition, sampler=base))
+    came = drawn(tokens(), condition, sampler=every)
+    np.testing.assert_array_equal(came, drawn(tokens(), condition, sampler=base))
 
 
 @partial(jax.jit, static_argnames=("base", "regions"))
@@ -60,7 +68,7 @@ def trace(model, condition, keys, *, base, regions):
     """Every step's x and state, by hand."""
     denoise = denoiser(model, Context(condition, None))
     sampler = region_adaptive(base, regions)
-    levels = jnp.broadcast_to(jnp.asarray(SIGMAS)[:, None], (len(SIGMAS), 2))
+    levels = jnp.broadcast_to(jnp.asarray(sigmas())[:, None], (len(sigmas()), 2))
 
     def advance(carry, level):
         (x, state), (here, there, index) = carry, level
@@ -68,7 +76,7 @@ def trace(model, condition, keys, *, base, regions):
         after = sampler.step(denoise, x, here, there, state, draw)
         return after, after
 
-    x = start(SHAPE, levels[0], keys)
+    x = start(shape(), levels[0], keys)
     numbers = jnp.arange(1, len(levels))
     _, found = jax.lax.scan(
         advance, (x, sampler.init(x)), (levels[:-1], levels[1:], numbers)
@@ -78,7 +86,7 @@ def trace(model, condition, keys, *, base, regions):
 
 def test_a_step_refreshes_half_of_the_tokens_and_keeps_the_others(condition):
     """Dense steps refresh all, others exactly half, and no value becomes too old."""
-    _, state = trace(MODEL, condition, row_keys(KEY, 2), base=ddim(), regions=HALF)
+    _, state = trace(tokens(), condition, row_keys(KEY, 2), base=ddim(), regions=HALF)
     new = np.asarray(state.age == 1)
     share = new.reshape(*new.shape[:2], -1).mean(axis=2)
     wanted = np.array([1, 1, 0.5, 0.5, 1, 0.5])
@@ -91,14 +99,14 @@ def test_a_step_refreshes_half_of_the_tokens_and_keeps_the_others(condition):
 
 def test_with_keys_and_values_refreshed_tokens_see_the_others(condition):
     """Right after a dense step at the same level, they are what a dense call says."""
-    context = forgotten(MODEL.denoiser.backbone.config)
+    context = forgotten(tokens().denoiser.backbone.config)
     sampler = region_adaptive(ddim(), replace(HALF, start=1, context=context))
     keys, level = row_keys(KEY, 2), jnp.full(2, 2.0, jnp.float32)
-    x = start(SHAPE, level, keys)
+    x = start(shape(), level, keys)
 
     @jax.jit
     def twice(x, keys):
-        denoise = denoiser(MODEL, Context(condition, None))
+        denoise = denoiser(tokens(), Context(condition, None))
         near = jnp.nextafter(level, jnp.zeros_like(level))
         after, state = sampler.step(denoise, x, level, near, sampler.init(x), keys)
         moved = state._replace(kept=jnp.zeros_like(x))
@@ -125,12 +133,12 @@ def test_a_remembered_quantity_is_recalled(memory):
 
 def test_guidance_moves_tokens_that_are_not_refreshed(condition):
     """By the whole gradient: an estimate of x0 that none refreshes still descends."""
-    target = guide(lambda u: jnp.square(u["u"]).sum(axis=(1, 2)), MODEL.targets, 0.3)
-    denoise = denoiser(MODEL, Context(condition, None), target)
-    plain = denoiser(MODEL, Context(condition, None))
+    target = guide(lambda u: jnp.square(u["u"]).sum(axis=(1, 2)), tokens().targets, 0.3)
+    denoise = denoiser(tokens(), Context(condition, None), target)
+    plain = denoiser(tokens(), Context(condition, None))
     sampler = region_adaptive(ddim(), Regions(ratio=0.5, start=1, oldest=9))
     keys, level = row_keys(KEY, 2), jnp.full(2, 2.0, jnp.float32)
-    x = start(SHAPE, level, keys)
+    x = start(shape(), level, keys)
 
     @jax.jit
     def stepped(x, keys):
@@ -146,7 +154,7 @@ def test_guidance_moves_tokens_that_are_not_refreshed(condition):
     np.testing.assert_array_equal(np.asarray(unguided)[old], 1)
 
     def energy(z):
-        return jnp.square(MODEL.targets.synthesis(z)["u"]).sum()
+        return jnp.square(tokens().targets.synthesis(z)["u"]).sum()
 
     wanted = unguided - 0.3 * 2.0 * jax.grad(energy)(unguided)
     np.testing.assert_allclose(came, wanted, 1e-4, 1e-4)
@@ -156,10 +164,10 @@ def test_guidance_moves_tokens_that_are_not_refreshed(condition):
 def test_rows_of_a_stream_are_what_they_would_be_alone(known):
     """Though some are in dense steps while others are not."""
     sampler = region_adaptive(dpmpp_2m(), HALF)
-    stream = StreamBatch(Unguided(MODEL, sampler), SIGMAS)
+    stream = StreamBatch(Unguided(tokens(), sampler), sigmas())
     given = {"u0": known["u0"][:1], "f": known["f"][:1]}
     came = [stream.push(Request(given, jax.random.key(n))) for n in range(6)]
-    alone = generate(MODEL, given, sampler, jnp.asarray(SIGMAS), jax.random.key(0))
+    alone = generate(tokens(), given, sampler, jnp.asarray(sigmas()), jax.random.key(0))
     np.testing.assert_allclose(came[-1]["u"], alone["u"], 1e-4, 1e-4)
 
 
@@ -252,9 +260,9 @@ def test_scores_are_added_in_units_of_their_means_and_spread():
 
 
 def test_evidence_of_a_step_knows_what_a_dense_call_would_say(condition):
-    denoise = denoiser(MODEL, Context(condition, None))
+    denoise = denoiser(tokens(), Context(condition, None))
     keys, level = row_keys(KEY, 2), jnp.full(2, 2.0, jnp.float32)
-    x = start(SHAPE, level, keys)
+    x = start(shape(), level, keys)
     state = region_adaptive(ddim(), HALF).init(x)
 
     @jax.jit
@@ -305,6 +313,6 @@ def test_a_backbone_without_tokens_is_refused(known):
     model, sampler = make_tiny(), region_adaptive(ddim(), Regions())
     assert not isinstance(model.denoiser.backbone.thaw(), TokenBackbone)
     with pytest.raises(ValueError, match="kind Perceptron cannot"):
-        generate(model, known, sampler, jnp.asarray(SIGMAS), KEY)
+        generate(model, known, sampler, jnp.asarray(sigmas()), KEY)
     with pytest.raises(ValueError, match="takes that of a model"):
-        sample(sampler, lambda x, sigma: x, SHAPE, jnp.asarray(SIGMAS), KEY)
+        sample(sampler, lambda x, sigma: x, shape(), jnp.asarray(sigmas()), KEY)

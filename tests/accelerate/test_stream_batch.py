@@ -107,7 +107,7 @@ def requests_for(model, count):
     return [
         Request(
             {
-                q.name: jnp.asarray(
+                q.name: jax.device_put(
                     draw.normal(size=(ROWS, *(extents[d] for d in q.dims)))
                 )
                 for q in model.given.fields

@@ -50,6 +50,7 @@ def test_scenes_are_the_solver_s_wind_included():
     assert shown[1]["tick"] == 3
 
 
+@pytest.mark.slow
 def test_later_plans_descend_from_the_rest_of_the_last():
     plans = SmokePlans(still, BOX, BOX, every=4)
     density = np.zeros((1, 16, 16), np.float32)

@@ -43,7 +43,8 @@ def informed(preconditioning):
 
 
 def random(*shape, seed=0):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+    drawn = np.random.default_rng(seed).normal(size=shape)
+    return jax.device_put(drawn.astype(np.float32))
 
 
 def case(rows=4, channels=2, condition=3):

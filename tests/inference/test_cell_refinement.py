@@ -58,7 +58,9 @@ def refined(model, truth, factor, **how):
     return super_resolve(model, coarse, initial, control, factor=factor, key=KEY, **how)
 
 
-@pytest.mark.parametrize(("factor", "steps"), [(2, 0), (2, 3), (8, 1)])
+@pytest.mark.parametrize(
+    ("factor", "steps"), [(2, 0), (2, 3), pytest.param(8, 1, marks=pytest.mark.slow)]
+)
 def test_means_over_cells_stay_whatever_is_generated(truth, factor, steps):
     fine = refined(make_model(), truth, factor, steps=steps, members=2)
     assert dict(fine.sizes) == {"sample": 2, "member": 2, "time": 7, "x": 32}

@@ -60,7 +60,9 @@ def forecast(model, truth, how, **more):
     return simulate(model, truth.u.isel(time=0), truth.f, **how, **more)
 
 
-@pytest.mark.parametrize("problem", [plain, single_and_dated, gated])
+@pytest.mark.parametrize(
+    "problem", [pytest.param(plain, marks=pytest.mark.slow), single_and_dated, gated]
+)
 def test_a_record_in_a_store_has_the_bits_of_one_in_memory(problem, tmp_path):
     model, truth, how = problem()
     expected = forecast(model, truth, how)

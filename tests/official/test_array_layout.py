@@ -36,7 +36,7 @@ synthesis = jax.jit(TiledTargets.synthesis, static_argnums=0)
 
 
 def random(*shape, seed=0):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape))
+    return jax.device_put(np.random.default_rng(seed).normal(size=shape))
 
 
 def data(frames=8, points=12):

@@ -64,18 +64,7 @@ def make_model(system, task, parameters, schedule=None, tiling=None):
     return official.import_model(kind, parameters[system])
 
 
-run = jax.jit(lambda backbone, x, step, cond: backbone(x, step, cond))
-
-
-def recorded(backbone, first):
-    """A backbone whose first answer may come from the record."""
-    answers = iter([first])
-
-    def answered(x, step, cond):
-        answer = next(answers, None)
-        return run(backbone, x, step, cond) if answer is None else answer
-
-    return answered
+analysis = jax.jit(lambda layout, fields: layout.analysis(fields), static_argnums=0)
 
 
 def channels_last(array, axis=1):
@@ -91,16 +80,24 @@ def condition(model, records):
 
 
 def replay(model, cond, guidance, noise, sigmas, eta, monkeypatch, first=None):
-    """Sample with recorded noise, and return the estimates of every step too."""
+    """Sample with recorded noise, and return the estimates of every step too.
+
+    The first answer of the network may come from the record as well.
+    """
     denoiser = official.unbounded(model).denoiser
     draws = iter(noise[1:])
     monkeypatch.setattr(samplers, "row_normal", lambda *_: next(draws, noise[0]))
-    backbone = recorded(denoiser.backbone, first)
-    denoise = Denoiser(backbone, denoiser.preconditioning).given(cond)
-    estimates = []
+    answers, estimates = iter([first]), []
+
+    @jax.jit
+    def estimate(backbone, answer, x, sigma):
+        network = backbone if answer is None else lambda *_: answer
+        denoise = Denoiser(network, denoiser.preconditioning).given(cond)
+        return guidance(denoise)(x, sigma)
 
     def denoised(x, sigma):
-        estimates.append(guidance(denoise)(x, sigma))
+        answer = next(answers, None)
+        estimates.append(estimate(denoiser.backbone, answer, x, sigma))
         return estimates[-1]
 
     sigmas = np.asarray(sigmas, np.float32)
@@ -139,7 +136,7 @@ def test_sampling_of_burgers(shared, parameters, monkeypatch, name):
     model = make_model("burgers", task, parameters)
     u, f = jnp.asarray(golden["u"]), jnp.asarray(golden["f"])
     known = {"u0": u[:, 0], "uT": u[:, -1], "f": f}
-    cond = model.given.analysis({q.name: known[q.name] for q in model.given.fields})
+    cond = analysis(model.given, {q.name: known[q.name] for q in model.given.fields})
     guidance = clip(1.0)
     if guided is not None:
         guidance = official.burgers_guidance(model.targets, known, **guided)
@@ -159,7 +156,7 @@ def test_sampling_of_burgers(shared, parameters, monkeypatch, name):
     rounding = 1.2 * golden[f"{name}/float64_diff"][0] + 1e-5
     expected = channels_last(golden[f"{name}/final"])
     np.testing.assert_allclose(final, expected, rtol=0, atol=rounding)
-    found = model.targets.synthesis(final)
+    found = jax.jit(model.targets.synthesis)(final)
     np.testing.assert_allclose(
         found["u"], golden[f"{name}/u"][:, 1:], rtol=0, atol=21 * rounding
     )
@@ -170,6 +167,7 @@ def test_sampling_of_burgers(shared, parameters, monkeypatch, name):
             assert np.sqrt(np.mean(difference**2)) < 1e-3
 
 
+@pytest.mark.slow
 def test_ancestral_sampling_of_burgers_is_ddim_over_all_steps(
     shared, parameters, monkeypatch
 ):
@@ -179,7 +177,7 @@ def test_ancestral_sampling_of_burgers_is_ddim_over_all_steps(
     u, f = jnp.asarray(golden["u"]), jnp.asarray(golden["f"])
     z, _ = replay(
         model,
-        model.given.analysis({"u0": u[:, 0], "f": f}),
+        analysis(model.given, {"u0": u[:, 0], "f": f}),
         clip(1.0),
         [channels_last(golden["x_T"]), *map(channels_last, golden["z"])],
         model.schedule(8),
@@ -201,7 +199,7 @@ def test_evaluation_of_burgers_on_its_own_grid(shared, parameters, monkeypatch, 
     model = make_model("burgers", task, parameters, tiling=burgers_tiling())
     u, f = (jnp.asarray(data[name][:1]) for name in "uf")
     known = {"u0": u[:, 0], "uT": u[:, -1], "f": f}
-    cond = model.given.analysis({q.name: known[q.name] for q in model.given.fields})
+    cond = analysis(model.given, {q.name: known[q.name] for q in model.given.fields})
     guidance = clip(1.0)
     if task == "control":
         guidance = official.burgers_guidance(model.targets, known)
@@ -275,7 +273,7 @@ def test_sampling_of_smoke(shared, parameters, monkeypatch, name):
         eta,
         monkeypatch,
     )
-    found = model.targets.tiling.unpack(z)
+    found = jax.jit(model.targets.tiling.unpack)(z)
     # The first level, 1,825, multiplies the rounding of the network, which differs
     # from processor to processor: some 1e-7 nearly everywhere, 1e-6 at most.
     stated = golden.get(f"{name}/float64_diff", np.zeros(2))[0]

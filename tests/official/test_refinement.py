@@ -108,6 +108,7 @@ def test_a_refiner_of_burgers_is_given_the_arrays_of_its_training(burgers, level
 
 
 @pytest.mark.shared
+@pytest.mark.slow
 def test_a_refiner_of_burgers_is_given_the_conditions_of_the_official_inference(
     burgers,
 ):

@@ -41,7 +41,9 @@ def single_channels(x):
     return [np.broadcast_to(one, x.shape) for one in ones]
 
 
-@each_unet
+@pytest.mark.parametrize(
+    "kind", ["unet", pytest.param("video", marks=pytest.mark.slow)]
+)
 def test_every_input_of_a_unet_matters(kind):
     parameters, run = busy_unet(kind)
     x, c_noise, cond = inputs(*GRIDS[kind])
@@ -95,7 +97,9 @@ def test_the_configuration_chooses_the_unet(kind):
     ("config", "shape", "count"),
     [
         (UNetConfig(), Shape(2, 9, 0), 140_748_553),
-        (VideoUNetConfig(), Shape(3, 42, 0), 23_837_482),
+        pytest.param(
+            VideoUNetConfig(), Shape(3, 42, 0), 23_837_482, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_default_unets_have_as_many_parameters_as_the_official_ones(

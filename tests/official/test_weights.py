@@ -68,6 +68,11 @@ def assert_close(found, expected):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * abs(expected).max())
 
 
+@pytest.mark.parametrize(
+    "golden",
+    ["unet2d", pytest.param("unet3d", marks=pytest.mark.slow)],
+    indirect=True,
+)
 def test_networks_reproduce_the_official_outputs(golden):
     x, t = golden.arrays["x"], golden.arrays["t"]
     nothing = np.empty((*x.shape[:-1], 0))

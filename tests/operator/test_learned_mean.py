@@ -71,7 +71,9 @@ def test_what_is_generated_is_as_wide_as_its_scale_around_the_mean():
     assert float(off.max()) < 5 / np.sqrt(4000)
 
 
-@pytest.mark.parametrize("wavelet", ["haar", "bior2.4"])
+@pytest.mark.parametrize(
+    "wavelet", [pytest.param("haar", marks=pytest.mark.slow), "bior2.4"]
+)
 def test_on_a_base_it_adds_in_units_of_the_base(wavelet):
     """The oracle says what is left of the answer beside interpolation."""
     model = make_model(tasks.refinement, (2.0,) * 4, Interpolation(), wavelet)
@@ -119,7 +121,9 @@ def test_guidance_sees_whole_fields():
     np.testing.assert_allclose(change, jnp.ones_like(plain.estimate.mean), rtol=1e-6)
 
 
-@pytest.mark.parametrize("base", [None, Interpolation()])
+@pytest.mark.parametrize(
+    "base", [pytest.param(None, marks=pytest.mark.slow), Interpolation()]
+)
 def test_a_mean_is_saved_with_its_network_and_its_base(base, tmp_path):
     task = tasks.simulation if base is None else tasks.refinement
     model = make_operator(task=task)

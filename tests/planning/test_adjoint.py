@@ -23,14 +23,18 @@ J = cost(WEIGHT)
 def problem(rows=3, seed=0, system=HEAT):
     """Known fields and a start that is not zero."""
     draw = np.random.default_rng(seed).normal
-    known = {name: jnp.asarray(draw(size=(rows, 8))) for name in ("u0", "uT")}
-    return known, {"f": jnp.asarray(draw(size=(rows, system.frames, 8)))}
+    known = {name: draw(size=(rows, 8)) for name in ("u0", "uT")}
+    return jax.device_put((known, {"f": draw(size=(rows, system.frames, 8))}))
 
 
 def values_of(known, f, system=HEAT):
-    controls = {"f": jnp.asarray(f)}
-    states = system.solve({**known, **controls})
-    return np.asarray(J({**known, **controls, **states}))
+
+    @jax.jit
+    def value(known, f):
+        states = system.solve({**known, "f": f})
+        return J({**known, "f": f, **states})
+
+    return np.asarray(value(known, f))
 
 
 # --------------------------------------------------------------------- exact optima
@@ -132,7 +136,8 @@ def test_the_step_is_along_the_gradient_of_the_burgers_solver():
     toward = jax.random.normal(jax.random.key(1), gradient.shape)
     value = lambda f: wish({"f": f, **system.solve({**known, "f": f})})  # noqa: E731
     h = 1e-4
-    slope = value(start["f"] + h * toward) - value(start["f"] - h * toward)
+    further, before = start["f"] + h * toward, start["f"] - h * toward
+    slope = np.subtract(*map(jax.jit(value), (further, before)))
     expected = (gradient * toward).sum(axis=(1, 2))
     np.testing.assert_allclose(slope / (2 * h), expected, rtol=1e-6)
 
@@ -171,7 +176,10 @@ def test_other_optimisers_go_through_the_same_function():
 SLOW = smooth("f", 2, 3)
 
 
-@pytest.mark.parametrize("constraint", [None, bounds("f", -0.4, 0.4), SLOW])
+@pytest.mark.parametrize(
+    "constraint",
+    [None, pytest.param(bounds("f", -0.4, 0.4), marks=pytest.mark.slow), SLOW],
+)
 def test_solver_gradients_are_counted_as_they_happen(constraint):
     """Each call of the compiled solver calls back; two are not part of the descent."""
     calls = []
@@ -216,7 +224,7 @@ def test_time_is_recorded_after_every_step():
 # ------------------------------------------------------------------------------ rows
 
 
-@pytest.mark.parametrize("batch_size", [None, 3])
+@pytest.mark.parametrize("batch_size", [None, pytest.param(3, marks=pytest.mark.slow)])
 def test_rows_do_not_influence_each_other(batch_size):
     known, start = problem()
     start["f"] = start["f"] * jnp.array([1.0, 100.0, 0.0])[:, None, None]

@@ -291,6 +291,7 @@ def test_what_was_compiled_serves_every_planner_that_does_the_same():
     assert traces(0.1, 0, 4) == traces(0.2, 1, 3) > 0
 
 
+@pytest.mark.slow
 def test_threads_may_share_a_planner():
     planner = wdno.Planner(make_planner(), effort, strength=0.1, steps=2)
     run = partial(wdno.control, planner, make_states(0), key=KEY)

@@ -36,6 +36,7 @@ def test_it_solves_as_its_model_simulates():
     assert len(surrogate.over(4).coords["time"]) == 5
 
 
+@pytest.mark.slow
 def test_descent_through_it_is_that_through_the_solver():
     fields = make_fields(frames=8)
     known = {"u0": fields["u0"], "uT": jnp.zeros_like(fields["u0"])}

@@ -167,24 +167,26 @@ def make_uncontrolled(past=()):
 def make_fields(batch=3, frames=4, points=8, seed=0):
     """Random initial states and controls with the states that belong to them."""
     draw = np.random.default_rng(seed)
-    initial = jnp.asarray(draw.normal(size=(batch, points)))
-    control = jnp.asarray(draw.normal(size=(batch, frames, points)))
-    return {"u0": initial, "f": control, "u": add_up(initial, control)}
+    initial = draw.normal(size=(batch, points))
+    control = draw.normal(size=(batch, frames, points))
+    # On the device, but nothing is compiled for it.
+    return jax.device_put({"u0": initial, "f": control, "u": add_up(initial, control)})
 
 
 def make_gated_fields(seed=1, **sizes):
     """The same behind a gate of each row's own, with the share of each state."""
     fields = make_fields(**sizes)
     draw = np.random.default_rng(seed)
-    gate = jnp.asarray(draw.uniform(0.5, 2.0, size=fields["u0"].shape))
-    return {**fields, "gate": gate, **pass_gate(fields["u0"], fields["f"], gate)}
+    gate = draw.uniform(0.5, 2.0, size=fields["u0"].shape)
+    rest = pass_gate(np.asarray(fields["u0"]), np.asarray(fields["f"]), gate)
+    return {**fields, **jax.device_put({"gate": gate, **rest})}
 
 
 def halved(u):
     """Every second sample of states, as a refiner is given them."""
     dims = ("time", "y", "x")[: u.ndim - 1]
     coarse = tasks.with_conditions({"u": u}, tasks.coarse(("u",), dims))["u_coarse"]
-    return jnp.asarray(coarse)
+    return jax.device_put(coarse)
 
 
 def wave(points, frames, modes=1):

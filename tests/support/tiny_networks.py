@@ -43,7 +43,7 @@ def fresh(kind, axes=2, depth=1):
 
 def random(*shape, seed=0, scale=1.0):
     draw = np.random.default_rng(seed).normal(scale=scale, size=shape)
-    return jnp.asarray(draw, jnp.float32)
+    return jax.device_put(draw.astype(np.float32))
 
 
 def filled(make, scale=0.4):

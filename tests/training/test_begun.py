@@ -2,18 +2,17 @@
 
 from dataclasses import replace
 
-import jax
 import pytest
+from oracles import labelled, make_fields
 
 from wdno.networks import FourierConfig
-from wdno.systems import Burgers
 from wdno.training.begun import check_begun, check_new
 from wdno.training.config import TrainingConfig
 from wdno.training.recipe import Recipe
 
 RECIPE = Recipe(("u",), ("f",), 4, levels=1, network=FourierConfig((2, 2), 4, 1))
 CONFIG = TrainingConfig(steps=5, seed=3)
-DATA = Burgers(duration=0.8, frames=8, points=16).trajectories(jax.random.key(0), 6)
+DATA = labelled(make_fields(6, 8, 16))
 SAME = {
     "the same": {},
     "a longer run": {"config": replace(CONFIG, steps=9)},

@@ -5,7 +5,6 @@ import shutil
 from dataclasses import replace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
@@ -88,8 +87,9 @@ def read(arrays):
 
 def dense(mean):
     """Offset and matrix of a fitted mean."""
-    unit = jnp.concatenate([jnp.zeros((1, POINTS)), jnp.eye(POINTS)])
-    found = mean.mapped({name: unit[None] for name in mean.inputs})["u"][0]
+    unit = np.concatenate([np.zeros((1, POINTS)), np.eye(POINTS)])
+    mapped = jax.jit(mean.mapped)({name: unit[None] for name in mean.inputs})
+    found = np.asarray(mapped["u"])[0]
     return found[0], (found[1:] - found[:1]).T
 
 
@@ -133,9 +133,7 @@ def test_several_fields_keep_their_places_and_units():
     records = records_of(matrix_of(DENSE))
     records |= {"v": 1000 * records["u"][..., ::-1] - records["f"], "g": -records["f"]}
     mean = LinearMean(("v", "u"), ("f", "g"), 16, Tiles((4,)))
-    found = fit_maps(mean, read(records)).mapped(
-        {n: jnp.asarray(records[n]) for n in "fg"}
-    )
+    found = jax.jit(fit_maps(mean, read(records)).mapped)({n: records[n] for n in "fg"})
     np.testing.assert_allclose(found["u"], records["u"], atol=1e-3)
     np.testing.assert_allclose(found["v"], records["v"], atol=1)
 
@@ -191,7 +189,8 @@ def test_plans_and_what_they_bring_about_are_fitted_to_examples(tmp_path):
     model = pipeline.train_recipe("plan", truth, CONFIG, tmp_path, **how)
     unseen = truth.isel(sample=slice(-4, None))
     assert float(denoising_error(model, unseen, steps=0)) < 1e-6
-    found = generate(model, {"u0": jnp.asarray(begin)}, ddim(), jnp.zeros(1), KEY)
+    known, levels = {"u0": begin}, np.zeros(1)
+    found = jax.jit(generate, static_argnums=2)(model, known, ddim(), levels, KEY)
     np.testing.assert_allclose(found["f"], f, atol=1e-3)
     np.testing.assert_allclose(found["u"], truth.u[:, 1:], atol=1e-2)
 
@@ -231,6 +230,7 @@ def test_scales_are_those_of_a_mean():
         with_scales(model, batches)
 
 
+@pytest.mark.slow
 def test_a_mean_that_explains_nothing_is_refused():
     recipe = recipe_of(BANDED)
     data = dataset_of(0 * matrix_of(BANDED), records=400, noise=1.0)

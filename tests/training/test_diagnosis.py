@@ -48,6 +48,7 @@ def energies(model, truth):
     ]
 
 
+@pytest.mark.slow
 def test_members_of_the_posterior_are_spread_as_the_truth_is(truth):
     model = make_operator(Uncertain)
     found = diagnose(model, truth, calls=20, sampler=samplers.heun())
@@ -113,7 +114,9 @@ def test_a_refiner_is_diagnosed_on_the_grid_of_the_data():
     assert found.attrs["windows"] == 6 and np.isfinite(found.energy_ratio).all()
 
 
-@pytest.mark.parametrize("task", [tasks.control, tasks.reaching])
+@pytest.mark.parametrize(
+    "task", [tasks.control, pytest.param(tasks.reaching, marks=pytest.mark.slow)]
+)
 def test_planners_are_diagnosed(task):
     found = diagnose(make_tiny(task=task), labelled(make_fields()))
     assert list(found.field.values) == ["u", "f"]

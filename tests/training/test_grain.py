@@ -60,6 +60,7 @@ def test_the_choice_costs_nothing_where_it_is_right_and_log_2_where_it_is_open()
     np.testing.assert_allclose(choice_loss(-right, cells), 40, 1e-6)
 
 
+@pytest.mark.slow
 def test_every_parameter_is_trained(network):
     """The choice of cells among them, which the error alone would leave as it is."""
     fields = jax.random.normal(jax.random.key(0), (4, *GRID), jnp.float32)

@@ -34,7 +34,8 @@ def plane(*fields, grid=(8, 12), wavelet="bior2.4", levels=1, scale=()):
 
 
 def random(*shape, seed=0, dtype="float64"):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), dtype)
+    drawn = np.random.default_rng(seed).normal(size=shape)
+    return jax.device_put(drawn.astype(dtype))
 
 
 def data(layout, batch=3, seed=0, dtype="float64"):

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Level value of")
 
 
 def random(*shape, seed=0):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape))
+    return jax.device_put(np.random.default_rng(seed).normal(size=shape))
 
 
 def channel(packing, z, name):

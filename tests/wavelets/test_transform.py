@@ -33,7 +33,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:Level value of")
 
 
 def random(*shape, dtype="float64", seed=0):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), dtype)
+    drawn = np.random.default_rng(seed).normal(size=shape)
+    return jax.device_put(drawn.astype(dtype))
 
 
 def distance(came, wanted):

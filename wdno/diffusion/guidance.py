@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float
 
@@ -103,7 +104,7 @@ def check_objective(
     values, near = evaluate(z / 100)
     _require_finite("value", values)
     _require_finite("gradient", near)
-    if not near.any() and not evaluate(3 * z)[1].any():
+    if not np.any(near) and not np.any(evaluate(3 * z)[1]):
         raise ValueError(
             "An objective must depend on the generated fields "
             f"{sorted(layout.synthesis(z))}, but its gradient is zero. Does it round, "
@@ -196,7 +197,7 @@ def _require_rows(returned: ArrayLike, batch: int) -> Rows:
 
 def _require_finite(what: str, values: Array) -> None:
     # Under jit values are unknown: there a non-finite number stays visible as NaN.
-    if not isinstance(values, Tracer) and not jnp.isfinite(values).all():
+    if not isinstance(values, Tracer) and not np.isfinite(values).all():
         raise ValueError(
             f"An objective must be finite but its {what} is not. "
             "Check it for division by zero, and for roots and logarithms at 0."

@@ -1,5 +1,7 @@
 """Keys of random draws: one a row, so that no row's noise depends on the others."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, DTypeLike, Float, Int, Key, PRNGKeyArray
@@ -25,6 +27,12 @@ def row_keys(key: PRNGKeyArray | Key[Array, " keys"], batch: int) -> RowKeys:
         )
     if key.shape == (batch,):
         return key
+    return _numbered(key, batch)
+
+
+# Uncompiled it would be a dozen programs at the first call of many a verb.
+@partial(jax.jit, static_argnums=1)
+def _numbered(key: PRNGKeyArray, batch: int) -> RowKeys:
     return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch))
 
 

@@ -6,10 +6,9 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Int, Key, PRNGKeyArray, PyTree
 from tqdm import tqdm
 
 from wdno._arguments import check_key, is_whole
@@ -80,7 +79,7 @@ def for_members(
 
 def on_device(fields: PyTree, few: Int[np.ndarray, " few"], rows: int) -> PyTree:
     """A few of so many rows of a batch; see `in_batches`."""
-    return jax.tree.map(lambda f: jnp.asarray(f[few // (rows // len(f))]), fields)
+    return jax.device_put(jax.tree.map(lambda f: f[few // (rows // len(f))], fields))
 
 
 def batch_keys(key: PRNGKeyArray, batch: Mapping[str, int]) -> RowKeys:
@@ -89,8 +88,13 @@ def batch_keys(key: PRNGKeyArray, batch: Mapping[str, int]) -> RowKeys:
     Row (n, m) of the axes (sample, member) gets ``fold_in(fold_in(key, n), m)``: with
     another number of samples or members the draws of the others stay as they are.
     """
+    return _placed(key, tuple(batch.values()))
+
+
+@partial(jax.jit, static_argnums=1)
+def _placed(key: PRNGKeyArray, extents: tuple[int, ...]) -> RowKeys:
     keys = key[None]
-    for extent in batch.values():
+    for extent in extents:
         keys = jax.vmap(partial(row_keys, batch=extent))(keys).reshape(-1)
     return keys
 
@@ -123,10 +127,15 @@ def in_batches(
     for few in tqdm(batches, unit="batch", leave=False, disable=None):
         known = on_device(fields, few, rows)
         # Copied, also where the device shares the memory of the host and keeps it.
-        parts.append(jax.tree.map(np.array, run(known, keys[few])))
+        parts.append(jax.tree.map(np.array, run(known, _those(keys, few))))
     return {
         name: np.concatenate([part[name] for part in parts])[:rows] for name in parts[0]
     }
+
+
+@jax.jit
+def _those(keys: RowKeys, few: Int[Array, " few"]) -> Key[Array, " few"]:
+    return keys[few]
 
 
 def batches_of(rows: int, batch_size: int) -> list[Int[np.ndarray, " few"]]:

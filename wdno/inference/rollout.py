@@ -129,7 +129,7 @@ def rollout(
         )
         for name, every in strides.items()
     }
-    record = _chained(model, initial, over_time, begun + jnp.arange(count), **how)
+    record = _chained(model, initial, over_time, np.arange(begun, begun + count), **how)
     return {name: values[:, :frames] for name, values in record.items()}
 
 
@@ -202,6 +202,7 @@ def _joined(
     return record.reshape(len(record), -1, *record.shape[3:])
 
 
+@partial(jax.jit, static_argnums=(1, 2))
 def _windows(
     f: Float[Array, "batch frames *space"], count: int, length: int
 ) -> Float[Array, "count batch length *space"]:

@@ -19,7 +19,7 @@ def rounded(model: WDNO, dtype: Any) -> dict[str, np.ndarray]:
             name: np.asarray(value).astype(dtype)
             for name, value in parameters_of(model).items()
         }
-    wrong = [name for name, value in weights.items() if not jnp.isfinite(value).all()]
+    wrong = [name for name, value in weights.items() if not np.isfinite(value).all()]
     if wrong or not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(
             "Weights are saved as floating-point numbers that are finite, but as "

@@ -199,7 +199,9 @@ def check_solver(solve: Solve, known: Fields, controls: Fields) -> None:
         ValueError: if JAX cannot differentiate the solver, or the gradient with respect
             to a control is zero or not finite.
     """
-    known, controls = jax.tree.map(lambda field: field[:1], (known, controls))
+    known, controls = jax.device_put(
+        jax.tree.map(lambda field: np.asarray(field)[:1], (known, controls))
+    )
     try:
         gradient = _sensitivity(by_value(solve), known, controls)
     except Exception as error:
@@ -210,8 +212,8 @@ def check_solver(solve: Solve, known: Fields, controls: Fields) -> None:
             "fixed length, or plan without a polish."
         ) from error
     for name, values in gradient.items():
-        if not (jnp.isfinite(values).all() and values.any()):
-            came = "zero" if jnp.isfinite(values).all() else "not finite"
+        if not (np.isfinite(values).all() and np.any(values)):
+            came = "zero" if np.isfinite(values).all() else "not finite"
             raise ValueError(
                 "Descent needs a solver that is differentiable with respect to the "
                 f"controls, but its gradient for {name!r} is {came}. Does it round, "

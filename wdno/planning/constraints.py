@@ -195,20 +195,20 @@ def check_constraint(
         )
     twice = apply(once)
     for name, field in once.items():
-        if not jnp.isfinite(field).all():
+        if not np.isfinite(field).all():
             raise ValueError(
                 f"A constraint must be finite, but its {name!r} is not. Check it for "
                 "division by zero, and for roots and logarithms."
             )
-        size = float(jnp.abs(fields[name]).max())
-        if not jnp.allclose(field, twice[name], rtol=1e-3, atol=1e-3 * size):
+        size = float(np.abs(fields[name]).max())
+        if not np.allclose(field, twice[name], rtol=1e-3, atol=1e-3 * size):
             raise ValueError(
                 "A constraint is a projection, which changes nothing when applied "
                 f"again, but {name!r} changed. Do its parts contradict each other, or "
                 "does it scale or shift what is allowed already?"
             )
     # Data may lie on one side of what is allowed altogether; much larger fields do not.
-    large = apply({name: 1e3 * field for name, field in fields.items()})
+    large = apply({name: 1e3 * np.asarray(field) for name, field in fields.items()})
     if not any(_differ(f[name]) for f in (once, large) for name in controls):
         raise ValueError(
             f"A constraint must leave a choice, but this one excludes every control "
@@ -244,4 +244,5 @@ def _signature(fields: Fields) -> dict[str, str]:
 
 
 def _differ(rows: Float[Array, "batch ..."]) -> bool:
+    rows = np.asarray(rows)  # on the host nothing is compiled
     return bool((rows[1:] != rows[:-1]).any())

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -130,7 +129,7 @@ def replan(
     if running is not None:
         expected = observed, running.predicted
         if how.trigger is not None:
-            keys = _row_keys(trigger_key, rows)
+            keys = row_keys(trigger_key, rows)
             due = how.trigger(*expected, running.skipped, keys)
         if how.depth is not None:
             start = Start(running.plan, how.depth(*expected))
@@ -177,10 +176,6 @@ def run(
         new.append(due)
     record = jax.tree.map(lambda *fields: jnp.concatenate(fields, axis=1), *pieces)
     return record, jnp.stack(new, axis=1)
-
-
-# Uncompiled it would take longer than a trigger.
-_row_keys = partial(jax.jit, static_argnums=1)(row_keys)
 
 
 def _observe(state: Fields, deviation: float, key: PRNGKeyArray) -> Fields:

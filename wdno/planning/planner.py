@@ -164,7 +164,9 @@ class Planner:
         """Raise ValueError where the planner could not work on rows like these."""
         like, layout = next(iter(few.values())), self.model.targets
         check_objective(self.objective, layout, self._draw(len(like), like.dtype), few)
-        fields = layout.synthesis(self._draw(2, like.dtype))
+        if self.constraint is None and self.polish is None:
+            return
+        fields = _synthesised(layout, self._draw(2, like.dtype))
         if self.constraint is not None:
             check_constraint(self.constraint, fields, self.model.planned)
         if self.polish is not None:
@@ -233,11 +235,8 @@ class Planner:
 
 
 _plan = jax.jit(Planner.drawn)
-
-
-@jax.jit
-def _value(planner: Planner, known: Fields, plan: Fields) -> Float[Array, " batch"]:
-    return planner.objective({**known, **plan})
+_synthesised = jax.jit(lambda layout, z: layout.synthesis(z), static_argnums=0)
+_value = jax.jit(lambda planner, known, plan: planner.objective({**known, **plan}))
 
 
 def _require_finite(plan: Fields) -> None:

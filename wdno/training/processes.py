@@ -77,7 +77,7 @@ def gathered(tree: Tree) -> Tree:
             return array
         if not (array.is_fully_addressable or array.is_fully_replicated):
             array = multihost_utils.process_allgather(array, tiled=True)
-        return jnp.asarray(np.asarray(array))
+        return jax.device_put(np.asarray(array))
 
     return jax.tree.map(whole, tree)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 import xarray as xr
 from jax import dtypes
@@ -55,7 +55,7 @@ def to_batch(
 ) -> tuple[Fields, dict[str, int]]:
     """Join labelled fields into one batch on the device; see `to_rows`."""
     fields, batch = to_rows(arrays, axes)
-    return {name: jnp.asarray(values) for name, values in fields.items()}, batch
+    return jax.device_put(fields), batch
 
 
 def to_rows(

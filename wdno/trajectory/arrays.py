@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 import xarray as xr
 from jaxtyping import Array
@@ -59,7 +59,7 @@ def to_fields(
 ) -> Fields:
     """Split labelled trajectories into JAX arrays; see `to_arrays`."""
     arrays = to_arrays(dataset, state, control, auxiliary)
-    return {name: jnp.asarray(values) for name, values in arrays.items()}
+    return jax.device_put(arrays)
 
 
 def static_rows(

@@ -414,7 +414,9 @@ def test_a_row_that_diverges_leaves_the_others_alone():
     np.testing.assert_allclose(record["density"][1], whole["density"][1], rtol=1e-10)
 
 
-@pytest.mark.parametrize("initial", [Jumps(), Jumps(jumps=5), Waves()])
+@pytest.mark.parametrize(
+    "initial", [Jumps(), pytest.param(Jumps(jumps=5), marks=pytest.mark.slow), Waves()]
+)
 def test_no_initial_state_diverges(initial):
     system = CompressibleNavierStokes(
         points=128, initial=initial, duration=0.5, frames=5

@@ -18,7 +18,7 @@ carry = jax.jit(advect, static_argnums=2)
 
 
 def normal(*shape, seed=0):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape))
+    return jax.device_put(np.random.default_rng(seed).normal(size=shape))
 
 
 def rough(seed=0, batch=2, rows=ROWS, columns=COLUMNS):

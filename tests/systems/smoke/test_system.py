@@ -143,6 +143,7 @@ def test_counts_equal_those_of_the_official_evaluation(golden, replay):
     np.testing.assert_allclose(replay.dwell[:, 1] / total, share, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_a_whole_record_equals_the_official_one(shared):
     record = np.load(shared / "data" / "smoke" / "replay_sim_000000.npz")
