@@ -30,7 +30,7 @@ def random_fields(frames=16):
         "u_coarse": (2, frames // 2, 4),
         "u0": (2, 8),
     }
-    return {n: jax.device_put(draw.normal(size=s)) for n, s in shapes.items()}
+    return {name: jnp.asarray(draw.normal(size=s)) for name, s in shapes.items()}
 
 
 @pytest.mark.parametrize("levels", [1, 2])
