@@ -244,5 +244,5 @@ def _signature(fields: Fields) -> dict[str, str]:
 
 
 def _differ(rows: Float[Array, "batch ..."]) -> bool:
-    rows = np.asarray(rows)  # on the host nothing is compiled
-    return bool((rows[1:] != rows[:-1]).any())
+    held = np.asarray(rows)  # on the host nothing is compiled
+    return bool((held[1:] != held[:-1]).any())
