@@ -26,9 +26,8 @@ class InstantScale(LocalScale):
 
     ``s_c(t, p)² = d_0c(t)² + sum_b d_bc(t)² <m_b²>(t, p)``
 
-    with the places t of coefficients along the first axis, time. Deviations belong to
-    windows of so many instants, of which each is to be seen often: fit it where
-    windows are many and records begin at their first.
+    with the places t of coefficients along the first axis, time. Shorter windows have
+    those of their instants; longer ones are refused.
 
     Attributes:
         deviations: d, instants by energies by channels.
@@ -43,17 +42,18 @@ class InstantScale(LocalScale):
         """``s²`` of each channel at each place.
 
         Raises:
-            ValueError: a window has another number of instants.
+            ValueError: a window has more instants than there are deviations of.
         """
         deviations = self.deviations.astype(energies.dtype)
-        if energies.shape[1] != len(deviations):
+        instants = energies.shape[1]
+        if instants > len(deviations):
             raise ValueError(
-                "Scales at each instant belong to windows of so many, here "
-                f"{len(deviations)} in coefficients, but these have "
-                f"{energies.shape[1]}. Fit a model to such windows, or use a "
-                "LocalScale, which holds on all."
+                "Scales at each instant belong to windows of at most so many, here "
+                f"{len(deviations)} in coefficients, but these have {instants}. Fit a "
+                "model to such windows, or use a LocalScale, which holds on all."
             )
-        return jnp.einsum("bt...e,tec->bt...c", energies, jnp.square(deviations))
+        weights = jnp.square(deviations[:instants])
+        return jnp.einsum("bt...e,tec->bt...c", energies, weights)
 
     def deviations_shape(self, targets: WaveletLayout) -> tuple[int, ...]:
         """Of the deviations: instants, energies, channels."""

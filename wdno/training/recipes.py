@@ -163,9 +163,8 @@ RECIPES: dict[str, Recipe] = {
         mean_share=1.0,
         coarse_noise=0.002,
         coarse_shift=0.05,
-        # Raw samples in channels: Haar has a third more error in as much time.
-        wavelet="lazy",
-        mode=("periodization", "symmetric"),
+        wavelet="haar",
+        mode=("periodization", "boundary"),
         levels=1,
         network=LocalConfig((1, 1), width=8, depth=1),
         noise=RESIDUAL_LEVELS,
