@@ -9,6 +9,7 @@ import numpy as np
 
 from wdno._typing import Fields
 from wdno.inference.rollout import rollout
+from wdno.operator.calibrated import mean_of
 from wdno.operator.model import WDNO
 from wdno.planning.inputs import on_horizon
 
@@ -26,7 +27,7 @@ class Surrogate:
     Attributes:
         model: of the simulation task.
         frames: of the record; windows of the model are chained.
-        steps: denoiser calls a window; 0 for the mean alone.
+        steps: denoiser calls a window; 0 for the mean alone, uncalibrated.
 
     Raises:
         ValueError: there is no frame, or no call is asked of a model of whole fields.
@@ -72,8 +73,11 @@ class Surrogate:
         """
         over_time = {name: inputs[name] for name in self.model.control}
         known = {n: values for n, values in inputs.items() if n not in over_time}
-        key = jax.random.key(0)
-        return rollout(self.model, known, over_time, steps=self.steps, key=key)
+        key, model = jax.random.key(0), self.model
+        if not self.steps:
+            # Slopes of subbands fit ensembles, and see the ends of windows.
+            model = dataclasses.replace(model, residual=mean_of(model.residual))
+        return rollout(model, known, over_time, steps=self.steps, key=key)
 
     def over(self, frames: int) -> "Surrogate":
         """The same for a record of that many intervals."""
