@@ -135,10 +135,14 @@ def test_one_program_serves_triggers_of_other_numbers():
         lambda: InnovationThreshold(float("nan")),
         lambda: InnovationThreshold(0.8, noise=-0.1),
         lambda: Periodic(0),
+        lambda: InnovationDepth(gain=float("inf")),
+        lambda: InnovationDepth(least=-0.5),
     ],
 )
 def test_numbers_that_make_no_trigger_are_refused(make):
-    with pytest.raises(ValueError, match=r"below 1, and|every observation or less"):
+    with pytest.raises(
+        ValueError, match=r"below 1, and|every observation or less|A gain, a"
+    ):
         make()
 
 

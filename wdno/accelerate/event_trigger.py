@@ -87,7 +87,15 @@ class _BySimilarity:
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no trigger."""
-        _check(self.similarity, self.most_skips, self.noise)
+        eta, skips, noise = self.similarity, self.most_skips, self.noise
+        if _traced(eta, skips, noise):
+            return
+        if not (-inf < eta < 1 and skips >= 0 and 0 <= noise < inf):
+            raise ValueError(
+                "A trigger has a similarity below 1, and a number of skips and a noise "
+                f"that are not negative, but got similarity={eta}, most_skips={skips}, "
+                f"noise={noise}. For a new plan at every observation take Periodic(1)."
+            )
 
     def foreseen(self, observed: Fields, predicted: Fields) -> Rows:
         """S = 1 - r."""
@@ -142,16 +150,7 @@ class SimilarityFilter(_BySimilarity):
 class InnovationThreshold(_BySimilarity):
     """Plans anew where the innovation is large: the plain rival.
 
-    ``S < eta``, with S, the cap and the noise as for `SimilarityFilter`.
-
-    Attributes:
-        similarity: eta, below 1.
-        most_skips: observations in a row without a new plan.
-        noise: standard deviation of the observations, in units of the fields.
-        unit: of innovations, by name of the state, see `relative_innovation`.
-
-    Raises:
-        ValueError: eta is not below 1, or a count or the noise is negative.
+    ``S < eta``; attributes and errors are those of `SimilarityFilter`.
     """
 
     def __call__(
@@ -182,7 +181,7 @@ class Periodic:
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no period."""
-        if not isinstance(self.period, Tracer) and self.period < 1:
+        if not _traced(self.period) and self.period < 1:
             raise ValueError(
                 f"New plans come at every observation or less often, but got period="
                 f"{self.period}. Give 1 or more."
@@ -216,6 +215,9 @@ class InnovationDepth:
         least: smallest level; at least the last positive one of the planner's.
         noise: standard deviation of the observations, in units of the fields.
 
+    Raises:
+        ValueError: a number is negative or not finite.
+
     Example:
         >>> depth = InnovationDepth(gain=20.0, least=0.5)
         >>> wdno.control_loop(planner, system, u0, every=4, depth=depth, ...)
@@ -225,19 +227,21 @@ class InnovationDepth:
     least: Number = 0.5
     noise: Number = 0.0
 
+    def __post_init__(self) -> None:
+        """Refuse numbers that make no noise level."""
+        numbers = (self.gain, self.least, self.noise)
+        if not _traced(*numbers) and not all(0 <= n < inf for n in numbers):
+            raise ValueError(
+                "A gain, a least level and a noise are finite and not negative, but "
+                f"got {numbers}."
+            )
+
     def __call__(self, observed: Fields, predicted: Fields) -> Rows:
         """Noise level of each row."""
         r = relative_innovation(observed, predicted, self.noise)
         return jnp.maximum(self.least, self.gain * r)
 
 
-def _check(similarity: Number, most_skips: Number, noise: Number) -> None:
-    if any(isinstance(n, Tracer) for n in (similarity, most_skips, noise)):
-        return  # checked when it was made
-    if not (-inf < similarity < 1 and most_skips >= 0 and 0 <= noise < inf):
-        raise ValueError(
-            "A trigger has a similarity below 1, and a number of skips and a noise "
-            f"that are not negative, but got similarity={similarity}, most_skips="
-            f"{most_skips}, noise={noise}. For a new plan at every observation take "
-            "Periodic(1)."
-        )
+def _traced(*numbers: Number) -> bool:
+    """Within a trace numbers are not looked at: they were when they were made."""
+    return any(isinstance(n, Tracer) for n in numbers)
