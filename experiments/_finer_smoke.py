@@ -48,12 +48,14 @@ def scenes(key: PRNGKeyArray, count: int, ratio: int) -> xr.Dataset:
     return data.assign_coords(static)
 
 
-def kept(folder: Path, seed: int, chunk: int, count: int = CHUNK) -> xr.Dataset:
-    """A chunk of scenes on twice the points, solved if the folder does not have it."""
+def kept(
+    folder: Path, seed: int, chunk: int, count: int = CHUNK, ratio: int = 2
+) -> xr.Dataset:
+    """A chunk of scenes on finer grids, solved if the folder does not have it."""
     path = chunk_path(folder, seed, chunk)
     if path.exists():
         return xr.load_dataset(path)
-    return scenes(scene_key(seed, chunk), count, 2)
+    return scenes(scene_key(seed, chunk), count, ratio)
 
 
 def scene_key(seed: int, chunk: int) -> PRNGKeyArray:

@@ -1,8 +1,10 @@
 """What is refining smoke worth, against interpolation and the solver on coarse grids?
 
 Scenes that no training has seen, solved on 128 x 128 points and 64 intervals, are
-coarsened and refined again: once from 64 x 64 and 32, twice from 32 x 32 and 16. Rivals
-have the same coarse states. Velocities follow a control that is held, so that rivals
+coarsened and refined again: once from 64 x 64 and 32, twice from 32 x 32 and 16. With
+`--ratio 4` truth has 256 x 256 points and 128 intervals, finer than any training, and
+the coarse records 128 x 128 and 64, then 64 x 64 and 32. Rivals have the same coarse
+states. Velocities follow a control that is held, so that rivals
 hold them in time; density they interpolate in time too.
 """
 
@@ -17,10 +19,9 @@ import numpy as np
 import tyro
 import xarray as xr
 from _control import interval
-from _finer_smoke import CHUNK, kept
+from _finer_smoke import CHUNK, finer, kept
 from _pair import pair, trained
 from _results import record
-from _smoke import SYSTEM
 from scipy.interpolate import interp1d
 from tqdm import tqdm
 
@@ -29,13 +30,13 @@ from wdno import plotting
 from wdno.operator.calibrated import mean_of
 from wdno.operator.learned_mean import LearnedMean
 from wdno.plotting.style import INK, new_figure
+from wdno.systems import Smoke
 from wdno.trajectory import coarsen
 
 FIELDS = ("density", "vx", "vy")
 RULES = ("nearest", "linear", "cubic")
 MARGIN = 12
 """Of the picture around the smoke, in points."""
-PICTURE = Path("docs/pictures/smoke_refinement.png")
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,16 @@ class Config:
     """Folder of `_pair`, with and without wavelets; left out where there is none."""
     chunks: tuple[int, ...] = (1, 2, 3)
     """Of scenes; those of chunk 0 were looked at when the mean was made up."""
+    chunk: int = CHUNK
+    """Scenes of each."""
+    ratio: int = 2
+    """Of the points of truth along each axis to those of the problem, 64 x 64."""
     seed: int = 30_000
     data: Path = Path("runs/finer")
     """Folder of `finer_smoke.py`, from which chunks are read that are there."""
+    result: str = "smoke_refinement"
+    """Name of the file of results."""
+    picture: Path = Path("docs/pictures/smoke_refinement.png")
     sample: int = 0
     frame: int = 11
     """Of the picture."""
@@ -102,9 +110,12 @@ def interpolated(coarse: xr.Dataset, truth: xr.Dataset, kind: str) -> xr.Dataset
 
 
 def compared(
-    models: dict[str, tuple[wdno.WDNO, int]], truth: xr.Dataset
+    models: dict[str, tuple[wdno.WDNO, int]], truth: xr.Dataset, solver: Smoke
 ) -> tuple[Rows, dict[str, xr.Dataset]]:
-    """All ways to refine the scenes, by models with their calls, and what comes out."""
+    """All ways to refine the scenes, by models with their calls, and what comes out.
+
+    The solver is that of every second point.
+    """
     rows: Rows = {}
 
     def measure(name: str, states: Callable[[], xr.Dataset]) -> xr.Dataset:
@@ -141,7 +152,7 @@ def compared(
                 f"{title} {to}", lambda how=how: refined(*how)
             )
     coarse = coarsen(truth, 2)
-    cheap = solved_coarsely(truth, coarse)
+    cheap = solved_coarsely(solver, coarse)
     for kind in RULES[1:]:
         measure(f"solver x1, {kind}", lambda k=kind: interpolated(cheap, truth, k))
     model, steps = next(iter(models.values()))
@@ -150,14 +161,14 @@ def compared(
     return rows, shown
 
 
-def solved_coarsely(truth: xr.Dataset, coarse: xr.Dataset) -> xr.Dataset:
-    """The solver on the grid of the problem, 64 x 64 points, with the same inputs.
+def solved_coarsely(solver: Smoke, coarse: xr.Dataset) -> xr.Dataset:
+    """The solver on the grid of the coarse record, with the same inputs.
 
     Its points stand for cells twice as wide, whose centres lie elsewhere.
     """
-    own = {dim: SYSTEM.coords[dim] for dim in ("y", "x")}
+    own = {dim: solver.coords[dim] for dim in ("y", "x")}
     inputs = coarse[["cx", "cy"]].assign_coords(own)
-    return SYSTEM.run(coarse.density.isel(time=0, drop=True).assign_coords(own), inputs)
+    return solver.run(coarse.density.isel(time=0, drop=True).assign_coords(own), inputs)
 
 
 def interpolated_to(cheap: xr.Dataset, coarse: xr.Dataset) -> xr.Dataset:
@@ -208,6 +219,7 @@ def picture(truth: xr.Dataset, shown: dict[str, xr.Dataset], config: Config) -> 
     part = {"sample": config.sample, "time": config.frame}
     solid = np.ma.masked_less(truth["obstacle"].values, 0.5)
     right = truth.density.isel(part).values
+    cells = len(right)
     columns = {
         "cubic interpolation": shown["cubic x2"].density.isel(part).values,
         "transport, assimilated": shown["without network x2"].density.isel(part).values,
@@ -218,12 +230,16 @@ def picture(truth: xr.Dataset, shown: dict[str, xr.Dataset], config: Config) -> 
     coarse = coarsen(truth, 2).density.isel(
         sample=config.sample, time=config.frame // 2
     )
-    place = {"origin": "lower", "extent": (0, 128, 0, 128), "interpolation": "nearest"}
+    place = {
+        "origin": "lower",
+        "extent": (0, cells, 0, cells),
+        "interpolation": "nearest",
+    }
     density = {"cmap": "viridis", "vmin": 0, "vmax": right.max(), **place}
     top = np.abs(columns["cubic interpolation"] - right).max()
     wrong = {"cmap": "RdBu_r", "vmin": -top, "vmax": top, **place}
     panels = [
-        (axes[0, 0], right, "solver, 128 x 128", density),
+        (axes[0, 0], right, f"solver, {cells} x {cells}", density),
         (axes[1, 0], coarse.values, "the coarse frame before", density),
         *(
             (axes[0, n], u, name, density)
@@ -248,7 +264,7 @@ def picture(truth: xr.Dataset, shown: dict[str, xr.Dataset], config: Config) -> 
         axis.set_xlim(across[0] - MARGIN, across[-1] + MARGIN)
         axis.set_xticks([])
         axis.set_yticks([])
-    plotting.save(figure, PICTURE)
+    plotting.save(figure, config.picture)
 
 
 def main(config: Config) -> None:
@@ -265,18 +281,18 @@ def main(config: Config) -> None:
         "without network": (replace(model, residual=mean.base), 0),
     }
     models |= {name: (arm, 1) for name, arm in pair(config.pair).items()}
-    groups = []
+    groups, solver = [], finer(config.ratio // 2)
     for chunk in tqdm(config.chunks, desc="chunks"):
-        truth = kept(config.data, config.seed, chunk)
-        rows, shown = compared(models, truth)
+        truth = kept(config.data, config.seed, chunk, config.chunk, config.ratio)
+        rows, shown = compared(models, truth, solver)
         groups.append(rows)
         if chunk == config.chunks[0]:
             picture(truth, shown, config)
         scored = pooled(groups)
         record(
-            "smoke_refinement",
+            config.result,
             asdict(config),
-            scenes=len(groups) * CHUNK,
+            scenes=len(groups) * config.chunk,
             pair=trained(config.pair),
             **scored,
         )

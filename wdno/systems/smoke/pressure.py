@@ -122,30 +122,34 @@ class PressureProjection:
 
     @cached_property
     def _capacitance(self) -> Float[np.ndarray, "closed closed"]:
-        """(I - D K⁻¹ Dᵀ)⁺, symmetric."""
-        rows, columns = self.fluid.shape
-        (sines_y, values_y), (sines_x, values_x) = _sines(rows), _sines(columns)
-        along = np.zeros((len(self._closed.x), rows, columns))
-        up = np.zeros((len(self._closed.y), rows, columns))
-        for differences, places, axis in (
-            (along, self._closed.x, 1),
-            (up, self._closed.y, 0),
-        ):
-            for n, place in enumerate(places):
-                for offset, sign in ((0, 1.0), (-1, -1.0)):
-                    cell = place + offset * np.eye(2, dtype=int)[axis]
-                    if (cell >= 0).all() and (cell < self.fluid.shape).all():
-                        differences[n][tuple(cell)] += sign
-        count = len(along) + len(up)
-        d = np.concatenate([along, up]).reshape(count * rows, columns) @ sines_x
-        d = d.reshape(count, rows, columns).swapaxes(1, 2)
-        d = d.reshape(count * columns, rows) @ sines_y
-        d = d.reshape(count, columns, rows)
-        d /= np.sqrt(values_x[:, None] + values_y[None])
-        d = d.reshape(count, rows * columns)
-        values, vectors = np.linalg.eigh(np.eye(len(d)) - d @ d.T)
-        inverse = np.divide(1.0, values, out=np.zeros_like(values), where=values > 1e-9)
-        return (vectors * inverse) @ vectors.T
+        """(I - D K⁻¹ Dᵀ)⁺, symmetric.
+
+        In sines along either axis a row of D is a product of one vector an axis, so
+        that a column of K⁻¹ Dᵀ is two products with dense matrices. Columns are made
+        one after another: all of them on 512 x 512 cells would take many gigabytes.
+        """
+        (sines_y, values_y), (sines_x, values_x) = map(_sines, self.fluid.shape)
+        (jx, ix), (jy, iy) = self._closed.x.T, self._closed.y.T
+        rows, columns = (np.pad(s, ((1, 1), (0, 0))) for s in (sines_y, sines_x))
+        into_y = np.concatenate([rows[jx + 1], rows[jy + 1] - rows[jy]])
+        into_x = np.concatenate([columns[ix + 1] - columns[ix], columns[iy + 1]])
+        inverse = 1 / (values_y[:, None] + values_x)
+
+        def across(a: np.ndarray, b: np.ndarray) -> Float[np.ndarray, " closed"]:
+            p = np.pad(sines_y @ (a[:, None] * inverse * b) @ sines_x, 1)
+            return np.concatenate(
+                [
+                    p[jx + 1, ix + 1] - p[jx + 1, ix],
+                    p[jy + 1, iy + 1] - p[jy, iy + 1],
+                ]
+            )
+
+        product = [across(a, b) for a, b in zip(into_y, into_x, strict=True)]
+        count = len(product)
+        d = np.reshape(product, (count, count))
+        values, vectors = np.linalg.eigh(np.eye(count) - (d + d.T) / 2)
+        kept = np.divide(1.0, values, out=np.zeros_like(values), where=values > 1e-9)
+        return (vectors * kept) @ vectors.T
 
 
 _product = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
