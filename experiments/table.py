@@ -52,7 +52,10 @@ TABLES: dict[str, dict[str, Callable[[], list[str]]]] = {
         "closed-loop": control.closed_loop,
         "smoke": control.smoke,
     },
-    "smoke.md": {"refinement": refinement.smoke_refinement},
+    "smoke.md": {
+        "refinement": refinement.smoke_refinement,
+        "finest": refinement.finest_smoke,
+    },
     "waves.md": {
         "advection": simulation.advection,
         "navier-stokes": simulation.navier_stokes,
