@@ -133,10 +133,10 @@ def plan_with(
     target=None,
     members=None,
     frames=None,
-    batch_size=256,
+    batch_size=3,
     **parts,
 ):
-    """What a planner of these parts plans."""
+    """What a planner of these parts plans, by one program however many the plans."""
     planner = wdno.Planner(model, objective, **parts)
     planner = planner if frames is None else planner.over(frames)
     how = {"target": target, "members": members, "batch_size": batch_size}
@@ -161,7 +161,7 @@ def test_without_strength_a_plan_is_a_sample():
 
 def test_plans_are_labelled_trajectories():
     u0 = make_states(0)
-    plan = plan_with(make_planner(), u0, effort, strength=0.1, steps=3)
+    plan = plan_with(make_planner(), u0, effort, strength=0.1, steps=4)
     assert plan.u.dims == plan.f.dims == ("sample", *DIMS)
     np.testing.assert_array_equal(plan.u[:, 0], u0)
     np.testing.assert_array_equal(plan.f[:, -1], 0)
@@ -230,7 +230,7 @@ def test_the_model_may_be_given_the_final_state():
 
 
 def test_a_plan_does_not_depend_on_the_others():
-    u0, goal = make_states(0, batch=4), make_states(1, batch=4)
+    u0, goal = make_states(0), make_states(1)
     how = {"target": goal, "strength": 0.02, "steps": 3}
     whole = plan_with(make_planner(), u0, misfit, **how)
     parts = plan_with(make_planner(), u0, misfit, batch_size=2, **how)
@@ -394,11 +394,7 @@ def test_bad_inputs_are_refused_before_any_sampling(changes, message):
 def test_a_plan_that_overflows_is_refused():
     with pytest.raises(ValueError, match=r"has NaN or Inf in 3 of 3 rows"):
         plan_with(
-            make_planner(),
-            make_states(0),
-            lambda s: energy(s["u"]) + energy(s["f"]),
-            strength=1e200,
-            steps=4,
+            make_planner(), make_states(0), effort, strength=1e200, steps=4
         )
 
 
@@ -438,7 +434,7 @@ def after(simulator, frames, model, initial, objective, **how):
 def test_a_plan_may_begin_later(members):
     """Left alone, this system stays where it is; the plan sets in there, later."""
     u0 = make_states(0)
-    how = {"strength": 0.0, "steps": 2, "members": members}
+    how = {"strength": 0.0, "steps": 4, "members": members}
     late = after(make_operator(), 6, make_planner(), u0, effort, **how)
     at_once = plan_with(make_planner(), u0, effort, **how)
     np.testing.assert_allclose(late.time, 2.0 + 0.25 * np.arange(11))
@@ -487,7 +483,7 @@ def test_the_best_plan_is_that_of_the_smallest_objective():
         make_states(0),
         effort,
         strength=0.0,
-        steps=2,
+        steps=4,
         members=5,
     )
     best = wdno.best_plan(plans)

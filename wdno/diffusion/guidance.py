@@ -101,13 +101,13 @@ def check_objective(
             not finite, or has gradient zero.
     """
     evaluate = partial(_tried, by_value(objective), layout, known or {})
-    values, near = evaluate(z / 100)
+    values, near = evaluate(_scaled(z, 0.01))
     _require_finite("value", values)
     _require_finite("gradient", near)
-    if not np.any(near) and not np.any(evaluate(3 * z)[1]):
+    if not np.any(near) and not np.any(evaluate(_scaled(z, 3.0))[1]):
         raise ValueError(
             "An objective must depend on the generated fields "
-            f"{sorted(layout.synthesis(z))}, but its gradient is zero. Does it round, "
+            f"{sorted(jax.eval_shape(layout.synthesis, z))}, but its gradient is zero. Does it round, "
             "compare or stop gradients?"
         )
 
@@ -119,6 +119,10 @@ def _tried(
     return _value_and_gradient(
         lambda fields: objective.value({**known, **fields}), layout, z
     )
+
+
+def _scaled(z: Sample, factor: float) -> Sample:
+    return jax.device_put(np.asarray(z) * np.asarray(factor, z.dtype))  # none compiled
 
 
 def clip(bound: float) -> Guidance:

@@ -25,7 +25,7 @@ from wdno.trajectory import begun_with, check_store
 
 
 # Labelled data are never traced: within a transform they are computed with at once.
-@jax.ensure_compile_time_eval()
+@jax.core.eval_context()
 def simulate(
     model: WDNO,
     initial: Labelled,

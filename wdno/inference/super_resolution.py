@@ -40,7 +40,7 @@ from wdno.trajectory import (
 
 
 # Labelled data are never traced: within a transform they are computed with at once.
-@jax.ensure_compile_time_eval()
+@jax.core.eval_context()
 def super_resolve(
     model: WDNO,
     coarse: Labelled,

@@ -40,7 +40,7 @@ from wdno.trajectory import as_came, over_intervals, to_batch, to_dataset
 
 
 # Labelled data are never traced: within a transform they are computed with at once.
-@jax.ensure_compile_time_eval()
+@jax.core.eval_context()
 def control_loop(
     planner: Planner,
     system: System,

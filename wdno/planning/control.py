@@ -25,7 +25,7 @@ from wdno.trajectory import as_came, static_fields, to_dataset, to_rows
 
 
 # Labelled data are never traced: within a transform they are computed with at once.
-@jax.ensure_compile_time_eval()
+@jax.core.eval_context()
 def control(
     planner: Planner,
     initial: Labelled,
