@@ -13,6 +13,7 @@ import pytest
 import xarray as xr
 from served import serving
 from torch_archive import saved
+from waves import waves
 
 import wdno
 from wdno import cli, io
@@ -47,8 +48,7 @@ TINY = Recipe(
 def files(tmp_path_factory):
     """A data file on a small grid and a model trained on it for three steps."""
     folder = tmp_path_factory.mktemp("cli")
-    system = Burgers(duration=0.8, frames=8, points=16)
-    save(system.trajectories(jax.random.key(0), 6), folder / "data.nc")
+    save(waves(6), folder / "data.nc")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(recipes.RECIPES, "tiny", TINY)
         cli.main(
@@ -228,8 +228,7 @@ def test_export_writes_a_model_that_runs_without_its_folder(files, tmp_path, cap
 
 @pytest.mark.slow
 def test_refine_doubles_a_file(files, tmp_path):
-    fine = Burgers(duration=0.8, frames=8, points=16)
-    save(fine.trajectories(jax.random.key(0), 3), tmp_path / "fine.nc")
+    save(waves(3), tmp_path / "fine.nc")
     save(coarsen(xr.load_dataset(tmp_path / "fine.nc"), 2), tmp_path / "coarse.nc")
     trained(files, tmp_path, replace(TINY, task=tasks.refinement))
     out = tmp_path / "refined.nc"

@@ -241,16 +241,8 @@ def smoke_records(golden):
     return records | {"density0": state[:, 0, 0], "smoke": jnp.asarray(golden["smoke"])}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name,
-            marks=[] if name == "control_eta1_ratio05_energy" else [pytest.mark.slow],
-        )
-        for name in SMOKE_RUNS
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMOKE_RUNS)
 def test_sampling_of_smoke(shared, parameters, monkeypatch, name):
     task, eta, guided = SMOKE_RUNS[name]
     golden = load(shared, "sampling2d")

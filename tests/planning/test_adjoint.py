@@ -122,7 +122,9 @@ def test_a_region_ends_in_the_minimum_over_the_region():
 def test_the_step_is_along_the_gradient_of_the_burgers_solver():
     system = Burgers(points=8, frames=2, duration=0.05, refinement=1)
     draw = np.random.default_rng(0).normal
-    u0, f, toward = (draw(scale=0.2, size=(2, *shape)) for shape in ((8,), (2, 8), (2, 8)))
+    u0, f, toward = (
+        draw(scale=0.2, size=(2, *shape)) for shape in ((8,), (2, 8), (2, 8))
+    )
     known, start = jax.device_put(({"u0": u0}, {"f": f}))
     wish = lambda s: terminal(s["u"], jnp.zeros(8)) + 1e-3 * energy(s["f"])  # noqa: E731
     rate = 1e-3

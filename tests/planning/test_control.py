@@ -393,9 +393,7 @@ def test_bad_inputs_are_refused_before_any_sampling(changes, message):
 
 def test_a_plan_that_overflows_is_refused():
     with pytest.raises(ValueError, match=r"has NaN or Inf in 3 of 3 rows"):
-        plan_with(
-            make_planner(), make_states(0), effort, strength=1e200, steps=4
-        )
+        plan_with(make_planner(), make_states(0), effort, strength=1e200, steps=4)
 
 
 # ------------------------------------------------- horizons, members, constraints

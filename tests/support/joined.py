@@ -11,10 +11,10 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from waves import waves
 
 import wdno
 from wdno.networks import FourierConfig
-from wdno.systems import Burgers
 from wdno.training.batches import WindowBatches
 from wdno.training.devices import Devices
 from wdno.training.recipe import Recipe
@@ -52,8 +52,7 @@ def own_rows_alone(read):
 
 
 def train(folder, number, task):
-    system = Burgers(duration=0.8, frames=8, points=16)
-    dataset = system.trajectories(jax.random.key(0), 6)
+    dataset = waves(6)
     if task == "other data" and number == 1:
         dataset = dataset + 1
     # All arrays are divided that can be.

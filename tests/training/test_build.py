@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from oracles import BESIDE
+from waves import waves
 
 from wdno import training_loss
 from wdno.diffusion.noise import point
@@ -57,7 +58,7 @@ analysis = jax.jit(lambda layout, fields: layout.analysis(fields), static_argnum
 
 @pytest.fixture(scope="module")
 def dataset():
-    return Burgers(duration=0.8, frames=8, points=16).trajectories(KEY, samples=3)
+    return waves(3)
 
 
 def numbered(rows=5, frames=9, points=2):
@@ -325,8 +326,8 @@ def test_no_more_is_read_than_the_windows():
 
 def test_perturbed_states_are_out_of_place_and_off():
     x = np.linspace(0, 1, 400, dtype=np.float32)
-    states = np.broadcast_to(x**2, (2000, 2, 400))
-    draw = [np.random.default_rng(n) for n in range(2000)]
+    states = np.broadcast_to(x**2, (700, 2, 400))
+    draw = [np.random.default_rng(n) for n in range(700)]
     error = perturb_coarse(states, 0.0, 0.5, draw) - states
     # a has mean square 1/3, and some rows are nearly exact.
     assert error.std() == pytest.approx(0.5 / np.sqrt(3), rel=0.03)

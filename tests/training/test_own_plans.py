@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from waves import waves
 
 from wdno._json import from_json
 from wdno.diffusion.noise import point
@@ -13,7 +14,6 @@ from wdno.diffusion.samplers import ddim
 from wdno.networks import FourierConfig
 from wdno.operator import tasks
 from wdno.operator.generation import Start, generate
-from wdno.systems import Burgers
 from wdno.training.batches import WindowBatches
 from wdno.training.build import build_model
 from wdno.training.denoising import denoising_of
@@ -38,7 +38,7 @@ OWN = OwnPlans(tick=2, updates=2, surprise=0.0)
 @pytest.fixture(scope="module")
 def planner():
     """A planner that is not trained, but no zero, and a batch of its windows."""
-    data = Burgers(duration=0.8, frames=8, points=16).trajectories(KEY, samples=3)
+    data = waves(3)
     batches = WindowBatches(data, RECIPE)
     model = build_model(RECIPE, data, batches)
     model = jax.tree.map(lambda leaf: leaf + 0.05, model)

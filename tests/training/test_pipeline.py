@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from oracles import DIMS, NAMES
+from waves import waves
 
 from wdno.inference import simulate
 from wdno.networks import FourierConfig
@@ -34,9 +35,7 @@ THREE_STEPS = TrainingConfig(steps=3, learning_rate=0.01, log_every=0.0, seed=3)
 
 @pytest.fixture(scope="module")
 def dataset():
-    """Six trajectories of a small system."""
-    system = Burgers(duration=0.8, frames=8, points=16)
-    return system.trajectories(jax.random.key(0), 6)
+    return waves(6)
 
 
 @pytest.fixture(scope="module")
@@ -213,8 +212,7 @@ def test_three_steps_of_training_make_a_model_that_simulates(released, dataset):
     ],
 )
 def test_refiners_and_planners_are_trained_by_the_same_code(task, tmp_path):
-    system = Burgers(duration=1.6, frames=16, points=32)
-    dataset = system.trajectories(jax.random.key(0), 3)
+    dataset = waves(3, Burgers(duration=1.6, frames=16, points=32))
     recipe = replace(
         TINY, task=task, residual=Interpolation(), more_grids=(TrainingGrid(2, 8),)
     )

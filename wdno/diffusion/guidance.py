@@ -105,10 +105,10 @@ def check_objective(
     _require_finite("value", values)
     _require_finite("gradient", near)
     if not np.any(near) and not np.any(evaluate(_scaled(z, 3.0))[1]):
+        names = sorted(jax.eval_shape(layout.synthesis, z))
         raise ValueError(
-            "An objective must depend on the generated fields "
-            f"{sorted(jax.eval_shape(layout.synthesis, z))}, but its gradient is zero. Does it round, "
-            "compare or stop gradients?"
+            f"An objective must depend on the generated fields {names}, but its "
+            "gradient is zero. Does it round, compare or stop gradients?"
         )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -164,7 +165,7 @@ class WaveletLayout:
         Channels that are zero, up to rounding of their field's largest, keep scale 1.
         """
         plain = dataclasses.replace(self, scale=())
-        return self.scaled_to(map(plain.analysis, batches))
+        return self.scaled_to(map(jax.jit(plain.analysis), batches))
 
     def scaled_to(
         self, batches: Iterable[Float[Array, "batch *grid channel"]]
@@ -181,8 +182,7 @@ class WaveletLayout:
             count += math.prod(z.shape[:-1])
         if not count:
             raise ValueError("Scales need data, but got no batch. Pass at least one.")
-        rms = np.sqrt(total / count)
-        floor = np.empty_like(rms)
+        rms, floor = np.sqrt(total / count), np.zeros_like(total)
         for quantity in self.fields:
             place = self._place(quantity.name)
             floor[place] = 1e-6 * rms[place].max()
