@@ -143,6 +143,7 @@ def test_noise_of_shared_rows_and_of_a_pool(kind):
     assert not np.array_equal(noise[:, 2:], previous[:, :4])
 
 
+@pytest.mark.slow
 def test_a_record_of_a_queue_is_written_as_it_comes(tmp_path):
     pytest.importorskip("zarr")
     frames = 14

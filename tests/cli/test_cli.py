@@ -322,6 +322,7 @@ def test_info_shows_models_and_files(files, capsys, unchecked):
     )
 
 
+@pytest.mark.slow
 def test_data_is_generated_once(tmp_path, capsys):
     out = tmp_path / "burgers.nc"
     cli.main(f"data burgers --samples 3 --out {out} --seed 5 --chunk 2".split())

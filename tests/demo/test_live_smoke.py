@@ -63,6 +63,7 @@ def test_later_plans_descend_from_the_rest_of_the_last():
     assert jnp.abs(later["cx"]).max() > 0
 
 
+@pytest.mark.slow
 def test_the_page_blows_and_refuses_storms():
     loop = make_loop()
     with running(loop, 0.02), serving(loop) as address:

@@ -485,6 +485,7 @@ LONG = (
     "advection-simulation",
     "burgers-control",
     "burgers-refinement",
+    "navier-stokes-correction",
     "navier-stokes-fine",
     "navier-stokes-refinement",
     "navier-stokes-shock",

@@ -70,6 +70,7 @@ def test_numbers_of_normal_errors_are_found_and_ensembles_then_fit():
     assert again.residual.factor == found.residual.factor
 
 
+@pytest.mark.slow
 def test_few_calls_that_scatter_less_are_made_up_for():
     """Euler's four steps leave a known share of standard normal noise."""
     model = normal_model()

@@ -78,6 +78,7 @@ def test_validation_error_is_that_of_the_trajectories_held_back(released, datase
     assert card["validation_error"] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_scales_come_from_the_training_part_alone(
     released, dataset, tmp_path, monkeypatch
 ):

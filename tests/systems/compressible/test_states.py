@@ -91,6 +91,7 @@ def test_waves_are_periodic_and_of_few_wavenumbers(highest):
         np.testing.assert_allclose(share, 1 / highest, atol=0.05)
 
 
+@pytest.mark.slow
 def test_windows_are_as_frequent_as_said_and_end_in_calm():
     states = Waves(windowed=0.3)
     fields = {n: np.asarray(v) for n, v in states.draw(KEY, 5000, 200).items()}
