@@ -19,19 +19,28 @@ import pytest
 from flax import nnx
 
 from wdno.networks.layers import block_end
+from wdno.training import loop
 from wdno.training.averaging import power_of_average
 from wdno.training.config import TrainingConfig
 from wdno.training.loop import fit
 from wdno.training.pending import IN_FLIGHT
 from wdno.training.prefetch import AHEAD, prefetch
 from wdno.training.run_log import on_sigterm
-from wdno.training.update import Run, recomputing, train_step
+from wdno.training.update import Run, recomputing, train_step, updating
 
 HEAD = nnx.All(nnx.Param, nnx.PathContains("head"))
 KEY = jax.random.key(0)
 
 
 update = nnx.jit(train_step, static_argnames=("loss", "prepare"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def updates_of_a_loss_compiled_once():
+    """Runs of the same loss and configuration share their program."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "updating", functools.cache(updating))
+        yield
 
 
 class Network(nnx.Module):
@@ -210,8 +219,8 @@ class Deep(nnx.Module):
 
     def __init__(self):
         rngs = nnx.Rngs(0)
-        self.inner = nnx.List(nnx.Linear(3, 512, rngs=rngs) for _ in range(8))
-        self.outer = nnx.List(nnx.Linear(512, 3, rngs=rngs) for _ in range(8))
+        self.inner = nnx.List(nnx.Linear(3, 512, rngs=rngs) for _ in range(4))
+        self.outer = nnx.List(nnx.Linear(512, 3, rngs=rngs) for _ in range(4))
 
     def __call__(self, x):
         for inner, outer in zip(self.inner, self.outer, strict=True):
@@ -230,7 +239,7 @@ def test_between_blocks_alone_features_are_kept_and_nothing_changes():
         return exact(nnx.merge(definition, state), batch, KEY)
 
     rows = {"x": np.zeros((640, 3), "f4"), "y": np.zeros((640, 2), "f4")}
-    for recompute, most in ((True, 2 * 640 * 9 * 3), (False, math.inf)):
+    for recompute, most in ((True, 2 * 640 * 5 * 3), (False, math.inf)):
         asked = recomputing(of) if recompute else of
         pull = jax.jit(lambda *at, of=asked: jax.vjp(of, *at)[1])(state, rows)
         kept = [leaf for leaf in jax.tree.leaves(pull) if 640 in leaf.shape]
