@@ -1,7 +1,6 @@
 """A training run survives death and damage, and ends with the same bits."""
 
 import contextlib
-import functools
 import shutil
 import tempfile
 import warnings
@@ -17,10 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from interruptions import Killed, flip
 
-from wdno.training import loop
 from wdno.training.checkpoints import KEPT, Checkpoints
 from wdno.training.loop import TrainingConfig, fit
-from wdno.training.update import updating
 
 STEPS = 5
 CONFIG = TrainingConfig(steps=STEPS, learning_rate=0.05, checkpoint_every=0.0)
@@ -29,14 +26,6 @@ TREE = {
     "b": np.ones(3, np.float32),
     "t": 1.5,
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def updates_of_a_loss_compiled_once():
-    """Runs of the same loss and configuration share their program."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "updating", functools.cache(updating))
-        yield
 
 
 def loss(model, batch, key):
