@@ -326,8 +326,8 @@ def test_no_more_is_read_than_the_windows():
 
 def test_perturbed_states_are_out_of_place_and_off():
     x = np.linspace(0, 1, 400, dtype=np.float32)
-    states = np.broadcast_to(x**2, (700, 2, 400))
-    draw = [np.random.default_rng(n) for n in range(700)]
+    states = np.broadcast_to(x**2, (1000, 2, 400))
+    draw = [np.random.default_rng(n) for n in range(1000)]
     error = perturb_coarse(states, 0.0, 0.5, draw) - states
     # a has mean square 1/3, and some rows are nearly exact.
     assert error.std() == pytest.approx(0.5 / np.sqrt(3), rel=0.03)

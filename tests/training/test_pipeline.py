@@ -243,7 +243,7 @@ TWO_STAGES = replace(
 def staged(dataset, tmp_path_factory):
     """A run of two stages, and its folder."""
     folder = tmp_path_factory.mktemp("staged")
-    config = TrainingConfig(steps=200, learning_rate=0.02)
+    config = TrainingConfig(steps=80, learning_rate=0.02)
     part, unseen = dataset.isel(sample=slice(4)), dataset.isel(sample=slice(4, None))
     model = pipeline.train(TWO_STAGES, part, config, folder, held_back=unseen)
     return model, folder, (TWO_STAGES, part, config, unseen)
@@ -257,12 +257,12 @@ def steps_of(folder):
 @pytest.mark.slow
 def test_the_mean_is_trained_first_then_the_denoiser(staged):
     model, folder, (recipe, part, config, unseen) = staged
-    assert steps_of(folder / "mean")[-1] == 150
-    assert steps_of(folder / "denoiser")[-1] == 50
+    assert steps_of(folder / "mean")[-1] == 60
+    assert steps_of(folder / "denoiser")[-1] == 20
     mean = pipeline.train(
         replace(recipe, mean_share=1.0),
         part,
-        replace(config, steps=150),
+        replace(config, steps=60),
         folder.parent / "mean_alone",
         held_back=unseen,
     )

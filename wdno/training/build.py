@@ -47,17 +47,18 @@ def build_model(recipe: Recipe, dataset: xr.Dataset, batches: WindowBatches) -> 
     steps = range(0, 64 * turn, turn)
     given = given.fit(map(batches, steps))
     untrained = begun_with(recipe.residual)
+    if untrained is None:
+        targets = targets.fit(map(batches, steps))
+    else:
 
-    @jax.jit
-    def left_open(fields: Fields) -> Float[Array, "batch *grid channel"]:
-        z = targets.analysis(fields)
-        if untrained is None:
-            return z
-        estimate = untrained(fields, given.analysis(fields), targets, given)
-        return residuals(z, estimate)
+        @jax.jit
+        def left_open(fields: Fields) -> Float[Array, "batch *grid channel"]:
+            estimate = untrained(fields, given.analysis(fields), targets, given)
+            return residuals(targets.analysis(fields), estimate)
 
-    # Generators would see the layout that is being replaced: they are used up first.
-    targets = targets.scaled_to([left_open(batches(step)) for step in steps])
+        # Generators would see the layout that is being replaced: they are used up
+        # first.
+        targets = targets.scaled_to([left_open(batches(step)) for step in steps])
     if recipe.dropout.names:
         given = OptionalConditions(given, recipe.dropout.names)
     residual, features = recipe.residual, 0

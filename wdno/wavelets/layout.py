@@ -103,9 +103,7 @@ class WaveletLayout:
 
     @cached_property
     def repeats(self) -> tuple[int, ...]:
-        """How many places hold one and the same number, by channel: 1, or more where
-        the field lacks an axis.
-        """
+        """Places with one number, by channel: several where the field lacks an axis."""
         extents = self.coefficient_grid
         found = []
         for quantity in self.fields:
@@ -165,7 +163,8 @@ class WaveletLayout:
         Channels that are zero, up to rounding of their field's largest, keep scale 1.
         """
         plain = dataclasses.replace(self, scale=())
-        return self.scaled_to(map(jax.jit(plain.analysis), batches))
+        analysis = jax.jit(WaveletLayout.analysis, static_argnums=0)
+        return self.scaled_to(analysis(plain, fields) for fields in batches)
 
     def scaled_to(
         self, batches: Iterable[Float[Array, "batch *grid channel"]]
