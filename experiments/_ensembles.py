@@ -22,7 +22,7 @@ from wdno.training.diagnosis import of_records
 from wdno.training.ensembles import COEFFICIENTS, ensemble
 from wdno.training.held_out import held_windows, on_points_of
 
-ERRORS = ("mse_of_mean", "mse_of_member", "mse_of_one_call", "fair_crps")
+ERRORS = ("mse_of_mean", "mse_of_member", "fair_crps")
 PARTS = ("absolute", "variance", "unbiased")
 """Of which ratios of means are made."""
 
@@ -88,7 +88,6 @@ def of_each(
     how = {"batch_size": size.batch_size, "key": key}
     levels = model.levels(case.calls)
     drawn, true = ensemble(model, fields, levels, size.members, case.sampler, **how)
-    one, _ = ensemble(model, fields, model.levels(1), 1, case.sampler, **how)
     found, errors = {}, {}
     for stage, part in (("drawn", drawn), ("true", true)):
         squares = of_records(part[COEFFICIENTS], records) ** 2
@@ -97,14 +96,11 @@ def of_each(
         energy = squares.mean(rest, dtype=float).assign_coords(channel=labels)
         found[f"energy_{stage}"] = energy
     for name in (quantity.name for quantity in model.targets.fields):
-        cast, right, first = (
-            of_records(part[name], records) for part in (drawn, true, one)
-        )
+        cast, right = (of_records(part[name], records) for part in (drawn, true))
         mean = cast.mean("member")
         of_field = {
             "mse_of_mean": metrics.mse(mean, right),
             "mse_of_member": metrics.mse(cast, right).mean("member"),
-            "mse_of_one_call": metrics.mse(first.isel(member=0), right),
             "fair_crps": metrics.fair_crps(cast, right),
             "absolute": metrics.mae(mean, right),
             "variance": ensemble_variance(cast),
@@ -118,10 +114,10 @@ def of_each(
 def scores(
     model: wdno.WDNO, truth: xr.Dataset, case: Case, size: Size
 ) -> dict[str, Any]:
-    """Errors of ensembles and of one call, over all records.
+    """Errors, spread and energies of ensembles over all records.
 
-    Of the subbands in which members have least and most energy of the truth's, that
-    ratio.
+    Energies are of members over that of the truth, in the subbands where that is least
+    and most. What one call is off by is what cards promise (`promises.py`).
     """
     placed, parts = on_points_of(model, truth), []
     for n in range(0, truth.sizes["sample"], size.at_once):
