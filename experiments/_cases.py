@@ -237,6 +237,6 @@ CASES: dict[str, Case] = {
         ships=True,
     ),
     "smoke-control": Case(plans),
-    "smoke-refinement": Case(finer_scenes(6), finer_scenes(8), ships=True),
+    "smoke-refinement": Case(finer_scenes(4), finer_scenes(6), ships=True),
     "era5-t2m": Case(weather("test", 6), calls=8),
 }
