@@ -16,33 +16,25 @@ python experiments/calibration.py --models navier-stokes-correction \\
     navier-stokes-shock smoke-refinement smoke-simulation burgers-control \\
     --flow-plans judged --held-out-plans held-out
 
-Ensembles are held as they are scored: 16 finer scenes of smoke take 11 GiB, half of
-them (`--scored 8`) half of that.
+Ensembles are held as they are scored: 16 finer scenes of smoke take 11 GiB, four
+(`--at-once 4`) a quarter of that.
 """
 
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 import ship
 import tyro
-import xarray as xr
-from _cases import CASES, HELD_OUT, JUDGED, Case, Source
+from _cases import CASES, HELD_OUT, JUDGED, Source
+from _ensembles import Size, scores
 from _results import amend
 from promises import renewed
 
 import wdno
-from wdno import metrics
-from wdno.metrics.bootstrap import central_quantiles, resampled_means
 from wdno.operator.calibrated import Calibrated, mean_of, uncalibrated
 from wdno.operator.card_file import notes_of
-from wdno.training.diagnosis import of_records
-from wdno.training.ensembles import COEFFICIENTS, ensemble
-from wdno.training.held_out import held_windows, on_points_of
 
 
 @dataclass(frozen=True)
@@ -59,88 +51,9 @@ class Config:
     scored_on: int = JUDGED
     scored: int = 512
     """Trajectories of the scores, at most."""
+    at_once: int = 64
+    """Trajectories whose ensembles are held at once."""
     batch_size: int = 16
-
-
-def interval(values: xr.DataArray) -> list[float]:
-    """Mean over records with its 95 % bootstrap interval."""
-    return rounded(metrics.bootstrap_interval(values))
-
-
-def rounded(found: metrics.Interval) -> list[float]:
-    """Value and ends, to four digits."""
-    return [float(f"{value:.4g}") for value in (found.mean, found.low, found.high)]
-
-
-def of_shape(cast: xr.DataArray, right: xr.DataArray) -> float:
-    """CRPS over mean absolute error of a right ensemble with errors of this shape.
-
-    Errors in units of the members' spread, of all points and windows, as the
-    distribution at each point: ``E|r - r'| / 2 E|r|``, 0.707 of a normal one, more of
-    heavy tails.
-    """
-    spread = cast.std("member", ddof=1)
-    r = ((right - cast.mean("member")) / spread.where(spread > 0)).values.ravel()
-    r = np.sort(r[np.isfinite(r)].astype(float))
-    rank = 2 * np.arange(len(r)) - len(r) + 1.0
-    return round(float((r * rank).sum() / len(r) / np.abs(r).sum()), 4)
-
-
-def energies(
-    drawn: xr.DataArray, true: xr.DataArray, records: int
-) -> dict[str, list[float]]:
-    """Energy of the members over that of the truth, with its interval over records.
-
-    Of the subbands in which it is least and most; both energies are resampled as pairs.
-    """
-
-    def of_each(windows: xr.DataArray) -> xr.DataArray:
-        squares = of_records(windows, records) ** 2
-        rest = [dim for dim in squares.dims if dim not in ("sample", "channel")]
-        return squares.mean(rest, dtype=float)
-
-    above, below = of_each(drawn), of_each(true)
-    ratio = (above.mean("sample") / below.mean("sample")).values
-    pairs = (resampled_means(part, 2000, 0) for part in (above, below))
-    ends = np.quantile(np.divide(*pairs), central_quantiles(0.95), axis=0)
-    return {
-        str(drawn["channel"].values[n]): [
-            float(f"{value:.4g}") for value in (ratio[n], *ends[:, n])
-        ]
-        for n in (ratio.argmin(), ratio.argmax())
-    }
-
-
-def scores(
-    model: wdno.WDNO, truth: xr.Dataset, case: Case, config: Config
-) -> dict[str, Any]:
-    """Errors of ensembles and of one call, windows taken by themselves."""
-    placed = on_points_of(model, truth)
-    fields, key = held_windows(placed, truth), jax.random.key(2)
-    how = {"batch_size": config.batch_size, "key": key}
-    levels = placed.levels(case.calls)
-    drawn, true = ensemble(placed, fields, levels, config.members, case.sampler, **how)
-    one, _ = ensemble(placed, fields, placed.levels(1), 1, case.sampler, **how)
-    records = truth.sizes["sample"]
-    found: dict[str, Any] = {
-        "energy_ratio": energies(drawn[COEFFICIENTS], true[COEFFICIENTS], records)
-    }
-    for name in (quantity.name for quantity in placed.targets.fields):
-        cast, right, first = (
-            of_records(part[name], records) for part in (drawn, true, one)
-        )
-        mean = cast.mean("member")
-        crps, absolute = metrics.fair_crps(cast, right), metrics.mae(mean, right)
-        found[name] = {
-            "mse_of_mean": interval(metrics.mse(mean, right)),
-            "mse_of_member": interval(metrics.mse(cast, right).mean("member")),
-            "mse_of_one_call": interval(metrics.mse(first.isel(member=0), right)),
-            "fair_crps": interval(crps),
-            "crps_over_mae": round(float(crps.mean() / absolute.mean()), 4),
-            "crps_over_mae_of_shape": of_shape(cast, right),
-            "spread_skill": rounded(metrics.spread_skill_interval(cast, right)),
-        }
-    return found
 
 
 def ranges(residual: object) -> dict[str, list[float]]:
@@ -169,6 +82,7 @@ def main(config: Config) -> None:
     finer, weather = config.finer, config.era5
     truths = Source(config.scored_on, weather, None, config.flow_plans, finer)
     source = Source(config.seed, weather, None, config.held_out_plans, finer)
+    size = Size(config.members, config.at_once, config.batch_size)
     for name in config.models:
         case = CASES[name]
         shipped = wdno.load(name)
@@ -184,8 +98,8 @@ def main(config: Config) -> None:
             "calls": case.calls,
             "members": config.members,
             **ranges(after.residual),
-            "before": scores(before, truth, case, config),
-            "after": scores(after, truth, case, config),
+            "before": scores(before, truth, case, size),
+            "after": scores(after, truth, case, size),
             "ships": case.ships,
         }
         print(name, json.dumps(found), flush=True)

@@ -31,6 +31,8 @@ class Config:
     plans: Path | None = None
     flow_plans: Path | None = None
     finer: Path = Path("runs/finer")
+    samples: int = 512
+    """Trajectories, at most: their ensembles are held at once."""
     members: int = 8
     levels: int = 8
     batch_size: int = 32
@@ -70,7 +72,7 @@ def main(config: Config) -> None:
         case = CASES[name]
         found = wdno.diagnose(
             wdno.load(name),
-            case.truth(source),
+            case.truth(source).isel(sample=slice(config.samples)),
             calls=case.calls,
             members=config.members,
             levels=config.levels,

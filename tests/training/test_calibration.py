@@ -122,6 +122,16 @@ def test_the_equations_hold():
     np.testing.assert_allclose(slope * mean + factor * left, ensemble(factor))
 
 
+def test_what_is_known_but_for_rounding_stays_as_it_is():
+    """Cells keep what they hold: not even the slope of their rounding errors is fit."""
+    known = np.array([1e-12, 1e-7, 1.0, 0.0, 0.0, 0.0, 0.0])
+    left_open = np.array([0.01, 0.05, 1.0, 0.0, 0.0, 0.0, 0.01])
+    moments = Moments(*np.stack([known, left_open], axis=-1))
+    slope, factor = slope_and_factor(moments, 8)
+    assert slope[0] == factor[0] == 1
+    assert slope[1] == pytest.approx(1.05) and factor[1] < 1
+
+
 def test_wrong_input_is_told():
     model, truth = make_operator(Uncertain), labelled(make_fields())
     for wrong in ({"members": 1}, {"calls": 0}):

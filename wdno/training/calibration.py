@@ -149,8 +149,10 @@ def slope_and_factor(moments: Moments, members: int) -> tuple[PerChannel, PerCha
         drawn = left + moments.variance * (members - 1) / members
         factor = np.sqrt(np.where(spread > 0, spread, np.nan) * np.sqrt(error / drawn))
     energy = moments.error + 2 * moments.error_mean + moments.mean
-    factor = np.where(error > ROUNDING * energy, factor, 1.0)
-    return 1 + share * (moments.error_mean - factor * moments.mean_left), factor
+    left_open = error > ROUNDING * energy
+    factor = np.where(left_open, factor, 1.0)
+    slope = 1 + share * (moments.error_mean - factor * moments.mean_left)
+    return np.where(left_open, slope, 1.0), factor
 
 
 @partial(jax.jit, static_argnames=("members", "sampler"))
