@@ -36,6 +36,9 @@ KEY = jax.random.key(0)
 generate = jax.jit(wdno.generate, static_argnames="sampler")
 
 
+line = cache(make_tiny)
+
+
 @cache
 def plane():
     """A model in two dimensions of space."""
@@ -57,7 +60,7 @@ def plane():
 @cache
 def with_mean():
     """A model of residuals, in units of a mean's scales."""
-    model = make_tiny()
+    model = line()
     targets, given = model.targets, model.given
     channels = len(targets.channels)
     mean = Perceptron(channels, len(given.channels), seed=1)
@@ -93,7 +96,7 @@ def guided(model, sampler):
 
 
 KINDS = {
-    "a line": (make_tiny, unguided),
+    "a line": (line, unguided),
     "a plane": (plane, unguided),
     "a residual": (with_mean, unguided),
     "a guided planner": (planning, guided),
@@ -176,8 +179,8 @@ def test_single_precision_agrees_to_a_hundred_thousandth():
 
 
 def test_places_say_which_are_filled():
-    generator = Unguided(make_tiny(), ddim())
-    stream, request = stream_of(generator), requests_for(make_tiny(), 1)[0]
+    generator = Unguided(line(), ddim())
+    stream, request = stream_of(generator), requests_for(line(), 1)[0]
     with pytest.raises(ValueError, match="flushed once windows were begun"):
         stream.flush()
     assert stream.advance() is None
@@ -215,7 +218,7 @@ def test_one_call_a_tick():
             return jnp.zeros_like(x)
 
     def calls_of(sampler):
-        model = make_tiny()
+        model = line()
         denoiser = dataclasses.replace(
             model.denoiser, backbone=jax.tree_util.Partial(Counting())
         )
@@ -386,7 +389,7 @@ def test_a_first_request_is_tried_out():
 )
 def test_noise_levels_decrease(levels):
     with pytest.raises(ValueError, match="two or more that decrease"):
-        StreamBatch(Unguided(make_tiny(), ddim()), np.asarray(levels, float))
+        StreamBatch(Unguided(line(), ddim()), np.asarray(levels, float))
 
 
 def test_a_stream_is_used_by_one_thread_at_a_time():
@@ -401,7 +404,7 @@ def test_a_stream_is_used_by_one_thread_at_a_time():
             leave.wait(10)
             return window
 
-    generator = Unguided(make_tiny(), ddim())
+    generator = Unguided(line(), ddim())
     (request,) = requests_for(generator.model, 1)
     stream, found = stream_of(generator), []
     stream.generator = Slow(generator.model, generator.sampler)

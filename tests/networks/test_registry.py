@@ -46,7 +46,7 @@ on_one_grid = pytest.mark.parametrize("kind", CONFIGS)
 )
 def test_output_has_the_shape_and_dtype_of_the_input(kind, grid):
     """Traced only, so that nothing needs to be compiled."""
-    out = nnx.eval_shape(lambda: fresh(kind, len(grid), depth=2)(*inputs(*grid)))
+    out = nnx.eval_shape(lambda: fresh(kind, len(grid))(*inputs(*grid)))
     assert out.shape == (3, *grid, CHANNELS) and out.dtype == np.float32
 
 
@@ -54,9 +54,9 @@ def test_output_has_the_shape_and_dtype_of_the_input(kind, grid):
 def test_same_parameters_run_on_another_grid(kind):
     network = busy(kind)
     for grid in ((4, 6), (5, 9)):
-        out = call(network, *inputs(*grid))
+        out = np.asarray(call(network, *inputs(*grid)))
         assert out.shape == (3, *grid, CHANNELS)
-        assert bool(jnp.all(jnp.isfinite(out))) and float(out.std()) > 1e-3
+        assert np.isfinite(out).all() and out.std() > 1e-3
 
 
 @on_one_grid
@@ -68,20 +68,22 @@ def test_untrained_head_gives_zero_whatever_it_sees(kind):
 
 @on_one_grid
 def test_every_input_matters(kind):
-    network, (x, c_noise, cond) = busy(kind), inputs(4, 6)
+    network, (x, c_noise, cond) = busy(kind), map(np.asarray, inputs(4, 6))
     out = call(network, x, c_noise, cond)
-    changed = [(x, c_noise + 0.1, cond)]
-    changed += [(x.at[..., i].add(1.0), c_noise, cond) for i in range(CHANNELS)]
-    changed += [(x, c_noise, cond.at[..., i].add(1.0)) for i in range(CONDITION)]
+    changed = [(x, c_noise + np.float32(0.1), cond)]
+    one = np.eye(CHANNELS, dtype=np.float32)
+    changed += [(x + one[i], c_noise, cond) for i in range(CHANNELS)]
+    one = np.eye(CONDITION, dtype=np.float32)
+    changed += [(x, c_noise, cond + one[i]) for i in range(CONDITION)]
     for other in changed:
-        rows = abs(call(network, *other) - out).max(axis=(1, 2, 3))
-        assert float(rows.min()) > 1e-3
+        rows = abs(np.subtract(call(network, *other), out)).max(axis=(1, 2, 3))
+        assert rows.min() > 1e-3
 
 
 @on_one_grid
 def test_rows_of_a_batch_are_independent(kind):
-    network, arguments = busy(kind), inputs(4, 6)
-    together = call(network, *arguments)
+    network, arguments = busy(kind), [np.asarray(a) for a in inputs(4, 6)]
+    together = np.asarray(call(network, *arguments))
     for i in range(3):
         alone = call(network, *(a[i : i + 1] for a in arguments))
         np.testing.assert_allclose(together[i : i + 1], alone, 1e-4, 1e-5)
