@@ -219,7 +219,6 @@ class Deep(nnx.Module):
         return x[:, :2]
 
 
-@pytest.mark.slow
 def test_between_blocks_alone_features_are_kept_and_nothing_changes():
     close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7)
     found, expected = (updated(exact, Deep, recompute=r) for r in (True, False))
