@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import era5
 import jax
@@ -45,19 +45,9 @@ class Source:
 Draw = Callable[[Source], xr.Dataset]
 
 
-class Fit(Protocol):
-    """A way to make a model's ensembles fit trajectories."""
-
-    def __call__(
-        self,
-        model: wdno.WDNO,
-        held_out: xr.Dataset,
-        case: "Case",
-        members: int,
-        batch_size: int,
-    ) -> wdno.WDNO:
-        """The model, calibrated for ensembles that are drawn as its case says."""
-        ...
+Fit = Callable[[wdno.WDNO, xr.Dataset, "Case", int, int], wdno.WDNO]
+"""A model, calibrated on trajectories for ensembles that are drawn as its case says: of
+so many members, so many rows at a time."""
 
 
 def slopes_and_factors(
@@ -97,18 +87,11 @@ def local_scales(recipe: str) -> Fit:
     return fit
 
 
-def scales_and_numbers(recipe: str) -> Fit:
-    """The scale at each place that a recipe has, then two numbers a channel."""
+def in_turn(*fits: Fit) -> Fit:
+    """Several fits, each of the model that the one before has made."""
 
-    def fit(
-        model: wdno.WDNO,
-        held_out: xr.Dataset,
-        case: Case,
-        members: int,
-        batch_size: int,
-    ) -> wdno.WDNO:
-        scaled = local_scales(recipe)(model, held_out, case, members, batch_size)
-        return slopes_and_factors(scaled, held_out, case, members, batch_size)
+    def fit(model: wdno.WDNO, *how: Any) -> wdno.WDNO:
+        return reduce(lambda found, fit: fit(found, *how), fits, model)
 
     return fit
 
@@ -233,7 +216,7 @@ CASES: dict[str, Case] = {
     "smoke-simulation": Case(
         drawn("smoke", 64),
         drawn("smoke", 256),
-        fit=scales_and_numbers("smoke-simulation"),
+        fit=in_turn(local_scales("smoke-simulation"), slopes_and_factors),
         ships=True,
     ),
     "smoke-control": Case(plans),
