@@ -181,6 +181,7 @@ def test_equal_calls_compile_once(compilations):
         assert compilations(lambda: run(trained, other, key, **how)) == 0  # noqa: B023
 
 
+@pytest.mark.slow
 def test_threads_may_share_a_model():
     truth, model = make_truth(batch=2), make_tiny()
 

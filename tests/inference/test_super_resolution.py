@@ -159,6 +159,7 @@ def test_two_doublings_are_two_refinements():
     assert float(abs(direct.u - truth.u).max()) > 0.01  # there was something to draw
 
 
+@pytest.mark.slow
 def test_a_trajectory_does_not_depend_on_the_others():
     truth, model = make_truth(2, batch=4), make_refiner(spread=0.1)
     how = {"sampler": ddim(1.0), "steps": 2, "key": KEY}

@@ -84,7 +84,11 @@ def test_octaves_have_ranks_of_their_own():
 
 
 @pytest.mark.parametrize(
-    "config", [FourierConfig((2, 4), 8, 1), LocalConfig((3, 3), 8, 1)]
+    "config",
+    [
+        FourierConfig((2, 4), 8, 1),
+        pytest.param(LocalConfig((3, 3), 8, 1), marks=pytest.mark.slow),
+    ],
 )
 def test_new_adapters_change_nothing_and_know_all_kernels(config):
     network = freeze(build(config, Shape(2, 2, 3), rngs=nnx.Rngs(0)))

@@ -77,7 +77,10 @@ def assert_golden(came, wanted):
 
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    [("burgers-refinement", 35_755_921), ("smoke-refinement", 24_718_162)],
+    [
+        ("burgers-refinement", 35_755_921),
+        pytest.param("smoke-refinement", 24_718_162, marks=pytest.mark.slow),
+    ],
 )
 def test_networks_of_refiners_have_the_official_sizes(name, parameters):
     network = empty(name).denoiser.backbone

@@ -144,7 +144,7 @@ def primal(run):
 @pytest.mark.parametrize(
     ("transform", "run"),
     [
-        (jax.jit, window),
+        pytest.param(jax.jit, window, marks=pytest.mark.slow),
         (jax.jit, record),
         (jax.checkpoint, record),
         (row_by_row, record),

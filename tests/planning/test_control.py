@@ -269,6 +269,7 @@ def test_further_guidance_comes_after_the_objective():
 TAME = clip(3.0)
 
 
+@pytest.mark.slow
 def test_what_was_compiled_serves_every_planner_that_does_the_same():
     """Another strength, key or batch, and functions and systems made anew."""
     price = 0.5

@@ -263,6 +263,7 @@ def test_the_same_key_draws_the_same_problem_on_every_grid():
     np.testing.assert_allclose(few["f"], many["f"][:, ::2, ::2], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_default_distribution_never_diverges():
     system = Burgers()
     u = system.solve(draw(system, KEY, 32))["u"]

@@ -123,6 +123,7 @@ def test_planners_are_diagnosed(task):
     assert np.isfinite(found.energy_ratio).all() and found.sizes["time"] == 4
 
 
+@pytest.mark.slow
 def test_a_ladder_of_one_rung_is_diagnosed_on_that():
     one = dataclasses.replace(make_operator(), schedule=LadderSchedule((10.0,)))
     truth, key = labelled(make_fields()), jax.random.key(0)

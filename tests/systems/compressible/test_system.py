@@ -270,7 +270,10 @@ def test_sound_is_damped_at_the_rate_of_its_viscosity(viscosity):
     np.testing.assert_allclose(amplitude, np.exp(-decay * instants) * exact, atol=3e-3)
 
 
-@pytest.mark.parametrize("initial", [Jumps(jumps=3), Waves(windowed=0.5)])
+@pytest.mark.parametrize(
+    "initial",
+    [Jumps(jumps=3), pytest.param(Waves(windowed=0.5), marks=pytest.mark.slow)],
+)
 def test_a_ring_keeps_mass_momentum_and_energy(initial):
     system = dataclasses.replace(
         SMALL, boundary=PERIODIC, initial=initial, refinement=2, shear_viscosity=0.01
@@ -415,7 +418,11 @@ def test_a_row_that_diverges_leaves_the_others_alone():
 
 
 @pytest.mark.parametrize(
-    "initial", [Jumps(), pytest.param(Jumps(jumps=5), marks=pytest.mark.slow), Waves()]
+    "initial",
+    [
+        *(pytest.param(Jumps(jumps=n), marks=pytest.mark.slow) for n in (1, 5)),
+        Waves(),
+    ],
 )
 def test_no_initial_state_diverges(initial):
     system = CompressibleNavierStokes(
