@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import jax
 import numpy as np
 import xarray as xr
+from jax.core import eval_context
 from jaxtyping import PRNGKeyArray
 
 from wdno.diffusion.samplers import Sampler
@@ -25,7 +25,7 @@ from wdno.trajectory import begun_with, check_store
 
 
 # Labelled data are never traced: within a transform they are computed with at once.
-@jax.core.eval_context()
+@eval_context()
 def simulate(
     model: WDNO,
     initial: Labelled,

@@ -4,10 +4,10 @@ Axes that are doubled and the span refined at once are its layout's (`refinement
 `span`); whether values are at points or means over cells, its fields (`cells`) say.
 """
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from jax.core import eval_context
 from jaxtyping import PRNGKeyArray
 
 from wdno._arguments import is_whole
@@ -40,7 +40,7 @@ from wdno.trajectory import (
 
 
 # Labelled data are never traced: within a transform they are computed with at once.
-@jax.core.eval_context()
+@eval_context()
 def super_resolve(
     model: WDNO,
     coarse: Labelled,

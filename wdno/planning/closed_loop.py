@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from functools import partial
 from math import inf
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from jax.core import eval_context
 from jaxtyping import Array, Bool, PRNGKeyArray
 
 from wdno._arguments import is_whole
@@ -40,7 +40,7 @@ from wdno.trajectory import as_came, over_intervals, to_batch, to_dataset
 
 
 # Labelled data are never traced: within a transform they are computed with at once.
-@jax.core.eval_context()
+@eval_context()
 def control_loop(
     planner: Planner,
     system: System,

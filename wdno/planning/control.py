@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-import jax
 import numpy as np
 import xarray as xr
+from jax.core import eval_context
 from jaxtyping import PRNGKeyArray
 
 from wdno.inference.batching import (
@@ -25,7 +25,7 @@ from wdno.trajectory import as_came, static_fields, to_dataset, to_rows
 
 
 # Labelled data are never traced: within a transform they are computed with at once.
-@jax.core.eval_context()
+@eval_context()
 def control(
     planner: Planner,
     initial: Labelled,
