@@ -202,7 +202,7 @@ def test_what_is_fitted_is_not_fitted_again(tmp_path, monkeypatch):
     data = dataset_of(matrix_of(BANDED), noise=0.1)
     whole = pipeline.train(recipe, data, CONFIG, tmp_path / "whole")
     shutil.copytree(tmp_path / "whole" / "fitted", tmp_path / "stopped" / "fitted")
-    monkeypatch.setattr(pipeline, "with_closed_forms", None)
+    monkeypatch.setattr(pipeline.closed_form, "with_closed_forms", None)
     again = pipeline.train(recipe, data, CONFIG, tmp_path / "stopped", resume=True)
     for one, other in zip(jax.tree.leaves(whole), jax.tree.leaves(again), strict=True):
         np.testing.assert_array_equal(one, other)
