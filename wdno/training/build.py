@@ -56,8 +56,7 @@ def build_model(recipe: Recipe, dataset: xr.Dataset, batches: WindowBatches) -> 
             estimate = untrained(fields, given.analysis(fields), targets, given)
             return residuals(targets.analysis(fields), estimate)
 
-        # Generators would see the layout that is being replaced: they are used up
-        # first.
+        # A generator would see the layout that is being replaced.
         targets = targets.scaled_to([left_open(batches(step)) for step in steps])
     if recipe.dropout.names:
         given = OptionalConditions(given, recipe.dropout.names)
